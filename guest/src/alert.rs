@@ -1,0 +1,167 @@
+//! One alert: what it is known by, when it happened, and the event that it becomes.
+
+use chrono::{DateTime, Utc};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+use crate::json::{self, Pointer};
+use crate::settings::Settings;
+use crate::timestamp;
+
+/// An alert as the API sent it, and what was found in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert<'a> {
+    /// The record's text, as it came.
+    pub text: &'a [u8],
+    /// What it is known by. Two records with the same key are the same alert.
+    pub key: Key,
+    /// When the incident happened; `None` if the record doesn't say so in a way that can be read.
+    pub time: Option<DateTime<Utc>>,
+}
+
+/// What an alert is known by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The text of the record's id.
+    Id(String),
+    /// A digest of the record's content, where it has no id.
+    Content(String),
+}
+
+impl Key {
+    /// The key as it stands in the persisted state, different for different keys.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Id(text) | Self::Content(text) => text,
+        }
+    }
+}
+
+impl<'a> Alert<'a> {
+    /// Finds id and time in a record.
+    pub fn read(text: &'a [u8], id: &Pointer, time: &Pointer) -> Self {
+        let key = json::find(text, id).and_then(id_key).unwrap_or_else(|| Key::Content(content_digest(text)));
+        let time = json::find(text, time)
+            .filter(|value| matches!(value.first(), Some(b'"' | b'0'..=b'9')))
+            .and_then(|value| timestamp::parse(&json::scalar_text(value)));
+        Self { text, key, time }
+    }
+
+    /// The event's text: the record on one line, with the members that the collector adds at its end.
+    pub fn format(&self, settings: &Settings, pulling_id: &str) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.text.len() + 64);
+        json::append_compact(self.text, &mut body);
+        if body.first() == Some(&b'{') {
+            body.pop();
+        } else {
+            // Not an object, so it has no members to add to: it becomes the one member of an object.
+            body.splice(..0, *b"{\"value\":");
+        }
+        if let Some(environment) = &settings.environment {
+            append_member(&mut body, "@devo_environment", environment);
+        }
+        append_member(&mut body, "@devo_pulling_id", pulling_id);
+        body.push(b'}');
+        body
+    }
+}
+
+/// The key of an id: a string's text, a number as it is written. A number and a string of the same text differ, and so do
+/// an id and the digest of a content: whoever mixes them up loses an alert.
+fn id_key(value: &[u8]) -> Option<Key> {
+    match value.first()? {
+        b'"' if value.len() > 2 => Some(Key::Id(json::scalar_text(value))),
+        b'-' | b'0'..=b'9' => Some(Key::Id(format!("number:{}", json::scalar_text(value)))),
+        _ => None,
+    }
+}
+
+/// 128 bits of the record's compact text: enough that two records of one tenant don't meet by chance.
+fn content_digest(text: &[u8]) -> String {
+    let mut compact = Vec::with_capacity(text.len());
+    json::append_compact(text, &mut compact);
+    let mut hasher = SipHasher13::new();
+    hasher.write(&compact);
+    format!("content:{:032x}", hasher.finish128().as_u128())
+}
+
+fn append_member(body: &mut Vec<u8>, name: &str, value: &str) {
+    if body.last() != Some(&b'{') {
+        body.push(b',');
+    }
+    let value = serde_json::Value::from(value);
+    body.extend_from_slice(format!("\"{name}\":{value}").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn settings(environment: Option<&str>) -> Settings {
+        let mut values = vec![("base_url".to_owned(), "https://a".to_owned())];
+        values.extend(environment.map(|environment| ("environment".to_owned(), environment.to_owned())));
+        Settings::read(values, timestamp::parse("2024-01-01").unwrap()).unwrap()
+    }
+
+    fn read(text: &str) -> Alert<'_> {
+        Alert::read(text.as_bytes(), &Pointer::parse("/id").unwrap(), &Pointer::parse("/incident_time").unwrap())
+    }
+
+    fn formatted(text: &str) -> String {
+        String::from_utf8(read(text).format(&settings(None), "1234")).unwrap()
+    }
+
+    #[test]
+    fn the_pulling_id_is_the_last_member() {
+        assert_eq!(formatted("{ \"id\" : 1 }"), r#"{"id":1,"@devo_pulling_id":"1234"}"#);
+        assert_eq!(formatted("{ }"), r#"{"@devo_pulling_id":"1234"}"#);
+    }
+
+    #[test]
+    fn the_environment_comes_before_the_pulling_id() {
+        let body = read("{}").format(&settings(Some("pro\"d")), "1");
+        assert_eq!(body, br#"{"@devo_environment":"pro\"d","@devo_pulling_id":"1"}"#);
+    }
+
+    #[test]
+    fn a_record_that_is_no_object_is_still_an_alert() {
+        assert_eq!(formatted(r#""text""#), r#"{"value":"text","@devo_pulling_id":"1234"}"#);
+        assert_eq!(formatted("[1, 2]"), r#"{"value":[1,2],"@devo_pulling_id":"1234"}"#);
+    }
+
+    #[test]
+    fn ids_that_look_alike_are_different_alerts() {
+        let ids = [r#""00000000000000000000000d""#, r#""0""#, "0", r#""3e7""#, "3e7", "30000000", r#""0x0""#, "0.0"];
+        let keys: std::collections::BTreeSet<_> = ids.iter().map(|id| read(&format!("{{\"id\":{id}}}")).key).collect();
+        assert_eq!(keys.len(), ids.len());
+    }
+
+    #[test]
+    fn a_record_without_an_id_is_known_by_its_content() {
+        assert_eq!(read(r#"{"a": 1}"#).key, read(r#"{"a":1}"#).key);
+        assert_ne!(read(r#"{"a":1}"#).key, read(r#"{"a":2}"#).key);
+        for id in ["null", "{}", "[]", "true", "\"\""] {
+            assert!(matches!(read(&format!("{{\"id\":{id}}}")).key, Key::Content(_)), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_cant_be_read_is_no_time() {
+        for time in ["null", "\"soon\"", "{}", "true", "\"\""] {
+            assert_eq!(read(&format!("{{\"incident_time\":{time}}}")).time, None, "{time}");
+        }
+        assert!(read(r#"{"incident_time":1704068199}"#).time.is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_record_changes(members in prop::collection::vec(("[a-z]{1,8}", any::<String>()), 0..8)) {
+            let object: serde_json::Map<_, _> = members.into_iter().map(|(key, value)| (key, value.into())).collect();
+            let text = serde_json::to_string_pretty(&object).unwrap();
+            let mut event: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&formatted(&text)).unwrap();
+            prop_assert_eq!(event.remove("@devo_pulling_id"), Some("1234".into()));
+            prop_assert_eq!(event, object);
+        }
+    }
+}

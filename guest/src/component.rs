@@ -1,0 +1,253 @@
+//! Binds the collector to its WIT world: the one file that knows of the component model.
+//!
+//! Two traps of wasi:http are met here: a body's stream must be dropped before the body is finished, and a request's body
+//! before the request is sent is not needed for GET.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::failure::{Class, Failure};
+use crate::platform::{Event, Level, Platform, Request, Response, TransportError};
+use crate::pull;
+
+mod bindings {
+    wit_bindgen::generate!({ path: "../wit", world: "devo:collector/collector", generate_all });
+}
+
+use bindings::devo::collector::output;
+use bindings::exports::devo::collector::service;
+use bindings::wasi::clocks::{monotonic_clock, wall_clock};
+use bindings::wasi::config::store as config;
+use bindings::wasi::http::outgoing_handler;
+use bindings::wasi::http::types::{
+    ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, OutgoingRequest, Scheme,
+};
+use bindings::wasi::io::streams::{InputStream, StreamError};
+use bindings::wasi::keyvalue::store as keyvalue;
+use bindings::wasi::logging::logging;
+
+/// The one key in the service's bucket.
+const STATE_KEY: &str = "state";
+
+/// Bytes asked for in one read of a body: few crossings of the boundary, without a large buffer for a small answer.
+const READ_IN_BYTES: u64 = 256 * 1024;
+
+struct Collector;
+
+impl service::Guest for Collector {
+    fn set_up() -> Result<(), service::Failure> {
+        pull::set_up(&Wasi).map_err(failure)
+    }
+
+    fn pre_pull() -> Result<(), service::Failure> {
+        pull::pre_pull(&Wasi).map_err(failure)
+    }
+
+    fn pull() -> Result<service::Summary, service::Failure> {
+        let pull::Summary { statistics, up_to_date } = pull::pull(&Wasi).map_err(failure)?;
+        Ok(service::Summary {
+            requests: u32::try_from(statistics.requests).unwrap_or(u32::MAX),
+            received: statistics.received,
+            duplicates: statistics.duplicates,
+            sent: statistics.sent,
+            up_to_date,
+        })
+    }
+}
+
+bindings::export!(Collector with_types_in bindings);
+
+fn failure(failure: Failure) -> service::Failure {
+    let Failure { class, code, reason, cure } = failure;
+    let fault = service::Fault { code, reason, cure };
+    match class {
+        Class::InitVariables => service::Failure::InitVariables(fault),
+        Class::PrePull => service::Failure::PrePull(fault),
+        Class::Pull => service::Failure::Pull(fault),
+        Class::Api => service::Failure::Api(fault),
+    }
+}
+
+/// The platform as the world's imports offer it.
+struct Wasi;
+
+impl Platform for Wasi {
+    type Pending = FutureIncomingResponse;
+
+    fn begin(&self, request: &Request) -> Result<Self::Pending, TransportError> {
+        let headers = Fields::new();
+        for (name, value) in &request.headers {
+            headers
+                .append(name, &value.as_bytes().to_vec())
+                .map_err(|error| TransportError::Refused(format!("the header {name} can't be set: {error:?}")))?;
+        }
+        let outgoing = OutgoingRequest::new(headers);
+        let scheme = if request.secure { Scheme::Https } else { Scheme::Http };
+        let unusable = |()| TransportError::Refused("the address can't be used".to_owned());
+        outgoing.set_scheme(Some(&scheme)).map_err(unusable)?;
+        outgoing.set_authority(Some(&request.authority)).map_err(unusable)?;
+        outgoing.set_path_with_query(Some(&request.path_with_query)).map_err(unusable)?;
+        outgoing_handler::handle(outgoing, None).map_err(transport_error)
+    }
+
+    fn finish(&self, pending: Self::Pending) -> Result<Response, TransportError> {
+        let response = loop {
+            match pending.get() {
+                Some(Ok(result)) => break result.map_err(transport_error)?,
+                Some(Err(())) => return Err(TransportError::Broken("the answer was taken twice".to_owned())),
+                None => pending.subscribe().block(),
+            }
+        };
+        let status = response.status();
+        let retry_after = header(&response, "retry-after");
+        let incoming =
+            response.consume().map_err(|()| TransportError::Broken("the answer's body was taken twice".to_owned()))?;
+        let stream =
+            incoming.stream().map_err(|()| TransportError::Broken("the answer's stream was taken twice".to_owned()))?;
+        let body = read_to_end(&stream)?;
+        drop(stream);
+        Ok(Response { status, retry_after, body, close_error: close(incoming) })
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        let now = wall_clock::now();
+        DateTime::from_timestamp(now.seconds as i64, now.nanoseconds).unwrap_or(DateTime::UNIX_EPOCH)
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos(monotonic_clock::now())
+    }
+
+    fn wait(&self, duration: Duration) {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        monotonic_clock::subscribe_duration(nanoseconds).block();
+    }
+
+    fn settings(&self) -> Result<Vec<(String, String)>, String> {
+        config::get_all().map_err(|error| match error {
+            config::Error::Upstream(text) | config::Error::Io(text) => text,
+        })
+    }
+
+    fn load(&self) -> Result<Option<Vec<u8>>, String> {
+        keyvalue::open("").and_then(|bucket| bucket.get(STATE_KEY)).map_err(keyvalue_error)
+    }
+
+    fn store(&self, state: &[u8]) -> Result<(), String> {
+        keyvalue::open("").and_then(|bucket| bucket.set(STATE_KEY, state)).map_err(keyvalue_error)
+    }
+
+    fn send(&self, table: &str, events: Vec<Event>) -> Result<(), String> {
+        let events: Vec<_> = events.into_iter().map(output_event).collect();
+        output::send(table, &events).map_err(output_error)
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        output::flush().map_err(output_error)
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let level = match level {
+            Level::Debug => logging::Level::Debug,
+            Level::Info => logging::Level::Info,
+            Level::Warning => logging::Level::Warn,
+        };
+        logging::log(level, "", message);
+    }
+}
+
+fn header(response: &IncomingResponse, name: &str) -> Option<String> {
+    let value = response.headers().get(&name.to_owned()).into_iter().next()?;
+    String::from_utf8(value).ok()
+}
+
+fn read_to_end(stream: &InputStream) -> Result<Vec<u8>, TransportError> {
+    let mut body = Vec::new();
+    loop {
+        match stream.blocking_read(READ_IN_BYTES) {
+            Ok(chunk) if body.is_empty() => body = chunk,
+            Ok(chunk) => body.extend_from_slice(&chunk),
+            Err(StreamError::Closed) => return Ok(body),
+            Err(StreamError::LastOperationFailed(error)) => {
+                let text = error.to_debug_string();
+                let code = bindings::wasi::http::types::http_error_code(&error);
+                return Err(code.map_or(TransportError::Broken(text), transport_error));
+            }
+        }
+    }
+}
+
+/// Ends an answer properly; what goes wrong there comes after a complete body.
+fn close(body: IncomingBody) -> Option<String> {
+    let trailers = IncomingBody::finish(body);
+    loop {
+        match trailers.get() {
+            Some(Ok(Ok(_))) => return None,
+            Some(Ok(Err(error))) => return Some(describe(&error)),
+            Some(Err(())) => return Some("the trailers were taken twice".to_owned()),
+            None => trailers.subscribe().block(),
+        }
+    }
+}
+
+fn output_event(event: Event) -> output::Event {
+    let seconds = u64::try_from(event.time.timestamp()).unwrap_or(0);
+    let time = wall_clock::Datetime { seconds, nanoseconds: event.time.timestamp_subsec_nanos().min(999_999_999) };
+    output::Event { time, body: event.body }
+}
+
+fn output_error(error: output::Error) -> String {
+    match error {
+        output::Error::TableRefused(table) => format!("the table {table} is refused."),
+        output::Error::EventRefused(index) => format!("event {index} of the batch is refused."),
+        output::Error::Unconfirmed(reason) => reason,
+    }
+}
+
+fn keyvalue_error(error: keyvalue::Error) -> String {
+    match error {
+        keyvalue::Error::NoSuchStore => "the platform has no such store".to_owned(),
+        keyvalue::Error::AccessDenied => "the platform denies access to the store".to_owned(),
+        keyvalue::Error::Other(text) => text,
+    }
+}
+
+fn transport_error(error: ErrorCode) -> TransportError {
+    let text = describe(&error);
+    match error {
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => TransportError::TimedOut(text),
+        ErrorCode::DestinationIpProhibited
+        | ErrorCode::HttpRequestDenied
+        | ErrorCode::HttpRequestUriInvalid
+        | ErrorCode::ConfigurationError
+        | ErrorCode::HttpResponseBodySize(_) => TransportError::Refused(text),
+        _ => TransportError::Broken(text),
+    }
+}
+
+/// What happened, in words. A host's own explanation comes as an internal error and is shown as it is.
+fn describe(error: &ErrorCode) -> String {
+    match error {
+        ErrorCode::InternalError(Some(text)) => text.clone(),
+        ErrorCode::DnsTimeout => "looking up the host's name took too long".to_owned(),
+        ErrorCode::DnsError(_) => "the host's name can't be looked up".to_owned(),
+        ErrorCode::DestinationIpProhibited => {
+            "the host's address is private, and allow_private_addresses is not set".to_owned()
+        }
+        ErrorCode::ConnectionRefused => "the connection was refused".to_owned(),
+        ErrorCode::ConnectionTerminated => "the connection was closed in the middle of the answer".to_owned(),
+        ErrorCode::ConnectionTimeout => "connecting took too long".to_owned(),
+        ErrorCode::ConnectionReadTimeout => "the answer stopped in the middle".to_owned(),
+        ErrorCode::HttpResponseTimeout => "the answer did not begin in time".to_owned(),
+        ErrorCode::HttpResponseIncomplete => "the answer is shorter than it says".to_owned(),
+        ErrorCode::TlsCertificateError => "the server's certificate is not trusted".to_owned(),
+        ErrorCode::HttpRequestDenied => "the request leads to another place than base_url".to_owned(),
+        ErrorCode::HttpResponseBodySize(_) => "the answer is larger than max_body_in_bytes".to_owned(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,407 @@
+//! A scanner that finds values in JSON text without building a tree, so that what is found can be forwarded byte for byte.
+//!
+//! It checks structure strictly and leaves the inside of strings and the spelling of numbers alone: ids that look like
+//! numbers, integers beyond 2^53, duplicate keys, lone surrogates and invalid UTF-8 all pass through as they came.
+//! Whoever needs a value's meaning takes its text from here and parses that one value.
+
+use std::ops::Range;
+
+/// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is small.
+const MAX_DEPTH: u32 = 256;
+
+/// Why a text is not JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Where in the text, in bytes from its start.
+    pub offset: usize,
+    /// What was expected there.
+    pub expected: &'static str,
+}
+
+impl std::fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "expected {} at byte {}", self.expected, self.offset)
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+/// Checks that `text` is exactly one JSON value and returns it without the white space around it.
+pub fn document(text: &[u8]) -> Result<&[u8], SyntaxError> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let mut scanner = Scanner { text, at: 0 };
+    let value = scanner.value(0)?;
+    scanner.white_space();
+    if scanner.at < text.len() {
+        return Err(scanner.expected("the end of the document"));
+    }
+    Ok(&text[value])
+}
+
+/// Calls `visit` with every member of the object that `text` holds: the key as it is written, without its quotes, and the
+/// value's text. Returns whether `text` is an object.
+///
+/// `text` is a value that [`document`] or a visitor has handed out.
+pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> bool {
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.peek() == Some(b'{') && scanner.object(0, &mut |key, value| visit(&text[key], &text[value])).is_ok()
+}
+
+/// Calls `visit` with every element of the array that `text` holds. Returns whether `text` is an array.
+///
+/// `text` is a value that [`document`] or a visitor has handed out.
+pub fn elements<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> bool {
+    let mut scanner = Scanner { text, at: 0 };
+    scanner.peek() == Some(b'[') && scanner.array(0, &mut |value| visit(&text[value])).is_ok()
+}
+
+/// The value to which `pointer` leads, if there is one. Where a key stands more than once the last one counts, as in
+/// nearly every parser.
+pub fn find<'a>(text: &'a [u8], pointer: &Pointer) -> Option<&'a [u8]> {
+    pointer.0.iter().try_fold(text, |value, step| {
+        let mut found = None;
+        match value.first() {
+            Some(b'{') => {
+                members(value, |key, member| {
+                    if key == step.as_bytes() {
+                        found = Some(member);
+                    }
+                });
+            }
+            Some(b'[') => {
+                let index: usize = step.parse().ok()?;
+                let mut position = 0;
+                elements(value, |element| {
+                    if position == index {
+                        found = Some(element);
+                    }
+                    position += 1;
+                });
+            }
+            _ => {}
+        }
+        found
+    })
+}
+
+/// Where a value sits in a document: a JSON pointer (RFC 6901), `/data` or `/event_details/id`; empty for the whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Reads the text of a JSON pointer. `None` if it is neither empty nor starts with a slash.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(Vec::new()));
+        }
+        let steps = text.strip_prefix('/')?;
+        Some(Self(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
+    }
+}
+
+/// Appends `value` to `out` on one line, without the white space between its tokens.
+///
+/// Line breaks that stand raw inside a string, which JSON forbids but servers send, become `\n` and `\r`: a raw one would
+/// end the event on the wire. Everything else inside strings is copied as it is.
+pub fn append_compact(value: &[u8], out: &mut Vec<u8>) {
+    let mut rest = value;
+    while let Some(quote) = rest.iter().position(|&byte| byte == b'"') {
+        out.extend(rest[..quote].iter().filter(|byte| !is_white_space(**byte)));
+        let end = quote + string_length(&rest[quote..]);
+        append_string(&rest[quote..end], out);
+        rest = &rest[end..];
+    }
+    out.extend(rest.iter().filter(|byte| !is_white_space(**byte)));
+}
+
+fn append_string(string: &[u8], out: &mut Vec<u8>) {
+    if !string.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        out.extend_from_slice(string);
+        return;
+    }
+    for &byte in string {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// The text of a string or of any other scalar: what stands between the quotes, escapes resolved, or the token itself.
+/// A string that can't be resolved (invalid UTF-8, lone surrogates) is given as it is written.
+pub fn scalar_text(value: &[u8]) -> String {
+    if value.first() == Some(&b'"') {
+        serde_json::from_slice(value)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&value[1..value.len() - 1]).into_owned())
+    } else {
+        String::from_utf8_lossy(value).into_owned()
+    }
+}
+
+fn is_white_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// The length of the string that starts `text`, both quotes included; all of `text` where the closing one is missing.
+fn string_length(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Scanner<'_> {
+    fn expected(&self, expected: &'static str) -> SyntaxError {
+        SyntaxError { offset: self.at.min(self.text.len()), expected }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn white_space(&mut self) {
+        while self.peek().is_some_and(is_white_space) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), SyntaxError> {
+        self.white_space();
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(self.expected(expected))
+        }
+    }
+
+    fn value(&mut self, depth: u32) -> Result<Range<usize>, SyntaxError> {
+        self.white_space();
+        let start = self.at;
+        match self.peek() {
+            Some(b'{') => self.object(depth, &mut |_, _| ())?,
+            Some(b'[') => self.array(depth, &mut |_| ())?,
+            Some(b'"') => self.string()?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.literal(b"true")?,
+            Some(b'f') => self.literal(b"false")?,
+            Some(b'n') => self.literal(b"null")?,
+            _ => return Err(self.expected("a value")),
+        }
+        Ok(start..self.at)
+    }
+
+    fn object(&mut self, depth: u32, visit: &mut dyn FnMut(Range<usize>, Range<usize>)) -> Result<(), SyntaxError> {
+        self.enter(depth)?;
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.white_space();
+            if self.peek() != Some(b'"') {
+                return Err(self.expected("a key"));
+            }
+            let key = self.at + 1;
+            self.string()?;
+            let key = key..self.at - 1;
+            self.take(b':', "a colon")?;
+            let value = self.value(depth + 1)?;
+            visit(key, value);
+            if self.ends_with(b'}', "a comma or the end of the object")? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn array(&mut self, depth: u32, visit: &mut dyn FnMut(Range<usize>)) -> Result<(), SyntaxError> {
+        self.enter(depth)?;
+        self.white_space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let value = self.value(depth + 1)?;
+            visit(value);
+            if self.ends_with(b']', "a comma or the end of the array")? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn enter(&mut self, depth: u32) -> Result<(), SyntaxError> {
+        if depth >= MAX_DEPTH {
+            return Err(self.expected("fewer nested arrays and objects"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn ends_with(&mut self, closing: u8, expected: &'static str) -> Result<bool, SyntaxError> {
+        self.white_space();
+        match self.peek() {
+            Some(byte) if byte == closing => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(b',') => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.expected(expected)),
+        }
+    }
+
+    fn string(&mut self) -> Result<(), SyntaxError> {
+        let rest = &self.text[self.at..];
+        let length = string_length(rest);
+        // A string that runs to the end of the text is closed only if its last byte is a quote of its own.
+        if length >= rest.len() && !closed(rest) {
+            self.at = self.text.len();
+            return Err(self.expected("the end of a string"));
+        }
+        self.at += length;
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        while self.peek().is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) {
+            self.at += 1;
+        }
+        // One digit at the least: `-` alone is no number.
+        if self.text[start..self.at].iter().any(u8::is_ascii_digit) { Ok(()) } else { Err(self.expected("a digit")) }
+    }
+
+    fn literal(&mut self, literal: &'static [u8]) -> Result<(), SyntaxError> {
+        if self.text[self.at..].starts_with(literal) {
+            self.at += literal.len();
+            Ok(())
+        } else {
+            Err(self.expected("true, false or null"))
+        }
+    }
+}
+
+/// Whether a string that fills all of `text` ends with an unescaped quote.
+fn closed(text: &[u8]) -> bool {
+    text.len() >= 2
+        && text.last() == Some(&b'"')
+        && text[1..text.len() - 1].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(|number| serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn compact(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        append_compact(text, &mut out);
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn pretty_printed_json_comes_out_as_its_compact_form(value in json()) {
+            let pretty = serde_json::to_vec_pretty(&value).unwrap();
+            let value_text = document(&pretty).unwrap();
+            prop_assert_eq!(compact(value_text), serde_json::to_vec(&value).unwrap());
+        }
+
+        #[test]
+        fn every_document_that_serde_takes_is_taken(value in json()) {
+            let text = serde_json::to_vec(&value).unwrap();
+            prop_assert_eq!(document(&text).unwrap(), &text[..]);
+        }
+
+        #[test]
+        fn a_truncated_array_is_never_taken(value in json(), cut in any::<prop::sample::Index>()) {
+            let text = serde_json::to_vec(&serde_json::json!([value])).unwrap();
+            prop_assert!(document(&text[..cut.index(text.len())]).is_err());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(value) = document(&bytes) {
+                find(value, &Pointer::parse("/a/0").unwrap());
+                compact(value);
+            }
+        }
+
+        #[test]
+        fn a_member_is_found_where_serde_finds_it(value in json(), key in "[a-c]", other in "[a-c]") {
+            let text = serde_json::to_vec(&serde_json::json!({"x": {(key.clone()): value}})).unwrap();
+            let pointer = format!("/x/{other}");
+            let found = find(&text, &Pointer::parse(&pointer).unwrap()).map(|found| serde_json::from_slice::<Value>(found).unwrap());
+            let tree: Value = serde_json::from_slice(&text).unwrap();
+            prop_assert_eq!(found.as_ref(), tree.pointer(&pointer));
+        }
+    }
+
+    #[test]
+    fn numbers_and_duplicate_keys_keep_their_spelling() {
+        let text = br#" { "a" : 1.0 , "a" : 00000000000000000000000000000000000000000 , "b" : 3e7 , "c":12345678901234567890123456789012345678901234567890 } "#;
+        let value = document(text).unwrap();
+        assert_eq!(
+            compact(value),
+            br#"{"a":1.0,"a":00000000000000000000000000000000000000000,"b":3e7,"c":12345678901234567890123456789012345678901234567890}"#
+        );
+    }
+
+    #[test]
+    fn a_raw_line_break_in_a_string_stays_on_one_line() {
+        let value = document(b"{\"a\":\"one\ntwo\r\"}").unwrap();
+        assert_eq!(compact(value), br#"{"a":"one\ntwo\r"}"#);
+    }
+
+    #[test]
+    fn invalid_utf8_and_lone_surrogates_pass_through() {
+        let text = b"{\"a\":\"\xff\\ud800\\u0000\"}";
+        assert_eq!(compact(document(text).unwrap()), text);
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused_and_not_followed() {
+        let text = vec![b'['; 100_000];
+        assert_eq!(document(&text).unwrap_err().expected, "fewer nested arrays and objects");
+    }
+
+    #[test]
+    fn a_string_that_ends_in_an_escaped_quote_is_not_closed() {
+        assert!(document(br#""abc\""#).is_err());
+        assert!(document(br#""abc\\""#).is_ok());
+        assert!(document(br#"""#).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! The CloudSEK XVigil collector: what it asks of the API, what it makes of the answers, and what it remembers.
+//!
+//! Everything here is plain Rust against the [`platform::Platform`] trait, so that it runs natively in tests; `component`
+//! alone binds it to the WIT world, and is compiled for wasm only.
+//!
+//! The life of an alert: [`api`] fetches a page, [`page`] finds the records in it, [`alert`] finds a record's id and time,
+//! [`ledger`] knows whether it was delivered before, [`walk`] decides which page comes next, [`pull`] sends what is new, has
+//! it confirmed, and only then stores the [`state`].
+
+pub mod alert;
+pub mod api;
+pub mod failure;
+pub mod json;
+pub mod ledger;
+pub mod page;
+pub mod platform;
+pub mod pull;
+pub mod settings;
+pub mod state;
+pub mod statistics;
+pub mod timestamp;
+pub mod walk;
+
+#[cfg(target_arch = "wasm32")]
+mod component;

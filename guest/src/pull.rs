@@ -1,0 +1,353 @@
+//! The three things the host asks for: checking the set-up, making the state ready, and pulling.
+//!
+//! A pull does a bounded piece of a walk: it collects what is new, sends it sorted by time, has it confirmed, and only then
+//! stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory, time and
+//! what a crash repeats are bounded by one piece, whatever the history's length.
+
+use std::hash::Hasher;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use siphasher::sip::SipHasher13;
+
+use crate::alert::{Alert, Key};
+use crate::api::{self, Api};
+use crate::failure::{Class, Failure};
+use crate::ledger::{Latest, Ledger};
+use crate::page::{self, Page};
+use crate::platform::{Event, Level, Platform};
+use crate::settings::Settings;
+use crate::state::{Cycle, State};
+use crate::statistics::Statistics;
+use crate::walk::{Observation, Plan, Walk};
+
+/// Event bytes after which a piece ends: it bounds what a crash repeats and what sandbox and sender hold.
+const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
+
+/// Time after which a piece ends, so that a slow or rate-limited source stays far from the host's limit for a call.
+const PIECE_IN_TIME: Duration = Duration::from_secs(30);
+
+/// Keys of a cycle kept beyond its ledger, for records that move by a page or two during a walk: two of the largest pages
+/// that an API is likely to have.
+const LATEST_KEYS: usize = 20_000;
+
+/// Warnings about odd records in one piece; the rest are counted only.
+const WARNINGS: u64 = 5;
+
+/// What one call of [`pull`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    pub statistics: Statistics,
+    /// Whether everything that the source has is delivered now.
+    pub up_to_date: bool,
+}
+
+/// Checks settings and credentials against the API.
+pub fn set_up<P: Platform>(platform: &P) -> Result<(), Failure> {
+    let settings = read_settings(platform)?;
+    let api = Api::new(platform, &settings);
+    let body = api.receive(api.ask(1, 1, None))?;
+    page::read(&body, settings.records.as_ref()).map(|_| ()).map_err(|error| api::unreadable(&body, &error))
+}
+
+/// Makes the persisted state ready: creates it, upgrades it, resets it if the operator asked for it.
+pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
+    let settings = read_settings(platform)?;
+    let info = |message: &str| platform.log(Level::Info, message);
+    info("Reading persisted data");
+    let stored = load(platform)?;
+    let before = read_state(stored.as_deref())?;
+    let shown = before.as_ref().map_or("None".to_owned(), State::as_python);
+    info(&format!("Data retrieved from the persistence: {shown}"));
+    info("Running the persistence upgrade steps");
+    info("Running the persistence corrections steps");
+    info("Running the persistence corrections steps");
+    let state = match before.map(|state| state.upgraded(&settings)) {
+        None => {
+            platform.log(Level::Warning, "Persistence will be overridden due to the retrieved state is empty");
+            State::new(&settings)
+        }
+        Some(state) if state.reset_persistence_auth != settings.reset_persistence_auth => {
+            platform.log(Level::Warning, "Persistence will be restarted: reset_persistence_auth has changed");
+            State::new(&settings)
+        }
+        Some(state) => state,
+    };
+    let text = state.write()?;
+    if stored.as_ref() == Some(&text) {
+        info("No changes were detected in the persistence");
+        return Ok(());
+    }
+    let new = state.as_python();
+    platform.log(
+        Level::Warning,
+        &format!("Some changes have been detected and the persistence needs to be updated. Previous content: {shown}. New content: {new}"),
+    );
+    info("Updating the persistence");
+    store(platform, &text)?;
+    platform.log(Level::Warning, "Persistence has been updated successfully");
+    Ok(())
+}
+
+/// Delivers a piece of what is new at the source, and records it as delivered.
+pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
+    let settings = read_settings(platform)?;
+    let stored = load(platform)?;
+    let mut state = match read_state(stored.as_deref())? {
+        Some(state) => state.upgraded(&settings),
+        None => State::new(&settings),
+    };
+    let cycle = match state.cycle.take() {
+        Some(cycle) => cycle,
+        None => begin(platform, &settings, &state),
+    };
+    let mut piece = Piece::new(platform, &settings, state, cycle);
+    // What was collected before a failure is delivered all the same: a source that fails now and then still gets ahead.
+    let collected = piece.collect();
+    piece.deliver()?;
+    let summary = piece.commit(stored.as_deref())?;
+    collected.map(|()| summary)
+}
+
+fn begin<P: Platform>(platform: &P, settings: &Settings, state: &State) -> Cycle {
+    let now = platform.now();
+    let window_start = state.window_start(settings);
+    platform.log(Level::Info, "Pull Started");
+    let since = match window_start {
+        Some(start) => format!("last {} day(s)", api::days_since(start, now)),
+        None => "the beginning".to_owned(),
+    };
+    platform.log(Level::Info, &format!("Retrieving/sending alerts events since {since}"));
+    let plan = Plan {
+        window_start,
+        tolerance: TimeDelta::from_std(settings.overlap).unwrap_or(TimeDelta::MAX),
+        start: state.source.start,
+        expected_total: state.expected_total(now),
+        limit: settings.endpoint.limit,
+    };
+    Cycle {
+        pulling_id: now.timestamp_millis(),
+        walk: Walk::new(plan),
+        newest: None,
+        ledger: Ledger::default(),
+        latest: Latest::default(),
+        statistics: Statistics::default(),
+    }
+}
+
+/// The part of a cycle that one call does.
+struct Piece<'a, P: Platform> {
+    platform: &'a P,
+    settings: &'a Settings,
+    api: Api<'a, P>,
+    state: State,
+    cycle: Cycle,
+    pulling_id: String,
+    events: Vec<Event>,
+    bytes: usize,
+    statistics: Statistics,
+    odd: u64,
+}
+
+impl<'a, P: Platform> Piece<'a, P> {
+    fn new(platform: &'a P, settings: &'a Settings, state: State, cycle: Cycle) -> Self {
+        Self {
+            platform,
+            settings,
+            api: Api::new(platform, settings),
+            pulling_id: cycle.pulling_id.to_string(),
+            state,
+            cycle,
+            events: Vec::new(),
+            bytes: 0,
+            statistics: Statistics::default(),
+            odd: 0,
+        }
+    }
+
+    /// Walks until the walk or the piece is over.
+    fn collect(&mut self) -> Result<(), Failure> {
+        let started = self.platform.elapsed();
+        let limit = self.cycle.walk.limit();
+        let since = self.cycle.walk.window_start();
+        let mut asked = self.cycle.walk.next_page().map(|page| self.api.ask(page, limit, since));
+        while let Some(pending) = asked {
+            let body = match self.api.receive(pending) {
+                // Some servers answer so where others have an empty page.
+                Err(Failure { class: Class::Api, code: 400 | 404, .. }) if !self.cycle.walk.is_promised() => None,
+                answer => Some(answer?),
+            };
+            let page = match &body {
+                None => Page::default(),
+                Some(body) => {
+                    page::read(body, self.settings.records.as_ref()).map_err(|error| api::unreadable(body, &error))?
+                }
+            };
+            let alerts = self.admit(&page);
+            let full = self.bytes >= PIECE_IN_BYTES || self.platform.elapsed() - started >= PIECE_IN_TIME;
+            // The next page is under way while this one is written out.
+            let next = self.cycle.walk.next_page().filter(|_| !full);
+            asked = next.map(|page| self.api.ask(page, limit, since));
+            self.format(&alerts);
+        }
+        Ok(())
+    }
+
+    /// The alerts of a page that are wanted and were not delivered yet; they count as delivered from here on.
+    fn admit<'b>(&mut self, page: &Page<'b>) -> Vec<Alert<'b>> {
+        let mut digest = 0u64;
+        let mut times = Vec::with_capacity(page.records.len());
+        let mut wanted = Vec::new();
+        for text in &page.records {
+            let alert = Alert::read(text, &self.settings.id, &self.settings.time);
+            digest = digest.wrapping_add(digest_of(alert.key.as_str()));
+            times.extend(alert.time);
+            if alert.time.is_none_or(|time| self.cycle.walk.wants(time)) && !self.is_delivered(alert.key.as_str()) {
+                self.note(&alert);
+                wanted.push(alert);
+            }
+        }
+        let (records, new) = (page.records.len() as u64, wanted.len() as u64);
+        self.statistics.received += records;
+        self.statistics.duplicates += records - new;
+        self.bytes += wanted.iter().map(|alert| alert.text.len()).sum::<usize>();
+        self.cycle.walk.observe(&Observation { paging: page.paging, times, records, new, digest });
+        wanted
+    }
+
+    fn is_delivered(&self, key: &str) -> bool {
+        self.state.ledger.contains(key) || self.cycle.ledger.contains(key) || self.cycle.latest.contains(key)
+    }
+
+    fn note(&mut self, alert: &Alert<'_>) {
+        let key = alert.key.as_str().to_owned();
+        // A date in the future must not move the window, or it would hide everything until that day.
+        let moves = alert.time.filter(|time| *time <= self.platform.now());
+        self.cycle.newest = self.cycle.newest.max(moves);
+        self.cycle.ledger.insert(key.clone(), alert.time);
+        self.cycle.latest.insert(key, LATEST_KEYS);
+        if matches!(alert.key, Key::Content(_)) {
+            self.warn("An alert without an id is delivered; it is known by its content from now on");
+        }
+        if alert.time.is_none() {
+            self.warn(&format!(
+                "The alert {} has no time that can be read; it is delivered with the time of the pull",
+                alert.key.as_str()
+            ));
+        }
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.odd += 1;
+        if self.odd <= WARNINGS {
+            self.platform.log(Level::Warning, message);
+        }
+    }
+
+    fn format(&mut self, alerts: &[Alert<'_>]) {
+        let now = self.platform.now();
+        self.events.extend(alerts.iter().map(|alert| Event {
+            time: alert.time.unwrap_or(now),
+            body: alert.format(self.settings, &self.pulling_id),
+        }));
+    }
+
+    /// Sends the events sorted by time and waits until they are confirmed.
+    fn deliver(&mut self) -> Result<(), Failure> {
+        if self.odd > WARNINGS {
+            let more = self.odd - WARNINGS;
+            self.platform.log(
+                Level::Warning,
+                &format!("{more} more warnings about records without an id or a time were left out"),
+            );
+        }
+        if self.events.is_empty() {
+            return Ok(());
+        }
+        let mut events = std::mem::take(&mut self.events);
+        events.sort_by_key(|event| event.time);
+        let count = events.len() as u64;
+        let failure = |why: String| {
+            Failure::pull(
+                300,
+                format!("{count} events could not be delivered: {why}"),
+                "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
+            )
+        };
+        self.platform.send(&self.settings.table, events).map_err(failure)?;
+        self.platform.flush().map_err(failure)?;
+        self.statistics.sent = count;
+        Ok(())
+    }
+
+    /// Records what was delivered, says so in the log, and tells whether the walk is over.
+    fn commit(mut self, stored: Option<&[u8]>) -> Result<Summary, Failure> {
+        self.statistics.requests = u64::from(self.api.requests());
+        self.cycle.statistics = self.cycle.statistics.plus(self.statistics);
+        let up_to_date = self.cycle.walk.next_page().is_none();
+        let now = self.platform.now();
+        let report = self.report(now);
+        if up_to_date {
+            self.state.finish(self.cycle, self.settings, now);
+        } else {
+            self.state.interrupt(self.cycle, self.settings);
+        }
+        let text = self.state.write()?;
+        if stored != Some(text.as_slice()) {
+            store(self.platform, &text)?;
+        }
+        self.platform.log(Level::Info, &format!("(Partial) {report}"));
+        if up_to_date {
+            self.platform.log(Level::Info, &report);
+            self.platform.log(Level::Info, "The data is up to date!");
+        }
+        Ok(Summary { statistics: self.statistics, up_to_date })
+    }
+
+    fn report(&self, now: DateTime<Utc>) -> String {
+        let seconds = (now.timestamp_millis() - self.cycle.pulling_id) as f64 / 1e3;
+        self.cycle.statistics.line(&self.pulling_id, seconds)
+    }
+}
+
+/// A page's records are summed up in any order: a server that has only one page may give it in another order each time.
+fn digest_of(key: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(key.as_bytes());
+    hasher.finish()
+}
+
+fn read_state(stored: Option<&[u8]>) -> Result<Option<State>, Failure> {
+    stored.map(State::read).transpose()
+}
+
+fn read_settings<P: Platform>(platform: &P) -> Result<Settings, Failure> {
+    let values = platform.settings().map_err(|error| {
+        Failure::setting(
+            4,
+            format!("The settings can't be read: {error}."),
+            "Check the platform's configuration store.",
+        )
+    })?;
+    Settings::read(values, platform.now())
+}
+
+fn load<P: Platform>(platform: &P) -> Result<Option<Vec<u8>>, Failure> {
+    platform.load().map_err(|error| {
+        Failure::state(
+            203,
+            format!("The persisted state can't be loaded: {error}"),
+            "Nothing is pulled until it is mended.",
+        )
+    })
+}
+
+fn store<P: Platform>(platform: &P, text: &[u8]) -> Result<(), Failure> {
+    platform.store(text).map_err(|error| {
+        Failure::pull(
+            301,
+            format!("The state can't be stored: {error}"),
+            "What was sent since the last success is sent again. Check space and permissions of the state folder.",
+        )
+    })
+}

@@ -1,0 +1,258 @@
+//! What lasts between calls: one value, with the original collector's names where it had them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::failure::Failure;
+use crate::ledger::{Latest, Ledger};
+use crate::settings::Settings;
+use crate::statistics::Statistics;
+use crate::timestamp;
+use crate::walk::Walk;
+
+/// The version that is written. Version 1 is the original collector's.
+const VERSION: u64 = 2;
+
+/// How often a walk looks at the whole window although the source's total gives no reason to.
+const FULL_WALK_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// Everything that a service remembers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Alerts from before this time are not wanted. `None`: all are.
+    pub initial_start_time_in_utc: Option<DateTime<Utc>>,
+    /// The newest `incident_time` delivered, but never one in the future: a single wrong date must not hide what follows.
+    pub last_event_time_in_utc: Option<DateTime<Utc>>,
+    /// The ids delivered with that time.
+    #[serde(default, deserialize_with = "keys")]
+    pub last_ids: Vec<String>,
+    #[serde(rename = "@persistence_version")]
+    version: u64,
+    /// The operator's word that was in force when this persistence began.
+    #[serde(default)]
+    pub reset_persistence_auth: Option<String>,
+    /// Version 2: what was delivered, as far back as pulls look.
+    #[serde(default)]
+    pub ledger: Ledger,
+    /// Version 2: what walks have learned about the source.
+    #[serde(default)]
+    pub source: Source,
+    /// Version 2: the pull cycle that is not finished yet.
+    #[serde(default)]
+    pub cycle: Option<Cycle>,
+}
+
+/// What walks have learned about the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The page that the next walk should begin with.
+    pub start: Option<u64>,
+    /// How many records it had when all of them had been delivered.
+    pub total: Option<u64>,
+    /// When a walk last looked at the whole window.
+    pub full_walk_at: Option<DateTime<Utc>>,
+    /// The newest time delivered by then. The window moves with it and not with what walks that stopped early delivered:
+    /// what these did not look at stays in the window.
+    pub settled: Option<DateTime<Utc>>,
+}
+
+/// A pull cycle that takes more than one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// When it started, in milliseconds since 1970: the events' `@devo_pulling_id`.
+    pub pulling_id: i64,
+    pub walk: Walk,
+    /// The newest time delivered so far.
+    pub newest: Option<DateTime<Utc>>,
+    /// What this cycle delivered, as far back as later ones look. The state's own ledger stays as it was until the walk is
+    /// over: a walk that comes from far ahead needs it at its end.
+    pub ledger: Ledger,
+    /// The latest keys that this cycle delivered, for records that move by a few pages during the walk.
+    pub latest: Latest,
+    pub statistics: Statistics,
+}
+
+impl State {
+    /// The state of a service that has never pulled.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            initial_start_time_in_utc: settings.initial_start_time,
+            last_event_time_in_utc: None,
+            last_ids: Vec::new(),
+            version: VERSION,
+            reset_persistence_auth: settings.reset_persistence_auth.clone(),
+            ledger: Ledger::default(),
+            source: Source::default(),
+            cycle: None,
+        }
+    }
+
+    /// Reads a stored state of any version up to the one that is written.
+    pub fn read(text: &[u8]) -> Result<Self, Failure> {
+        let state: Self = serde_json::from_slice(text).map_err(|error| {
+            Failure::state(
+                200,
+                format!("The persisted state can't be read: {error}."),
+                "Restore it from its previous version, or set reset_persistence_auth to a new value to start anew.",
+            )
+        })?;
+        if !(1..=VERSION).contains(&state.version) {
+            return Err(Failure::state(
+                201,
+                format!(
+                    "The persisted state has version {}; this collector knows versions up to {VERSION}.",
+                    state.version
+                ),
+                "Run the version of the collector that wrote it, or a newer one.",
+            ));
+        }
+        Ok(state)
+    }
+
+    /// This state in the version that is written. The original knew only the ids of its newest moment, and not which word
+    /// to reset the persistence was in force: that is the one that is set.
+    pub fn upgraded(mut self, settings: &Settings) -> Self {
+        if self.version < VERSION {
+            self.version = VERSION;
+            self.reset_persistence_auth =
+                self.reset_persistence_auth.or_else(|| settings.reset_persistence_auth.clone());
+            self.source.settled = self.last_event_time_in_utc;
+            if let Some(time) = self.last_event_time_in_utc {
+                self.ledger = Ledger::from_last_ids(time, self.last_ids.clone());
+            }
+        }
+        self
+    }
+
+    /// The text that is stored.
+    pub fn write(&self) -> Result<Vec<u8>, Failure> {
+        serde_json::to_vec(self)
+            .map_err(|error| Failure::state(202, format!("The state can't be written: {error}."), "Contact support."))
+    }
+
+    /// The time from which on the next walk looks: the newest settled time less the overlap, but not where deliveries aren't
+    /// known.
+    pub fn window_start(&self, settings: &Settings) -> Option<DateTime<Utc>> {
+        minus(self.source.settled, settings).max(self.ledger.since()).max(self.initial_start_time_in_utc)
+    }
+
+    /// The total that lets a walk stop early; `None` when it is time to look at the whole window.
+    pub fn expected_total(&self, now: DateTime<Utc>) -> Option<u64> {
+        let recent = self.source.full_walk_at.is_some_and(|at| at <= now && now - at < FULL_WALK_EVERY);
+        self.source.total.filter(|_| recent)
+    }
+
+    /// Keeps a cycle whose walk is not over.
+    pub fn interrupt(&mut self, mut cycle: Cycle, settings: &Settings) {
+        // Whether the window will move isn't known while the walk may stop early.
+        let settled = if cycle.walk.may_stop_early() { self.source.settled } else { self.newest(&cycle) };
+        cycle.ledger.forget_before(minus(settled, settings));
+        self.cycle = Some(cycle);
+    }
+
+    /// Takes note of a cycle whose walk is over.
+    pub fn finish(&mut self, cycle: Cycle, settings: &Settings, now: DateTime<Utc>) {
+        self.last_event_time_in_utc = self.newest(&cycle);
+        if !cycle.walk.was_quick() {
+            self.source.full_walk_at = Some(now);
+            self.source.settled = self.last_event_time_in_utc;
+        }
+        self.source.start = Some(cycle.walk.advised_start());
+        self.source.total = cycle.walk.total();
+        self.ledger.absorb(cycle.ledger);
+        self.ledger.forget_before(minus(self.source.settled, settings));
+        self.last_ids = self.last_event_time_in_utc.map(|last| self.ledger.ids_at(last)).unwrap_or_default();
+    }
+
+    fn newest(&self, cycle: &Cycle) -> Option<DateTime<Utc>> {
+        self.last_event_time_in_utc.max(cycle.newest)
+    }
+
+    /// The state as Python prints it, for the operator's log: the original's keys and nothing more.
+    pub fn as_python(&self) -> String {
+        let time = |time: Option<DateTime<Utc>>| {
+            time.map_or("None".to_owned(), |time| format!("'{}'", timestamp::format(time)))
+        };
+        let ids: Vec<String> =
+            self.last_ids.iter().map(|id| format!("'{}'", id.replace('\\', "\\\\").replace('\'', "\\'"))).collect();
+        format!(
+            "{{'initial_start_time_in_utc': {}, 'last_event_time_in_utc': {}, 'last_ids': [{}], '@persistence_version': {}}}",
+            time(self.initial_start_time_in_utc),
+            time(self.last_event_time_in_utc),
+            ids.join(", "),
+            self.version
+        )
+    }
+}
+
+fn minus(time: Option<DateTime<Utc>>, settings: &Settings) -> Option<DateTime<Utc>> {
+    time?.checked_sub_signed(TimeDelta::from_std(settings.overlap).ok()?)
+}
+
+/// The original keeps ids as they came, numbers among them.
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let ids = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(ids
+        .into_iter()
+        .map(|id| match id {
+            serde_json::Value::String(text) => text,
+            other => format!("number:{other}"),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(overlap: &str) -> Settings {
+        let values =
+            [("base_url", "https://a"), ("overlap_in_seconds", overlap), ("initial_start_time_in_utc", "2024-01-01")];
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Settings::read(values, timestamp::parse("2024-06-01").unwrap()).unwrap()
+    }
+
+    const ORIGINAL: &str = r#"{"initial_start_time_in_utc":"2022-01-01T00:00:00Z","last_event_time_in_utc":"2022-01-02T00:00:00Z",
+        "last_ids":["1a2b3c"],"@persistence_version":1}"#;
+
+    #[test]
+    fn the_originals_state_goes_on_where_it_stood() {
+        let state = State::read(ORIGINAL.as_bytes()).unwrap().upgraded(&settings("86400"));
+        assert!(state.ledger.contains("1a2b3c"));
+        // What the original delivered before its newest moment isn't known, so that must not be looked at again.
+        assert_eq!(state.window_start(&settings("86400")), timestamp::parse("2022-01-02"));
+    }
+
+    #[test]
+    fn the_log_shows_the_originals_dict() {
+        let state = State::read(ORIGINAL.as_bytes()).unwrap();
+        assert_eq!(
+            state.as_python(),
+            "{'initial_start_time_in_utc': '2022-01-01T00:00:00Z', 'last_event_time_in_utc': '2022-01-02T00:00:00Z', \
+             'last_ids': ['1a2b3c'], '@persistence_version': 1}"
+        );
+    }
+
+    #[test]
+    fn a_state_is_read_as_it_was_written() {
+        let state = State::new(&settings("60"));
+        assert_eq!(State::read(&state.write().unwrap()).unwrap(), state);
+    }
+
+    #[test]
+    fn garbage_and_newer_versions_are_refused_and_not_taken_for_none() {
+        for (text, code) in [("", 200), ("{}", 200), ("null", 200), (&ORIGINAL.replace(":1}", ":3}"), 201)] {
+            assert_eq!(State::read(text.as_bytes()).unwrap_err().code, code, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_walk_may_stop_early_only_for_an_hour() {
+        let now = timestamp::parse("2024-06-01").unwrap();
+        let mut state = State::new(&settings("60"));
+        state.source = Source { total: Some(5), full_walk_at: Some(now), ..Source::default() };
+        assert_eq!(state.expected_total(now + TimeDelta::minutes(59)), Some(5));
+        assert_eq!(state.expected_total(now + TimeDelta::minutes(60)), None);
+        assert_eq!(state.expected_total(now - TimeDelta::minutes(1)), None, "a clock that was set back");
+    }
+}
