@@ -1,0 +1,55 @@
+//! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own origin alone and
+//! adds the credential.
+
+use std::pin::Pin;
+
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::egress::{ApiClient, EgressError};
+
+/// The way out of one instance.
+pub struct Gate {
+    api: ApiClient,
+}
+
+impl Gate {
+    /// The way out to one tenant's API.
+    pub fn new(api: ApiClient) -> Self {
+        Self { api }
+    }
+}
+
+type Worker = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answer = Result<(http::Response<WasiBody>, Worker), Error>;
+
+impl WasiHttpHooks for Gate {
+    /// The time-outs that a component asks for are not honoured: the operator's hold, whatever it wants.
+    fn send_request(
+        &mut self,
+        request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Worker,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let api = self.api.clone();
+        let answer: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(async move {
+            let response = api.send(request).await.map_err(error)?;
+            let worker: Worker = Box::new(std::future::ready(Ok(())));
+            Ok((response.map(|body| body.map_err(error).boxed_unsync()), worker))
+        });
+        Box::new(answer)
+    }
+}
+
+/// The case that the component acts on. Where there is none that says as much as our own text, the text is handed over.
+fn error(error: EgressError) -> Error {
+    match error {
+        EgressError::OriginRefused { .. } | EgressError::MethodRefused { .. } => Error::HttpRequestDenied,
+        EgressError::AddressRefused { .. } => Error::DestinationIpProhibited,
+        EgressError::ConnectTimeout { .. } => Error::ConnectionTimeout,
+        EgressError::HeadersTimeout { .. } => Error::HttpResponseTimeout,
+        EgressError::BodyTimeout { .. } => Error::ConnectionReadTimeout,
+        EgressError::BodyTooLarge { limit, .. } => Error::HttpResponseBodySize(Some(limit)),
+        other => Error::InternalError(Some(other.to_string())),
+    }
+}

@@ -1,0 +1,98 @@
+//! `wasi:keyvalue/store`: the service's own bucket, and no other.
+
+use wasmtime::component::{HasData, Resource, ResourceTable};
+
+use crate::sandbox::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
+use crate::state::{Bucket, StateError};
+
+/// The largest value that a component may store. The state of a busy service is around two megabytes.
+const MAX_VALUE_IN_BYTES: usize = 16 * 1024 * 1024;
+
+/// Keys are names, not data.
+const MAX_KEY_IN_BYTES: usize = 64;
+
+/// Marks the view in the linker.
+pub struct KeyValue;
+
+impl HasData for KeyValue {
+    type Data<'a> = KeyValueView<'a>;
+}
+
+/// The bucket that the empty name opens.
+pub struct KeyValueView<'a> {
+    pub bucket: &'a Bucket,
+    pub handles: &'a mut ResourceTable,
+}
+
+/// The component's handle to the bucket.
+pub struct OpenBucket(Bucket);
+
+impl KeyValueView<'_> {
+    fn opened(&self, handle: &Resource<OpenBucket>) -> wasmtime::Result<Bucket> {
+        Ok(self.handles.get(handle)?.0.clone())
+    }
+}
+
+/// Runs a blocking operation of the state store without holding up other tenants.
+async fn blocking<T: Send + 'static>(
+    bucket: Bucket,
+    operation: impl FnOnce(&Bucket) -> Result<T, StateError> + Send + 'static,
+) -> wasmtime::Result<Result<T, Error>> {
+    let outcome = tokio::task::spawn_blocking(move || operation(&bucket)).await?;
+    Ok(outcome.map_err(|error| Error::Other(error.to_string())))
+}
+
+impl Host for KeyValueView<'_> {
+    async fn open(&mut self, identifier: String) -> wasmtime::Result<Result<Resource<OpenBucket>, Error>> {
+        if !identifier.is_empty() {
+            return Ok(Err(Error::NoSuchStore));
+        }
+        Ok(Ok(self.handles.push(OpenBucket(self.bucket.clone()))?))
+    }
+}
+
+impl HostBucket for KeyValueView<'_> {
+    async fn get(
+        &mut self,
+        handle: Resource<OpenBucket>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        blocking(self.opened(&handle)?, move |bucket| bucket.get(&key)).await
+    }
+
+    async fn set(
+        &mut self,
+        handle: Resource<OpenBucket>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        if key.len() > MAX_KEY_IN_BYTES || value.len() > MAX_VALUE_IN_BYTES {
+            let sizes = format!("a key of {} and a value of {} bytes", key.len(), value.len());
+            let limits = format!("{MAX_KEY_IN_BYTES} and {MAX_VALUE_IN_BYTES}");
+            return Ok(Err(Error::Other(format!("{sizes} are over the limits of {limits}"))));
+        }
+        blocking(self.opened(&handle)?, move |bucket| bucket.set(&key, &value)).await
+    }
+
+    async fn delete(&mut self, handle: Resource<OpenBucket>, key: String) -> wasmtime::Result<Result<(), Error>> {
+        blocking(self.opened(&handle)?, move |bucket| bucket.delete(&key)).await
+    }
+
+    async fn exists(&mut self, handle: Resource<OpenBucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
+        blocking(self.opened(&handle)?, move |bucket| bucket.exists(&key)).await
+    }
+
+    async fn list_keys(
+        &mut self,
+        handle: Resource<OpenBucket>,
+        _cursor: Option<u64>,
+    ) -> wasmtime::Result<Result<KeyResponse, Error>> {
+        let keys = blocking(self.opened(&handle)?, Bucket::list).await?;
+        Ok(keys.map(|keys| KeyResponse { keys, cursor: None }))
+    }
+
+    async fn drop(&mut self, handle: Resource<OpenBucket>) -> wasmtime::Result<()> {
+        self.handles.delete(handle)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! `wasi:logging`: the component's lines in the operator's log, under the name of its puller.
+
+use tracing::Span;
+use wasmtime::component::HasData;
+
+use crate::sandbox::wasi::logging::logging::{Host, Level};
+
+/// A line is cut after this many characters.
+const MAX_CHARACTERS: usize = 8 * 1024;
+
+/// Marks the view in the linker.
+pub struct Logging;
+
+impl HasData for Logging {
+    type Data<'a> = LoggingView<'a>;
+}
+
+/// Where the component's lines go.
+pub struct LoggingView<'a> {
+    pub span: &'a Span,
+}
+
+impl Host for LoggingView<'_> {
+    fn log(&mut self, level: Level, _context: String, message: String) -> wasmtime::Result<()> {
+        let line = one_line(&message);
+        self.span.in_scope(|| match level {
+            Level::Trace | Level::Debug => tracing::debug!("{line}"),
+            Level::Info => tracing::info!("{line}"),
+            Level::Warn => tracing::warn!("{line}"),
+            Level::Error | Level::Critical => tracing::error!("{line}"),
+        });
+        Ok(())
+    }
+}
+
+/// A component must not be able to write a line that looks like somebody else's.
+fn one_line(message: &str) -> String {
+    message.chars().take(MAX_CHARACTERS).map(|character| if character.is_control() { ' ' } else { character }).collect()
+}

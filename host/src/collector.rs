@@ -1,0 +1,81 @@
+//! The collector as a whole: starts every service of a configuration, reports on itself, and ends when they have ended.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::config::{Cause, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
+use crate::log::{self, Process};
+use crate::sandbox::Sandbox;
+use crate::service::{End, Service};
+use crate::state::{StateFolder, Store};
+use crate::status::Status;
+
+/// Runs all services until the stop, or until none is left that can go on without the operator.
+pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
+    plan.warnings.iter().for_each(|warning| warn!("{warning}"));
+    log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
+    let store = open_store(&plan.persistence)?;
+    let sandbox = Arc::new(Sandbox::bundled().map_err(|error| anyhow!("{error:#}"))?);
+    let mut services = Vec::new();
+    for service in plan.services {
+        let service = Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone())?;
+        service.announce();
+        services.push(service);
+    }
+    let status = Status::new(
+        services.iter().map(|service| service.identity().clone()).collect(),
+        plan.outputs.iter().map(OutputPlan::name).map(str::to_owned).collect(),
+    );
+    status.announce();
+    let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
+    let ended = async {
+        let mut end = End::Stopped;
+        while let Some(ended) = running.join_next().await {
+            if ended? == End::Failed {
+                end = End::Failed;
+            }
+        }
+        anyhow::Ok(end)
+    };
+    let end = tokio::select! {
+        end = ended => end?,
+        never = status.report() => match never {},
+    };
+    match end {
+        End::Stopped => info!("All services have stopped"),
+        End::Failed if stop.is_cancelled() => warn!("All services have stopped; one of them had failed before"),
+        End::Failed => error!("The collector ends: none of its services can go on without the operator"),
+    }
+    Ok(end)
+}
+
+/// The steps that were taken for every service before it starts, in the original's words.
+fn announce_inputs(services: &[ServicePlan]) {
+    for service in services {
+        info!("Validating service input config");
+        info!("Running overriding rules");
+        info!("Validating the rate limiter config given by the user");
+        info!("Adding raw config to the collector store");
+        info!("Running custom validation rules");
+        info!("{} Finalizing the execution of init_variables()", service.identity.puller());
+    }
+    let inputs: BTreeSet<_> =
+        services.iter().map(|service| (service.identity.input_thread(), service.period.as_secs())).collect();
+    for (input, seconds) in inputs {
+        info!("{input} - Starting thread (execution_period={seconds}s)");
+    }
+}
+
+fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
+    match persistence {
+        Persistence::Memory => Ok(Store::memory()),
+        Persistence::Files(folder) => StateFolder::open(folder)
+            .map(Store::files)
+            .map_err(|error| Cause::State(error.to_string()).cure("Nothing was started.")),
+    }
+}

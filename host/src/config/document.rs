@@ -1,0 +1,208 @@
+//! The configuration file as it is written: Devo's on-premise `config.yaml`, with the settings of our own.
+//!
+//! The types say which keys there are; what they mean together is checked in `plan`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The whole file.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Document {
+    #[serde(default)]
+    pub globals: Globals,
+    /// Where events go, by instance name.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, Output>,
+    /// What is collected, by input name.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Input>,
+}
+
+/// Settings of the whole collector.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Globals {
+    /// Adds detail to the log.
+    #[serde(default)]
+    pub debug: bool,
+    /// Not used, as in the original.
+    #[allow(dead_code, reason = "accepted because every original configuration has it")]
+    pub id: Option<Value>,
+    /// The collector's name.
+    pub name: Option<String>,
+    pub persistence: Option<Persistence>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Persistence {
+    /// `filesystem`, `json` (the same) or `memory`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub config: PersistenceConfig,
+}
+
+/// Where state files are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct PersistenceConfig {
+    /// The state folder, relative to the product folder. `state` if not given.
+    pub directory_name: Option<String>,
+}
+
+/// One output.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Output {
+    /// `devo_platform`, `relay`, `console` or `stdout`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub config: OutputConfig,
+}
+
+/// The settings of one output. `address`, `chain`, `cert` and `key` have older names too.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct OutputConfig {
+    #[serde(alias = "url", alias = "location")]
+    pub address: Option<String>,
+    pub port: Option<u16>,
+    /// `SSL`; read by the original, and implied by the output's type.
+    #[serde(rename = "type")]
+    #[allow(dead_code, reason = "accepted because every original configuration has it")]
+    pub transport: Option<String>,
+    #[serde(alias = "chain_loc")]
+    pub chain: Option<String>,
+    #[serde(alias = "cert_loc")]
+    pub cert: Option<String>,
+    #[serde(alias = "key_loc")]
+    pub key: Option<String>,
+    pub connecting_retries: Option<u32>,
+    pub connecting_initial_wait_in_seconds: Option<f64>,
+    pub connecting_max_wait_in_seconds: Option<f64>,
+    pub sending_timeout: Option<f64>,
+    pub sending_retries: Option<u32>,
+    /// How long a flush waits for the receiver's end of file.
+    pub confirm_timeout_in_seconds: Option<f64>,
+    pub concurrent_connections: Option<Value>,
+    pub period_sender_stats_in_seconds: Option<Value>,
+    pub threshold_for_using_gzip_in_transport_layer: Option<f64>,
+    pub compression_level: Option<Value>,
+    pub compression_buffer_in_bytes: Option<Value>,
+}
+
+/// One input: an account at the vendor.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Input {
+    /// Part of the service's identity, in the log and in the state.
+    pub id: Value,
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// Address of the CloudSEK instance.
+    pub base_url: Option<String>,
+    /// The API token, if it does not stand in `credentials`.
+    #[schemars(with = "Option<String>")]
+    pub token: Option<SecretString>,
+    pub requests_limits: Option<Value>,
+    pub requests_per_second: Option<Value>,
+    #[serde(default)]
+    pub autoconfig: Autoconfig,
+    /// Added to every event as `@devo_environment`.
+    pub environment: Option<String>,
+    /// What is collected from this account.
+    #[serde(default)]
+    pub services: BTreeMap<String, Service>,
+    /// `base_url` may be plain http.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// `base_url` may resolve to loopback, link-local or private addresses.
+    #[serde(default)]
+    pub allow_private_addresses: bool,
+    /// Further root certificates for the API, PEM.
+    pub ca_file: Option<String>,
+    /// A proxy for the API.
+    #[schemars(with = "Option<String>")]
+    pub proxy_url: Option<SecretString>,
+    /// How pages are asked for, where it differs from what is known of the API.
+    #[serde(default)]
+    pub request: Request,
+    /// The largest answer taken, in bytes.
+    pub max_body_in_bytes: Option<u64>,
+    /// What one call of the component may use.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// How often the set-up is repeated.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Autoconfig {
+    pub refresh_interval_in_seconds: Option<u64>,
+}
+
+/// How pages are asked for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Request {
+    pub path: Option<String>,
+    pub page_param: Option<String>,
+    pub limit_param: Option<String>,
+    pub limit: Option<u32>,
+    pub auth_header: Option<String>,
+    pub auth_prefix: Option<String>,
+    /// JSON pointer to the records of an answer.
+    pub records: Option<String>,
+    /// JSON pointer to a record's id.
+    pub id: Option<String>,
+    /// JSON pointer to a record's time.
+    pub time: Option<String>,
+    pub time_filter: Option<TimeFilter>,
+}
+
+/// A query parameter that asks for alerts since a time.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct TimeFilter {
+    pub param: String,
+    /// `days`, `rfc3339`, `epoch_seconds` or `epoch_milliseconds`.
+    pub form: Option<String>,
+}
+
+/// What one call of the component may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Limits {
+    pub memory_in_bytes: Option<usize>,
+    pub cpu_in_milliseconds: Option<u64>,
+    pub wall_in_seconds: Option<u64>,
+}
+
+/// The account's secrets.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Credentials {
+    #[schemars(with = "Option<String>")]
+    pub token: Option<SecretString>,
+    pub base_url: Option<String>,
+}
+
+/// One service of an input.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub struct Service {
+    pub request_period_in_seconds: Option<u64>,
+    pub base_url: Option<String>,
+    pub initial_start_time_in_utc: Option<Value>,
+    /// A new value starts the persistence anew.
+    pub reset_persistence_auth: Option<Value>,
+    pub requests_limits: Option<Value>,
+    pub requests_per_second: Option<Value>,
+    pub obfuscation_data: Option<Value>,
+    pub types: Option<Value>,
+    /// How far a pull looks back for alerts that appear late.
+    pub overlap_in_seconds: Option<u64>,
+    pub override_devo_tag: Option<String>,
+    pub override_base_url: Option<String>,
+}
+
+fn enabled() -> bool {
+    true
+}

@@ -1,0 +1,11 @@
+//! From Devo's `config.yaml` to what the collector does: `read` finds and parses it, `document` says which keys there are,
+//! [`plan`] checks what they mean together.
+
+pub mod document;
+mod error;
+mod plan;
+mod read;
+
+pub use error::{Cause, ConfigError};
+pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, ServicePlan};
+pub use read::{Source, read};

@@ -1,0 +1,187 @@
+//! From a file to a [`Document`]: finds the file, parses it, and says what it does not understand.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::document::Document;
+use super::error::{Cause, ConfigError};
+
+/// A configuration file that was read, and where things are looked up that it names.
+#[derive(Debug)]
+pub struct Source {
+    pub document: Document,
+    /// The product folder, with `certs/`, `config/` and `state/` in it.
+    pub product: PathBuf,
+    /// What the operator should know: keys that are not understood.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configuration that `name` means: a file, the name of a file in `config/`, or a product folder.
+pub fn read(name: &Path) -> Result<Source, ConfigError> {
+    let path = locate(name)?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Cause::Unreadable { path: path.clone(), reason: error.to_string() }
+            .cure("Make it readable for the user that the collector runs as.")
+    })?;
+    let syntax = |reason: String| {
+        Cause::Syntax { path: path.clone(), reason: one_line(&reason) }
+            .cure("Correct it there; README.md shows a config.yaml to start from.")
+    };
+    let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str(&text).map_err(|error| syntax(error.to_string()))?
+    } else {
+        serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))?
+    };
+    if !value.is_object() {
+        return Err(syntax("it is not a mapping with globals, outputs and inputs".to_owned()));
+    }
+    let mut warnings = ignored_globals(&value);
+    let mut unknown = Vec::new();
+    let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
+    let reader = serde_ignored::Deserializer::new(value, &mut note);
+    let document: Document = serde_path_to_error::deserialize(reader).map_err(|error| {
+        let key = error.path().to_string();
+        let reason = error.inner().to_string();
+        match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+            Some(field) => {
+                let key = if key == "." { field.to_owned() } else { format!("{key}.{field}") };
+                Cause::KeyMissing(key.clone()).cure(format!("Add {key} to {}.", path.display()))
+            }
+            None => super::error::value(&key, reason, format!("Correct {key} in {}.", path.display())),
+        }
+    })?;
+    warnings.extend(unknown.iter().filter(|key| !key.starts_with("globals.")).map(|key| describe_unknown(key)));
+    Ok(Source { document, product: product_folder(&path), warnings })
+}
+
+/// The original's words for a global that it doesn't know.
+fn ignored_globals(value: &Value) -> Vec<String> {
+    let known = ["debug", "id", "name", "persistence"];
+    let globals = value.get("globals").and_then(Value::as_object);
+    globals
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !known.contains(&key.as_str()))
+        // The value is left out: whoever puts a token in the wrong place must not find it in the log.
+        .map(|(key, _)| format!("Illegal global setting has been ignored -> {key}{}", nearest(key)))
+        .collect()
+}
+
+fn describe_unknown(path: &str) -> String {
+    let key = path.rsplit('.').next().unwrap_or(path);
+    format!("The key {path} is not known and has no effect{}", nearest(key))
+}
+
+/// A guess at what was meant, from all keys that there are.
+fn nearest(key: &str) -> String {
+    let mut known = BTreeSet::new();
+    collect_keys(schemars::schema_for!(Document).as_value(), &mut known);
+    let similar = known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(key, &candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.len().min(key.len()) / 3 + 1)
+        .min();
+    similar.map(|(_, candidate)| format!("; did you mean {candidate}?")).unwrap_or_default()
+}
+
+fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::Object(properties)) = members.get("properties") {
+                keys.extend(properties.keys().cloned());
+            }
+            members.values().for_each(|member| collect_keys(member, keys));
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| collect_keys(element, keys)),
+        _ => {}
+    }
+}
+
+fn locate(name: &Path) -> Result<PathBuf, ConfigError> {
+    let candidates = if name.is_dir() {
+        let files = ["config/config.yaml", "config/config.yml", "config/config.json", "config.yaml"];
+        files.map(|file| name.join(file)).to_vec()
+    } else {
+        vec![name.to_owned(), Path::new("config").join(name)]
+    };
+    candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
+        Cause::Missing(candidates.iter().map(|path| path.display().to_string()).collect())
+            .cure("Give the path of the file, or of the folder that holds config/, with --config.")
+    })
+}
+
+/// A file in a folder `config` belongs to the product folder above it; any other to the folder that we run in.
+fn product_folder(path: &Path) -> PathBuf {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let in_config = folder.file_name().is_some_and(|name| name == "config");
+    let product = if in_config { folder.parent() } else { None };
+    match product {
+        Some(product) if product.as_os_str().is_empty() => PathBuf::from("."),
+        Some(product) => product.to_owned(),
+        None => PathBuf::from("."),
+    }
+}
+
+/// The first line of a parser's report has the place and the problem; what follows are drawings.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(name: &str, text: &str) -> Result<Source, ConfigError> {
+        let folder = std::env::temp_dir().join(format!("devo-collector-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(folder.join("config")).unwrap();
+        let path = folder.join("config").join(name);
+        std::fs::write(&path, text).unwrap();
+        let source = read(&path);
+        std::fs::remove_dir_all(&folder).unwrap();
+        source
+    }
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let yaml = read_text(
+            "same.yaml",
+            "inputs: {a: {id: 1, services: {alerts: {initial_start_time_in_utc: 2022-01-01T00:00:00Z}}}}",
+        )
+        .unwrap();
+        let json = read_text(
+            "same.json",
+            r#"{"inputs":{"a":{"id":1,"services":{"alerts":{"initial_start_time_in_utc":"2022-01-01T00:00:00Z"}}}}}"#,
+        )
+        .unwrap();
+        assert_eq!(format!("{:?}", yaml.document), format!("{:?}", json.document));
+    }
+
+    #[test]
+    fn a_key_that_is_nearly_right_is_named_with_the_right_one() {
+        let source = read_text("near.yaml", "outputs: {a: {type: console, config: {adress: x}}}").unwrap();
+        assert_eq!(
+            source.warnings,
+            ["The key outputs.a.config.adress is not known and has no effect; did you mean address?"]
+        );
+    }
+
+    #[test]
+    fn an_unknown_global_is_ignored_with_the_originals_words_and_without_its_value() {
+        let source = read_text("global.yaml", "globals: {tokn: secret}").unwrap();
+        assert_eq!(source.warnings, ["Illegal global setting has been ignored -> tokn; did you mean token?"]);
+    }
+
+    #[test]
+    fn errors_name_the_key_or_the_line() {
+        let error = |name: &str, text: &str| read_text(name, text).unwrap_err().to_string();
+        assert!(error("syntax.yaml", "inputs: [").contains("[CODE:0003]"));
+        assert!(error("list.yaml", "- a").contains("not a mapping"));
+        let missing = error("missing.yaml", "inputs: {a: {services: {}}}");
+        assert!(missing.contains("[CODE:0004]") && missing.contains("the key inputs.a.id is missing"), "{missing}");
+        let wrong = error("wrong.yaml", "outputs: {a: {type: console, config: {port: many}}}");
+        assert!(wrong.contains("[CODE:0005]") && wrong.contains("outputs.a.config.port"), "{wrong}");
+        assert!(read(Path::new("nowhere.yaml")).unwrap_err().to_string().contains("[CODE:0001]"));
+    }
+}

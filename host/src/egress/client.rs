@@ -1,0 +1,309 @@
+//! Sends a component's request to its tenant's API: checks the origin, puts the credential on, keeps connections for
+//! the next request, and hands back an answer whose body is bounded. Redirects are not followed, since a followed one
+//! would carry the token along; the component sees the 3xx. Rate limits, retries and the meaning of a status are left
+//! to others.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+
+use super::body::{BodyLimits, ResponseBody};
+use super::connector::{Connector, Target};
+use super::error::{CredentialProblem, EgressError};
+use super::origin::{Origin, Scheme};
+use super::proxy::{Proxy, ProxySettings};
+use super::tls;
+
+/// A pull fetches a page while the one before is processed: more than two connections are never busy.
+const IDLE_CONNECTIONS: usize = 2;
+
+/// At one pull a minute a connection is not used again, and thousands of tenants would each hold one open: 30 s is
+/// enough for the pages of one pull.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most bytes of an answer's headers, and of a piece of its body. The library's 400 KB would be memory that each
+/// tenant's server could claim.
+const READ_BUFFER: usize = 64 * 1024;
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// How to reach one tenant's API.
+#[derive(Clone, Debug)]
+pub struct ApiClientSettings {
+    /// The only origin that can be reached.
+    pub origin: Origin,
+    /// Whether it may be at a loopback, link-local or private address.
+    pub allow_private_addresses: bool,
+    /// PEM file of root certificates to trust besides the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy to go through.
+    pub proxy: ProxySettings,
+    /// Name of the header that carries the token.
+    pub auth_header: HeaderName,
+    /// What stands before the token in that header, blank included.
+    pub auth_prefix: String,
+    /// The token; none leaves the component's own headers as they are.
+    pub token: Option<SecretString>,
+    /// For the look-up, TCP, the proxy and TLS together.
+    pub connect_timeout: Duration,
+    /// From the open connection to the answer's headers.
+    pub headers_timeout: Duration,
+    /// Longest wait for the next piece of the body.
+    pub body_idle_timeout: Duration,
+    /// Longest wait for all pieces of the body together.
+    pub body_timeout: Duration,
+    /// Largest body, in bytes after decompression.
+    pub max_body_in_bytes: u64,
+}
+
+impl ApiClientSettings {
+    /// The defaults for an origin: no token yet, no proxy but the environment's.
+    pub fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            allow_private_addresses: false,
+            ca_file: None,
+            proxy: ProxySettings::Environment(super::ProxyVariables::of_this_process()),
+            auth_header: AUTHORIZATION,
+            auth_prefix: "Bearer ".to_owned(),
+            token: None,
+            connect_timeout: Duration::from_secs(10),
+            headers_timeout: Duration::from_secs(30),
+            body_idle_timeout: Duration::from_secs(30),
+            // A page of a hundred alerts is there in a second or two. Five minutes end a server that sends a byte now
+            // and then for ever.
+            body_timeout: Duration::from_secs(300),
+            max_body_in_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// A client for one tenant's API. Clones share connections and credential.
+#[derive(Clone)]
+pub struct ApiClient(Arc<Shared>);
+
+struct Shared {
+    http: Client<Connector, UnsyncBoxBody<Bytes, BoxError>>,
+    connector: Connector,
+    origin: Origin,
+    auth_header: HeaderName,
+    auth_prefix: String,
+    credential: RwLock<Option<HeaderValue>>,
+    headers_timeout: Duration,
+    body: BodyLimits,
+}
+
+impl ApiClient {
+    /// Makes a client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// What is wrong with the settings: [`EgressError::CaFile`], [`EgressError::NoRootCertificates`],
+    /// [`EgressError::ProxySetting`] or [`EgressError::Credential`].
+    pub fn new(settings: ApiClientSettings) -> Result<Self, EgressError> {
+        let proxy = Proxy::for_origin(&settings.proxy, &settings.origin)?;
+        let needs_tls = settings.origin.scheme() == Scheme::Https
+            || proxy.as_ref().is_some_and(|proxy| proxy.scheme == Scheme::Https);
+        let tls = if needs_tls { Some(tls::client_config(settings.ca_file.as_deref())?) } else { None };
+        let credential = match &settings.token {
+            Some(token) => Some(credential(&settings.auth_prefix, token)?),
+            None => None,
+        };
+        let connector = Connector::new(Target {
+            origin: settings.origin.clone(),
+            proxy,
+            tls,
+            allow_private_addresses: settings.allow_private_addresses,
+            connect_timeout: settings.connect_timeout,
+        });
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+            .http1_max_buf_size(READ_BUFFER)
+            .build(connector.clone());
+        Ok(Self(Arc::new(Shared {
+            http,
+            connector,
+            origin: settings.origin,
+            auth_header: settings.auth_header,
+            auth_prefix: settings.auth_prefix,
+            credential: RwLock::new(credential),
+            headers_timeout: settings.headers_timeout,
+            body: BodyLimits {
+                idle: settings.body_idle_timeout,
+                whole: settings.body_timeout,
+                bytes: settings.max_body_in_bytes,
+            },
+        })))
+    }
+
+    /// The origin that this client reaches.
+    pub fn origin(&self) -> &Origin {
+        &self.0.origin
+    }
+
+    /// Replaces the token for all clones, from the next request on.
+    ///
+    /// # Errors
+    /// [`EgressError::Credential`] when a header can't carry it; the old one then stays.
+    pub fn set_credential(&self, token: &SecretString) -> Result<(), EgressError> {
+        let value = credential(&self.0.auth_prefix, token)?;
+        *self.0.credential.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        Ok(())
+    }
+
+    /// Sends a request with an absolute URI and waits for the answer's headers. The body follows with its own limits.
+    ///
+    /// # Errors
+    /// Any [`EgressError`] but those of the settings and of the body; [`EgressError::BodyTooLarge`] already here when
+    /// the server announces a body beyond the limit.
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, EgressError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let Shared { http, origin, headers_timeout, .. } = &*self.0;
+        self.check(&request)?;
+        let is_head = request.method() == Method::HEAD;
+        let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        *request.version_mut() = Version::HTTP_11;
+        self.rewrite_headers(request.headers_mut());
+
+        let failed = |error| EgressError::from_client_error(&error, origin);
+        // The connector has its own time-out; the one for the headers starts when there is a connection.
+        let mut connection = capture_connection(&mut request);
+        let mut answer = std::pin::pin!(http.request(request));
+        tokio::select! {
+            biased;
+            answer = &mut answer => return self.accept(answer.map_err(failed)?, is_head),
+            _ = connection.wait_for_connection_metadata() => {}
+        }
+        let answer = tokio::time::timeout(*headers_timeout, answer)
+            .await
+            .map_err(|_| EgressError::HeadersTimeout { origin: origin.clone(), after: *headers_timeout })?;
+        self.accept(answer.map_err(failed)?, is_head)
+    }
+
+    fn check<B>(&self, request: &Request<B>) -> Result<(), EgressError> {
+        let origin = &self.0.origin;
+        if !origin.allows(request.uri()) {
+            let requested = match Origin::of(request.uri()) {
+                Some(requested) => requested.to_string(),
+                None => "something other than http(s)://host:port".to_owned(),
+            };
+            return Err(EgressError::OriginRefused { requested, allowed: origin.clone() });
+        }
+        if request.method() == Method::CONNECT {
+            return Err(EgressError::MethodRefused { method: Method::CONNECT, origin: origin.clone() });
+        }
+        Ok(())
+    }
+
+    /// Takes off what a component has no say in, and puts on what it must not see.
+    fn rewrite_headers(&self, headers: &mut HeaderMap) {
+        remove_hop_by_hop(headers);
+        // The URI says which host. With another one here, a front end that serves many would take the request, and the
+        // token with it, to a stranger's site.
+        headers.remove(HOST);
+        if let Some(value) = &*self.0.credential.read().unwrap_or_else(PoisonError::into_inner) {
+            headers.remove(AUTHORIZATION);
+            headers.insert(&self.0.auth_header, value.clone());
+        }
+        if let Some(value) = self.0.connector.forwarding_authorization() {
+            headers.insert(PROXY_AUTHORIZATION, value.clone());
+        }
+        headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+    }
+
+    fn accept(&self, answer: Response<Incoming>, is_head: bool) -> Result<Response<ResponseBody>, EgressError> {
+        let Shared { origin, body: limits, .. } = &*self.0;
+        let (mut parts, body) = answer.into_parts();
+        let has_no_body = is_head
+            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || body.is_end_stream();
+        if !has_no_body && is_gzip(&parts.headers) {
+            // They describe the body as it was sent, not as it is handed on.
+            parts.headers.remove(CONTENT_ENCODING);
+            parts.headers.remove(CONTENT_LENGTH);
+            return Ok(Response::from_parts(parts, ResponseBody::gzip(body, origin, limits)));
+        }
+        if body.size_hint().lower() > limits.bytes {
+            return Err(EgressError::BodyTooLarge { origin: origin.clone(), limit: limits.bytes });
+        }
+        Ok(Response::from_parts(parts, ResponseBody::plain(body, origin, limits)))
+    }
+}
+
+/// Shows the origin alone.
+impl fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiClient").field("origin", &self.0.origin).finish_non_exhaustive()
+    }
+}
+
+fn credential(prefix: &str, token: &SecretString) -> Result<HeaderValue, EgressError> {
+    let failed = |problem| EgressError::Credential { problem };
+    let token = token.expose_secret();
+    if token.is_empty() {
+        return Err(failed(CredentialProblem::Empty));
+    }
+    // One copy stays in the header, and the HTTP library makes more; the one made here need not stay.
+    let text = Zeroizing::new(format!("{prefix}{token}"));
+    if !text.is_ascii() {
+        return Err(failed(CredentialProblem::NotAHeaderValue));
+    }
+    let mut value = HeaderValue::from_str(&text).map_err(|_| failed(CredentialProblem::NotAHeaderValue))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Headers about the connection are between us and the next hop. From a component, they could change where a request
+/// ends and the next begins.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let always = [
+        CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    for name in always.into_iter().chain(named) {
+        headers.remove(name);
+    }
+}
+
+fn is_gzip(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
+    let (Some(encoding), None) = (encodings.next(), encodings.next()) else { return false };
+    encoding.to_str().is_ok_and(|encoding| {
+        let encoding = encoding.trim();
+        encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip")
+    })
+}

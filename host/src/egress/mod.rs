@@ -1,0 +1,25 @@
+//! The one way out to the vendor's API. A request leaves only for the tenant's own origin, over a connection whose
+//! address was checked, with a credential that the sandbox never sees, and every wait and every size has an end. Which
+//! requests are made, how often, and what an answer means is left to the component and to the rate limits.
+
+mod address;
+mod body;
+mod client;
+mod connector;
+mod error;
+mod origin;
+mod proxy;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::AddressRange;
+pub use body::ResponseBody;
+pub use client::{ApiClient, ApiClientSettings};
+pub use error::{
+    BodyWait, CaFileProblem, ConnectProblem, ConnectStage, CredentialProblem, DnsProblem, EgressError, ProxyProblem,
+    TlsProblem,
+};
+pub use origin::{Origin, OriginError, Scheme};
+pub use proxy::{ProxySettings, ProxyVariables};

@@ -1,0 +1,66 @@
+//! `devo-collector`: pulls CloudSEK XVigil alerts inside a WebAssembly sandbox and delivers them to Devo.
+//!
+//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use devo_collector::config::{self, Plan};
+use devo_collector::service::End;
+use devo_collector::{collector, log};
+
+/// Pulls CloudSEK XVigil alerts and delivers them to Devo.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration file, its name in the folder `config`, or the folder that holds `config/`
+    #[arg(long, default_value = "config.yaml")]
+    config: PathBuf,
+
+    /// Accepted for compatibility with the original collector; this one always runs in production mode
+    #[arg(long)]
+    prod_mode: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = config::read(&arguments.config).and_then(Plan::new);
+    log::start(plan.as_ref().is_ok_and(|plan| plan.debug));
+    let end = plan.map_err(anyhow::Error::from).and_then(|plan| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let end = runtime.block_on(async { collector::run(plan, stop_on_signals()?).await });
+        // A look-up or a write that hangs in the system must not hold up the end.
+        runtime.shutdown_background();
+        end
+    });
+    match end {
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// SIGTERM and SIGINT stop the collector in good order.
+fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        let (name, code) = tokio::select! {
+            _ = terminate.recv() => ("Terminated", 15),
+            _ = interrupt.recv() => ("Interrupt", 2),
+        };
+        info!("Received the \"{name}\" system signal (code: {code}), all the processes will be gracefully stopped");
+        stopping.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,84 @@
+//! The state of one call, and what it borrows from its tenant.
+
+use std::sync::Arc;
+
+use tracing::Span;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
+
+use super::limits::Meter;
+use crate::capabilities::config::ConfigurationView;
+use crate::capabilities::http::Gate;
+use crate::capabilities::keyvalue::KeyValueView;
+use crate::capabilities::logging::LoggingView;
+use crate::capabilities::output::OutputView;
+use crate::config::Limits;
+use crate::egress::ApiClient;
+use crate::senders::{Outputs, Table};
+use crate::state::Bucket;
+
+/// What a service may reach, for as long as it runs.
+pub struct Tenant {
+    pub api: ApiClient,
+    pub bucket: Bucket,
+    pub outputs: Outputs,
+    /// The only table that may be written to.
+    pub table: Table,
+    /// What the component reads as its configuration.
+    pub settings: Vec<(String, String)>,
+    pub limits: Limits,
+    /// Where the component's log lines come from.
+    pub span: Span,
+}
+
+/// Everything that one call of a component owns. Dropped with it.
+pub struct Cycle {
+    tenant: Arc<Tenant>,
+    handles: ResourceTable,
+    clocks: WasiClocksCtx,
+    http: WasiHttpCtx,
+    gate: Gate,
+    pub(super) limits: Meter,
+}
+
+impl Cycle {
+    pub(super) fn new(tenant: Arc<Tenant>) -> Self {
+        Self {
+            handles: ResourceTable::new(),
+            clocks: WasiClocksCtx::default(),
+            http: WasiHttpCtx::new(),
+            gate: Gate::new(tenant.api.clone()),
+            limits: Meter::new(tenant.limits),
+            tenant,
+        }
+    }
+
+    pub(super) fn table(&mut self) -> &mut ResourceTable {
+        &mut self.handles
+    }
+
+    pub(super) fn clocks(&mut self) -> WasiClocksCtxView<'_> {
+        WasiClocksCtxView { ctx: &mut self.clocks, table: &mut self.handles }
+    }
+
+    pub(super) fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.gate, table: &mut self.handles, ctx: &mut self.http }
+    }
+
+    pub(super) fn keyvalue(&mut self) -> KeyValueView<'_> {
+        KeyValueView { bucket: &self.tenant.bucket, handles: &mut self.handles }
+    }
+
+    pub(super) fn config(&mut self) -> ConfigurationView<'_> {
+        ConfigurationView { settings: &self.tenant.settings }
+    }
+
+    pub(super) fn logging(&mut self) -> LoggingView<'_> {
+        LoggingView { span: &self.tenant.span }
+    }
+
+    pub(super) fn output(&mut self) -> OutputView<'_> {
+        OutputView { outputs: &self.tenant.outputs, table: &self.tenant.table }
+    }
+}

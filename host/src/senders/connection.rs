@@ -1,0 +1,285 @@
+//! One connection to a receiver, from the handshake to the confirmation that all of it was read.
+//!
+//! The protocol has no acknowledgement; the end of a connection has to serve as one. After the last event this side
+//! says that it is done (TLS close_notify, then the half-close of TCP) and reads until the other side is done too,
+//! which a receiver is once it has read everything. An alert, a reset or silence instead means: not delivered.
+//!
+//! Two traps are known, and both have cost events in other senders:
+//!
+//! - Under TLS 1.3 the client's part of the handshake ends before the server has looked at its certificate. A refusal
+//!   comes as an alert on a later *read*, while writes succeed. So reading never stops while something is written.
+//! - A balancer closes idle connections. Its end of file may be under way while events are written, and is then read
+//!   after them like the answer to them. The state of the TCP connection tells the two apart: see
+//!   [`Connection::confirm`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use nix::libc;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::GetStruct;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+use super::{Address, Cause, Tls};
+
+/// An open connection, ready for events.
+pub(super) struct Connection {
+    stream: Box<TlsStream<TcpStream>>,
+}
+
+impl Connection {
+    /// Connects and shakes hands, both within `within`.
+    pub(super) async fn open(address: &Address, tls: &Tls, within: Duration) -> Result<Self, Cause> {
+        let deadline = Instant::now() + within;
+        let tcp = connect(address, within).await?;
+        // The last bytes of a delivery are few and are followed by a wait for their effect, which is what Nagle delays.
+        tcp.set_nodelay(true).map_err(|error| Cause::of(&error))?;
+        match timeout_at(deadline, tls.connector().connect(address.host().clone(), tcp)).await {
+            Ok(Ok(stream)) => Ok(Self { stream: Box::new(stream) }),
+            Ok(Err(error)) => Err(match Cause::of(&error) {
+                Cause::ClosedEarly | Cause::Reset => Cause::HandshakeCut,
+                cause => cause,
+            }),
+            Err(_) => Err(Cause::HandshakeTimeout { after: within }),
+        }
+    }
+
+    /// Writes some of `bytes` and returns how many. Fails as soon as the receiver says or does anything that makes
+    /// writing pointless, and when it takes nothing for `within`.
+    pub(super) async fn write(&mut self, bytes: &[u8], within: Duration) -> Result<usize, Cause> {
+        let written = timeout(within, self.drive(|stream, cx| stream.poll_write(cx, bytes))).await;
+        self.judge(written, within).await
+    }
+
+    /// Hands everything written so far to the operating system.
+    pub(super) async fn flush(&mut self, within: Duration) -> Result<(), Cause> {
+        let flushed = timeout(within, self.drive(|stream, cx| stream.poll_flush(cx))).await;
+        self.judge(flushed, within).await
+    }
+
+    /// Waits, for ever if need be, until the receiver ends or breaks the connection.
+    pub(super) async fn lost(&mut self) -> Cause {
+        match self.drive(|_, _| Poll::<io::Result<()>>::Pending).await {
+            Ok(()) => Cause::ClosedEarly,
+            Err(cause) => cause,
+        }
+    }
+
+    /// Says that there is no more and waits, at most `within`, for proof that the receiver has read all of it.
+    pub(super) async fn confirm(mut self, within: Duration) -> Result<(), Cause> {
+        match timeout(within, self.close()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Cause::ConfirmTimeout { after: within }),
+        }
+    }
+
+    /// An end of file proves that the receiver has read everything only if the receiver sent it after our last byte had
+    /// reached it. Bytes that it did not read prove the contrary: TCP answers them with a reset.
+    ///
+    /// 1. The receiver's end may be here already. Then it was sent before the receiver can have seen ours: no proof,
+    ///    whatever follows.
+    /// 2. It may be under way while we send our end. If the receiver has closed its socket, its TCP resets the
+    ///    connection on the first byte of ours that comes too late. But that reset arrives *after* the end of file, at
+    ///    a socket that has been told the end: reading it returns a clean end of file, and goes on doing so. So the end
+    ///    of file is believed only when TCP has come to its own end without an error, which it does once the other side
+    ///    has acknowledged everything up to and including our end.
+    ///
+    /// What no sender can see: a receiver that reads events from its socket and then loses them; and one that
+    /// half-closes in the moment between 1 and our end, goes on taking bytes, and throws them away.
+    async fn close(&mut self) -> Result<(), Cause> {
+        if self.tcp_state()? != TCP_ESTABLISHED {
+            return Err(self.explained(Cause::ClosedEarly).await);
+        }
+        if let Err(cause) = self.drive(|stream, cx| stream.poll_shutdown(cx)).await {
+            return Err(self.explained(cause).await);
+        }
+        self.read_to_end().await?;
+        self.settled().await
+    }
+
+    /// Waits for the end of TCP's own business; fails if it was a reset.
+    async fn settled(&self) -> Result<(), Cause> {
+        // The poller has nothing to tell here: for it the connection was over with both ends of file. Mostly it is over
+        // indeed, because the receiver's end carries the acknowledgement of ours.
+        let mut pause = Duration::from_millis(1);
+        while !matches!(self.tcp_state()?, TCP_CLOSE | TCP_TIME_WAIT) {
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+        match self.tcp().take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(Cause::of(&error)),
+        }
+    }
+
+    /// Reads until TCP's end of file. Many receivers close without a close_notify of their own; ours has told them
+    /// where the events end, so nothing is lost by accepting that.
+    async fn read_to_end(&mut self) -> Result<(), Cause> {
+        let mut ignored = [0; 512];
+        loop {
+            match self.stream.read(&mut ignored).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(Cause::of(&error)),
+            }
+        }
+        let tcp = self.stream.get_mut().0;
+        loop {
+            match tcp.read(&mut ignored).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(Cause::of(&error)),
+            }
+        }
+    }
+
+    /// Runs `act`, and fails at once when the receiver ends or breaks the connection meanwhile.
+    async fn drive<T>(
+        &mut self,
+        mut act: impl FnMut(Pin<&mut TlsStream<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, Cause> {
+        let stream = &mut *self.stream;
+        std::future::poll_fn(|cx| {
+            // Receivers send no data; session tickets and alerts are dealt with inside TLS.
+            let mut ignored = [0; 512];
+            loop {
+                let mut buffer = ReadBuf::new(&mut ignored);
+                match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
+                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Err(Cause::ClosedEarly)),
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::of(&error))),
+                    Poll::Pending => break,
+                }
+            }
+            act(Pin::new(&mut *stream), cx).map_err(|error| Cause::of(&error))
+        })
+        .await
+    }
+
+    async fn judge<T>(
+        &mut self,
+        outcome: Result<Result<T, Cause>, tokio::time::error::Elapsed>,
+        within: Duration,
+    ) -> Result<T, Cause> {
+        match outcome {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(cause)) => Err(self.explained(cause).await),
+            Err(_) => Err(Cause::SendingTimeout { after: within }),
+        }
+    }
+
+    /// A receiver that refuses says why in an alert and hangs up. The write that follows meets only the broken
+    /// connection, while the alert still waits to be read: it is the better explanation.
+    async fn explained(&mut self, cause: Cause) -> Cause {
+        if !matches!(cause, Cause::Reset | Cause::ClosedEarly) {
+            return cause;
+        }
+        let mut ignored = [0; 512];
+        let alert = async {
+            loop {
+                match self.stream.read(&mut ignored).await {
+                    Ok(0) => return None,
+                    Ok(_) => {}
+                    Err(error) => return Some(Cause::of(&error)),
+                }
+            }
+        };
+        // The connection is over, so the read comes to its end at once; the limit is for what nobody thought of.
+        match timeout(Duration::from_secs(1), alert).await {
+            Ok(Some(alert @ (Cause::ClientCertificateRefused { .. } | Cause::Tls { .. } | Cause::Reset))) => alert,
+            _ => cause,
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        self.stream.get_ref().0
+    }
+
+    fn tcp_state(&self) -> Result<u8, Cause> {
+        match getsockopt(self.tcp(), TcpInfoHead) {
+            Ok([state, ..]) => Ok(state),
+            Err(error) => Err(Cause::Other { reason: format!("the state of the connection can't be read: {error}") }),
+        }
+    }
+}
+
+// The head of Linux's `struct tcp_info` (include/uapi/linux/tcp.h), whose first byte is the state. The kernel fills as
+// much as it is asked for; the whole struct has grown with every few releases.
+nix::getsockopt_impl!(TcpInfoHead, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 8], GetStruct<[u8; 8]>);
+
+#[derive(Clone, Copy)]
+struct TcpInfoHead;
+
+// States of Linux's TCP (include/net/tcp_states.h). A socket whose connection ended in good order shows CLOSE while the
+// kernel waits out TIME_WAIT on its own.
+const TCP_ESTABLISHED: u8 = 1;
+const TCP_TIME_WAIT: u8 = 6;
+const TCP_CLOSE: u8 = 7;
+
+/// Connects to the first address of the host that answers. Each gets its share of the time, so that one which swallows
+/// packets (an IPv6 address without a route, often) doesn't use up what the next one needs.
+async fn connect(address: &Address, within: Duration) -> Result<TcpStream, Cause> {
+    let deadline = Instant::now() + within;
+    let found: Vec<SocketAddr> = match timeout(within, lookup_host((&*address.host().to_str(), address.port()))).await {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(error)) => return Err(Cause::NameNotResolved { reason: error.to_string() }),
+        Err(_) => return Err(Cause::NameNotResolved { reason: "no answer in time".to_owned() }),
+    };
+    let mut last = Cause::NameNotResolved { reason: "it has no addresses".to_owned() };
+    for (index, candidate) in found.iter().enumerate() {
+        let share = deadline.saturating_duration_since(Instant::now()) / (found.len() - index) as u32;
+        match timeout(share, TcpStream::connect(candidate)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => last = Cause::of(&error),
+            Err(_) => last = Cause::ConnectTimeout { after: within },
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::senders::tests::certificates::Certificates;
+    use crate::senders::tests::receiver::{Behaviour, Receiver};
+    use crate::senders::tests::{PATIENCE, soon};
+
+    async fn open(domain: &Certificates, receiver: &Receiver) -> Connection {
+        let address = Address::new("localhost", receiver.port).unwrap();
+        let tls = Tls::from_files(&domain.files()).unwrap();
+        Connection::open(&address, &tls, PATIENCE).await.unwrap()
+    }
+
+    #[test]
+    fn an_end_of_file_that_is_older_than_ours_is_no_proof() {
+        let receivers = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let senders = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let domain = Certificates::new();
+        let receiver = receivers.block_on(Receiver::start(domain.server(), &[Behaviour::HalfCloseFirst]));
+        let connection = senders.block_on(open(&domain, &receiver));
+        // The sender's runtime stands still meanwhile, so that no read can have told it of the end: only TCP knows.
+        receivers.block_on(receiver.until(|seen| seen.half_closed == 1));
+        // Nothing was written, so that nothing is left unread and nothing is reset: it is the order alone that tells.
+        assert_eq!(senders.block_on(soon(connection.confirm(PATIENCE))), Err(Cause::ClosedEarly));
+    }
+
+    #[tokio::test]
+    async fn a_reset_behind_an_end_of_file_is_noticed() {
+        let domain = Certificates::new();
+        let receiver = Receiver::start(domain.server(), &[Behaviour::CloseAtOnce]).await;
+        let mut connection = open(&domain, &receiver).await;
+        receiver.until(|seen| seen.done == 1).await;
+        // As if the bytes had been on their way while the receiver closed.
+        connection.tcp().writable().await.unwrap();
+        connection.tcp().try_write(b"too late").unwrap();
+        assert_eq!(soon(connection.read_to_end()).await, Ok(()), "the end of file doesn't look clean as expected");
+        assert_eq!(soon(connection.settled()).await, Err(Cause::Reset));
+    }
+}

@@ -1,0 +1,168 @@
+//! The sender services: how events leave the collector, and how it becomes certain that they arrived.
+//!
+//! An [`Output`] takes events and confirms them; [`Outputs`] are all outputs of one service, each of which gets every
+//! event. The rule of the whole: what `flush` has not confirmed may have arrived or not, and is sent again. At least
+//! once, never less.
+//!
+//! - [`Event`], [`Table`] and [`Framer`]: what an event is, where it goes, and its bytes on the wire;
+//! - [`Tls`] and [`Address`]: who is talked to, and as whom;
+//! - `devo`: the sender of a Devo output, over `connection` (one connection), `retained` (the unconfirmed events) and
+//!   `retry`;
+//! - `console`: standard output instead;
+//! - [`SendError`] and [`Cause`]: what the operator is told.
+
+mod address;
+mod connection;
+mod console;
+mod devo;
+mod error;
+mod event;
+mod frame;
+mod retained;
+mod retry;
+mod settings;
+mod statistics;
+mod table;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::task::Poll;
+
+pub use address::{Address, AddressError};
+pub use console::ConsoleHandle;
+pub use devo::DevoHandle;
+pub use error::{Cause, Refusal, SendError};
+pub use event::Event;
+pub use frame::Framer;
+pub use settings::{DevoSettings, Transport};
+pub use statistics::Statistics;
+pub use table::{LONGEST_TABLE, Table, TableError};
+pub use tls::{Tls, TlsError, TlsFiles};
+
+/// One configured output.
+pub enum Output {
+    /// A receiver that speaks Devo's protocol.
+    Devo(DevoHandle),
+    /// Standard output.
+    Console(ConsoleHandle),
+}
+
+impl Output {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Devo(devo) => devo.name(),
+            Self::Console(console) => console.name(),
+        }
+    }
+
+    /// Totals of what it has confirmed.
+    pub fn statistics(&self) -> &Statistics {
+        match self {
+            Self::Devo(devo) => devo.statistics(),
+            Self::Console(console) => console.statistics(),
+        }
+    }
+
+    /// How many bytes it has taken that are not confirmed yet.
+    pub fn queued_in_bytes(&self) -> usize {
+        match self {
+            Self::Devo(devo) => devo.queued_in_bytes(),
+            Self::Console(_) => 0,
+        }
+    }
+
+    fn check(&self, events: &[Event]) -> Result<(), SendError> {
+        match self {
+            Self::Devo(devo) => devo.check(events),
+            Self::Console(console) => console.check(events),
+        }
+    }
+
+    async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+        match self {
+            Self::Devo(devo) => devo.send(table, events).await,
+            Self::Console(console) => console.send(table, events).await,
+        }
+    }
+
+    async fn flush(&self) -> Result<(), SendError> {
+        match self {
+            Self::Devo(devo) => devo.flush().await,
+            Self::Console(console) => console.flush().await,
+        }
+    }
+
+    async fn discard(&self) {
+        match self {
+            Self::Devo(devo) => devo.discard(),
+            Self::Console(console) => console.discard().await,
+        }
+    }
+}
+
+/// All outputs of one service. Every event goes to each of them, and is delivered when all have confirmed it.
+///
+/// For one user at a time: a failed flush gives up everything that is unconfirmed, whoever sent it. Services that work
+/// at the same time get `Outputs` of their own.
+pub struct Outputs {
+    outputs: Vec<Output>,
+}
+
+impl Outputs {
+    /// These outputs together.
+    pub fn new(outputs: Vec<Output>) -> Self {
+        Self { outputs }
+    }
+
+    /// Each output, in the order given.
+    pub fn iter(&self) -> std::slice::Iter<'_, Output> {
+        self.outputs.iter()
+    }
+
+    /// Hands the events to every output. Waits while the queue of any is full, which doesn't keep the others from
+    /// sending.
+    ///
+    /// When one refuses an event, none of the list was taken by any. After any other error call [`Outputs::discard`].
+    pub async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+        self.outputs.iter().try_for_each(|output| output.check(events))?;
+        all(self.outputs.iter().map(|output| output.send(table, events))).await
+    }
+
+    /// Returns when every output has confirmed all events taken so far. With an error when one can't, but not before
+    /// the others have confirmed or failed as well. After an error call [`Outputs::discard`].
+    pub async fn flush(&self) -> Result<(), SendError> {
+        all(self.outputs.iter().map(Output::flush)).await
+    }
+
+    /// Gives up what no output has confirmed yet: after a cycle that failed or was abandoned, whose events will be sent
+    /// again.
+    pub async fn discard(&self) {
+        for output in &self.outputs {
+            output.discard().await;
+        }
+    }
+}
+
+/// Drives all futures to their end, at the same time; the first error in their order.
+async fn all<F>(futures: impl Iterator<Item = F>) -> Result<(), SendError>
+where
+    F: Future<Output = Result<(), SendError>>,
+{
+    let mut running: Vec<_> = futures.map(Box::pin).collect();
+    let mut outcomes: Vec<Option<F::Output>> = vec![None; running.len()];
+    std::future::poll_fn(|cx| {
+        let mut is_over = true;
+        for (future, outcome) in running.iter_mut().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_none()) {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(ended) => *outcome = Some(ended),
+                Poll::Pending => is_over = false,
+            }
+        }
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outcomes.into_iter().flatten().collect()
+}

@@ -1,0 +1,97 @@
+//! A call of the component, and what its outcome means for the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::End;
+use crate::sandbox::{Breach, Failure, Fault, Outcome, Sandbox, Tenant};
+
+/// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by then is left
+/// uncommitted and is pulled again at the next start.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The service has to end; what follows can't be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Interrupted(pub End);
+
+/// Calls the component for one tenant.
+#[derive(Clone)]
+pub struct Caller {
+    sandbox: Arc<Sandbox>,
+    tenant: Arc<Tenant>,
+    stop: CancellationToken,
+}
+
+impl Caller {
+    pub fn new(sandbox: Arc<Sandbox>, tenant: Arc<Tenant>, stop: CancellationToken) -> Self {
+        Self { sandbox, tenant, stop }
+    }
+
+    /// The component to call.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// For whom it is called.
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// A call that a stop gives a few seconds to end in good order, and then abandons.
+    pub async fn guarded<T>(&self, call: impl Future<Output = T>) -> Result<T, Interrupted> {
+        tokio::pin!(call);
+        let outcome = tokio::select! {
+            outcome = &mut call => return Ok(outcome),
+            () = self.stop.cancelled() => tokio::time::timeout(GRACE, call).await,
+        };
+        if outcome.is_err() {
+            warn!("The call under way was abandoned; what it had not confirmed is pulled again at the next start");
+            self.tenant.outputs.discard().await;
+        }
+        Err(Interrupted(End::Stopped))
+    }
+
+    /// Waits, unless the collector is to stop.
+    pub async fn pause(&self, wait: impl Future<Output = ()>) -> Result<(), Interrupted> {
+        tokio::select! {
+            () = wait => Ok(()),
+            () = self.stop.cancelled() => Err(Interrupted(End::Stopped)),
+        }
+    }
+
+    /// Says what went wrong, and ends the service where trying again can't help.
+    pub fn report<T>(&self, outcome: Outcome<T>) -> Result<(), Interrupted> {
+        match outcome {
+            Ok(Ok(_)) => {}
+            Ok(Err(failure)) => {
+                let (class, Fault { code, reason, cure }) = described(&failure);
+                error!("{class} [CODE:{code:04}] reason: {reason} {cure}");
+                if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
+                    return Err(Interrupted(End::Failed));
+                }
+            }
+            Err(breach @ (Breach::Memory(_) | Breach::Cpu(_) | Breach::Wall(_))) => error!(
+                "PullError [CODE:0310] reason: {breach}. Nothing of the call is committed. Raise the limit if the amount of \
+                 data is legitimate."
+            ),
+            Err(breach @ Breach::Trap(_)) => error!(
+                "PullError [CODE:0311] reason: {breach}. Nothing of the call is committed. Contact support if it goes on."
+            ),
+        }
+        Ok(())
+    }
+}
+
+/// The class of a failure as the original names it.
+fn described(failure: &Failure) -> (&'static str, &Fault) {
+    match failure {
+        Failure::InitVariables(fault) => ("InitVariablesError", fault),
+        Failure::SetUp(fault) => ("SetupError", fault),
+        Failure::PrePull(fault) => ("PrePullError", fault),
+        Failure::Pull(fault) => ("PullError", fault),
+        Failure::Api(fault) => ("ApiError", fault),
+    }
+}

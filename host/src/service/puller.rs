@@ -1,0 +1,106 @@
+//! The puller task: waits for the set-up, makes the state ready, then pulls every period.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::End;
+use super::call::{Caller, Interrupted};
+use super::schedule::{Backoff, Period};
+use super::setup::Readiness;
+use crate::sandbox::Summary;
+
+/// The puller task of one service.
+pub struct Puller {
+    caller: Caller,
+    readiness: Readiness,
+    name: String,
+    period: Period,
+}
+
+impl Puller {
+    /// `name` is the one that the original prints.
+    pub fn new(caller: Caller, readiness: Readiness, name: String, period: Period) -> Self {
+        Self { caller, readiness, name, period }
+    }
+
+    /// How often it pulls.
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
+    /// Runs until the stop, or until it can't go on without the operator.
+    pub async fn run(&self) -> End {
+        match self.pull_for_ever().await {
+            Err(Interrupted(end)) => end,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn pull_for_ever(&self) -> Result<Infallible, Interrupted> {
+        self.caller.pause(self.readiness.ready()).await?;
+        self.pre_pull().await?;
+        info!("Starting data collection every {} seconds", self.period.seconds());
+        loop {
+            let started = Instant::now();
+            self.pull_until_up_to_date().await?;
+            let elapsed = started.elapsed();
+            let wait = self.period.rest(elapsed);
+            let took = elapsed.as_secs_f64();
+            if wait.is_zero() {
+                info!(
+                    "Elapsed time: {took:.3} seconds. Last retrieval took too much time, no wait will be applied in this loop"
+                );
+            } else {
+                info!(
+                    "Data collection completed. Elapsed time: {took:.3} seconds. Waiting for {:.3} second(s) until the next one",
+                    wait.as_secs_f64()
+                );
+            }
+            self.caller.pause(sleep(wait)).await?;
+        }
+    }
+
+    async fn wait_for_setup(&self) -> Result<(), Interrupted> {
+        if !self.readiness.is_ready() {
+            warn!("Waiting until setup will be executed");
+        }
+        self.caller.pause(self.readiness.ready()).await
+    }
+
+    /// Makes the persisted state ready. What is wrong with it only the operator can mend.
+    async fn pre_pull(&self) -> Result<(), Interrupted> {
+        info!("{} Starting the execution of pre_pull()", self.name);
+        let outcome = self.caller.guarded(self.caller.sandbox().pre_pull(self.caller.tenant())).await?;
+        if !matches!(outcome, Ok(Ok(()))) {
+            self.caller.report(outcome)?;
+            return Err(Interrupted(End::Failed));
+        }
+        info!("{} Finalizing the execution of pre_pull()", self.name);
+        Ok(())
+    }
+
+    /// Pulls piece by piece, and again after failures, until there is nothing more to deliver.
+    async fn pull_until_up_to_date(&self) -> Result<(), Interrupted> {
+        let mut backoff = Backoff::default();
+        loop {
+            let call = self.caller.sandbox().pull(self.caller.tenant());
+            match self.caller.guarded(call).await? {
+                Ok(Ok(Summary { up_to_date: true, .. })) => return Ok(()),
+                Ok(Ok(_)) => backoff = Backoff::default(),
+                outcome => {
+                    // The state was not advanced, so the source will be read again: what is queued would only repeat.
+                    self.caller.tenant().outputs.discard().await;
+                    self.caller.report(outcome)?;
+                    self.readiness.doubt();
+                    let wait = backoff.next();
+                    info!("The pull is tried again in {} seconds", wait.as_secs());
+                    self.caller.pause(sleep(wait)).await?;
+                    self.wait_for_setup().await?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! When the next call is due: pure arithmetic, without a clock of its own.
+
+use std::time::Duration;
+
+/// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API has long been
+/// back.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
+
+/// A pull every so often, counted from start to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(Duration);
+
+impl Period {
+    /// A pull every `period`.
+    pub fn new(period: Duration) -> Self {
+        Self(period)
+    }
+
+    /// The period in whole seconds, as it is configured.
+    pub fn seconds(self) -> u64 {
+        self.0.as_secs()
+    }
+
+    /// What is left of the period after a pull that took `elapsed`; nothing if it took longer. Pulls never overlap.
+    pub fn rest(self, elapsed: Duration) -> Duration {
+        self.0.saturating_sub(elapsed)
+    }
+}
+
+/// Growing waits after failures: 5, 25, then 120 seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The wait after one more failure.
+    pub fn next(&mut self) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        5u64.checked_pow(self.failures).map_or(LONGEST_BACKOFF, Duration::from_secs).min(LONGEST_BACKOFF)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_period_counts_from_the_start_of_a_pull() {
+        let period = Period::new(Duration::from_secs(60));
+        assert_eq!(period.rest(Duration::from_millis(602)), Duration::from_millis(59_398));
+        assert_eq!(period.rest(Duration::from_secs(61)), Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_grow_and_stay_bounded() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<u64> = (0..40).map(|_| backoff.next().as_secs()).collect();
+        assert_eq!(waits[..4], [5, 25, 120, 120]);
+        assert_eq!(waits[39], 120);
+    }
+}

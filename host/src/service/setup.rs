@@ -1,0 +1,98 @@
+//! The set-up task: checks settings and credentials at the start, every now and then, and after a pull that failed.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::End;
+use super::call::{Caller, Interrupted};
+use super::schedule::Backoff;
+
+/// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
+#[derive(Clone)]
+pub struct Readiness {
+    ready: Arc<watch::Sender<bool>>,
+    wanted: Arc<Notify>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self { ready: Arc::new(watch::Sender::new(false)), wanted: Arc::default() }
+    }
+}
+
+impl Readiness {
+    /// Whether pulling makes sense now.
+    pub fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+
+    /// Returns when pulling makes sense.
+    pub async fn ready(&self) {
+        // The sender lives in `self`, so that the wait can't fail.
+        let _ = self.ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// A pull has failed: the set-up is to look again at once.
+    pub fn doubt(&self) {
+        self.ready.send_replace(false);
+        self.wanted.notify_one();
+    }
+}
+
+/// The set-up task of one service.
+pub struct Setup {
+    caller: Caller,
+    readiness: Readiness,
+    refresh: Duration,
+}
+
+impl Setup {
+    pub fn new(caller: Caller, readiness: Readiness, refresh: Duration) -> Self {
+        Self { caller, readiness, refresh }
+    }
+
+    /// Runs until the stop, or until the set-up can't succeed without the operator.
+    pub async fn run(&self) -> End {
+        match self.check_for_ever().await {
+            Err(Interrupted(end)) => end,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn check_for_ever(&self) -> Result<Infallible, Interrupted> {
+        loop {
+            self.check().await?;
+            let due = async {
+                tokio::select! {
+                    () = sleep(self.refresh) => warn!("The token/header/authentication is expired and it needs to be refreshed"),
+                    () = self.readiness.wanted.notified() => {}
+                }
+            };
+            self.caller.pause(due).await?;
+        }
+    }
+
+    /// Tries until it succeeds.
+    async fn check(&self) -> Result<(), Interrupted> {
+        let mut backoff = Backoff::default();
+        loop {
+            let call = self.caller.sandbox().set_up(self.caller.tenant());
+            match self.caller.guarded(call).await? {
+                Ok(Ok(())) => {
+                    self.readiness.ready.send_replace(true);
+                    info!("Setup for module <CloudSekPuller> has been successfully executed");
+                    return Ok(());
+                }
+                outcome => self.caller.report(outcome)?,
+            }
+            let wait = backoff.next();
+            info!("The setup is tried again in {} seconds", wait.as_secs());
+            self.caller.pause(sleep(wait)).await?;
+        }
+    }
+}

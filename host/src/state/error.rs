@@ -1,0 +1,131 @@
+//! Why a state could not be opened, read or written, each with the place and a cure. Whether one stops a service or
+//! only a cycle is left to the callers.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A state that could not be opened, read or written.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// The folder can't be used.
+    #[error("the state folder {path}: {problem}", path = .path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: FolderProblem,
+    },
+    /// There is a value, and it is not the one that was written.
+    #[error(
+        "the state file {path} is not usable: {damage}; {cure}",
+        path = .path.display(),
+        cure = corrupt_cure(.damage, .path)
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+    /// The operating system did not let the file be read.
+    #[error("the state file {path} can't be read: {source}; check its permissions and the disk", path = .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The new value could not be stored. The old one is as it was.
+    #[error(
+        "the state file {path} can't be written, its old content is kept: {source}; check permissions and free space",
+        path = .path.display()
+    )]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Bucket and key together are longer than a file name can be.
+    #[error(
+        "the state name \"{name}\" is too long for a file: {length} bytes where {limit} fit; shorten the input's name or id"
+    )]
+    NameTooLong {
+        /// The file name it would have.
+        name: String,
+        /// Its length in bytes.
+        length: usize,
+        /// The longest that fits.
+        limit: usize,
+    },
+}
+
+/// Why a folder can't hold state.
+#[derive(Debug, Error)]
+pub enum FolderProblem {
+    /// It does not exist and can't be made.
+    #[error("can't be created ({0}); create it, or correct persistence.config.directory_name")]
+    Create(io::Error),
+    /// Something else has its name.
+    #[error("is not a folder; correct persistence.config.directory_name")]
+    NotAFolder,
+    /// Files can't be made in it.
+    #[error("can't be written to ({0}); make it writable for the user that runs the collector")]
+    NotWritable(io::Error),
+    /// It can't be listed.
+    #[error("can't be read ({0}); make it readable for the user that runs the collector")]
+    NotReadable(io::Error),
+    /// Another process has it.
+    #[error(
+        "is in use by another collector: two on one folder would overwrite each other's state; stop the other one, or give this one a folder of its own"
+    )]
+    InUse,
+    /// It is not the folder that was opened any more.
+    #[error(
+        "was removed, replaced or unmounted while the collector was running; bring it back and start the collector again"
+    )]
+    Gone,
+    /// Its file system has no locks.
+    #[error("can't be locked ({0}); use a file system with locks, such as a local disk")]
+    NoLocks(io::Error),
+}
+
+/// What is wrong with a state file.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Damage {
+    /// The first line is not that of a state file.
+    #[error("its first line is damaged")]
+    Header,
+    /// A later collector wrote it.
+    #[error("it has format version {0}, and this collector knows version 1")]
+    NewerVersion(u32),
+    /// Too short or too long.
+    #[error("it holds {found} bytes where {expected} were written")]
+    Length {
+        /// As the first line says.
+        expected: u64,
+        /// As there are.
+        found: u64,
+    },
+    /// Other bytes than were written.
+    #[error("its checksum does not match its content")]
+    Checksum,
+    /// The file is gone, and the one before it is there.
+    #[error("it is gone, while the state before it is still there")]
+    Missing,
+}
+
+fn corrupt_cure(damage: &Damage, path: &std::path::Path) -> String {
+    let previous = super::file::previous_of(path);
+    let previous = previous.display();
+    match damage {
+        Damage::NewerVersion(_) => {
+            "run the newer collector again, or set reset_persistence_auth to start anew".to_owned()
+        }
+        _ => format!(
+            "rename {previous} to that name to go on from the state before it (some alerts come again), or remove both files, or set reset_persistence_auth, to start anew"
+        ),
+    }
+}
