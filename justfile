@@ -1,0 +1,32 @@
+# Every build is a release build of the whole workspace: same profile, same features, so each crate is compiled once.
+
+_default:
+    @just --list --unsorted
+
+# Build the collector component and stage it in target/guest
+guest:
+    guest/build.sh
+
+# Build target/release/devo-collector with the component inside
+build: guest
+    cargo build --release --workspace --bin devo-collector
+
+# Run the collector on a configuration of your own, a file or a folder
+run CONFIG: build
+    target/release/devo-collector --config {{ quote(CONFIG) }}
+
+# Watch alerts travel from a simulated XVigil to a simulated Devo
+demo: build
+    cargo build --release --workspace --bin demo
+    target/release/demo
+
+# Run all tests
+test: build
+    cargo test --release --workspace
+
+# Check the format and the lints
+lint: guest
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+alias check := lint

@@ -1,0 +1,94 @@
+//! The product itself: the binary `devo-collector`, running in an [`Installation`].
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::installation::Installation;
+use crate::process::Process;
+use crate::statistics::Statistics;
+
+/// A running collector. All that a [`Process`] can do, it can do.
+#[derive(Debug)]
+pub struct Collector {
+    process: Process,
+}
+
+impl Collector {
+    /// Starts it with the installation's `config.yaml`, as the original is started on premise.
+    pub fn start(installation: &Installation) -> Result<Self> {
+        Self::start_with(installation, &["--config", "config.yaml"])
+    }
+
+    /// Starts it with other arguments.
+    pub fn start_with(installation: &Installation, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(arguments).current_dir(installation.product());
+        // A proxy of the machine is no part of any test.
+        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(name);
+        }
+        let log = installation.product().join("collector.log");
+        Ok(Self { process: Process::start("devo-collector", command, &log)? })
+    }
+
+    /// The statistics of the finished pull cycles, in their order.
+    pub fn statistics(&self) -> Result<Vec<Statistics>> {
+        self.lines_with(&[Statistics::LINE]).iter().map(|line| line.parse()).collect()
+    }
+
+    /// Waits for a warning or an error that contains all of `parts`, and returns it.
+    pub fn wait_for_complaint(&self, parts: &[&str]) -> Result<String> {
+        let what = format!("are a warning or an error and contain {parts:?}");
+        let mut lines = self.wait_for_lines_that(&what, 1, crate::PATIENCE, |line| {
+            (line.contains(" ERROR ") || line.contains(" WARNING ")) && parts.iter().all(|part| line.contains(part))
+        })?;
+        Ok(lines.swap_remove(0))
+    }
+
+    /// Waits until `count` pull cycles have finished, and returns the statistics of all that have.
+    pub fn wait_for_cycles(&self, count: usize) -> Result<Vec<Statistics>> {
+        let lines = self.wait_for_lines(count, &[Statistics::LINE], crate::PATIENCE)?;
+        lines.iter().map(|line| line.parse()).collect()
+    }
+
+    /// Waits until the finished pull cycles have sent `total` events together, and returns the statistics of all of them.
+    ///
+    /// Events are counted as sent when they are confirmed and recorded, so this is later than their arrival.
+    pub fn wait_until_sent(&self, total: u64) -> Result<Vec<Statistics>> {
+        let mut cycles = self.statistics()?;
+        while cycles.iter().map(|cycle| cycle.sent).sum::<u64>() < total {
+            cycles = self
+                .wait_for_cycles(cycles.len() + 1)
+                .with_context(|| format!("waiting for {total} events to be counted as sent"))?;
+        }
+        Ok(cycles)
+    }
+}
+
+impl Deref for Collector {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The binary: the one that `DEVO_COLLECTOR` names, or the one that was built.
+pub fn binary() -> Result<PathBuf> {
+    let path = match std::env::var_os("DEVO_COLLECTOR") {
+        Some(path) => PathBuf::from(path),
+        None => workspace().join("target/release/devo-collector"),
+    };
+    if !path.is_file() {
+        bail!("there is no {}: run `just build`", path.display());
+    }
+    path.canonicalize().with_context(|| format!("resolving {}", path.display()))
+}

@@ -1,0 +1,142 @@
+//! One connection of a sender, from the handshake to its end.
+
+use std::io::{ErrorKind, Write as _};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use flate2::write::MultiGzDecoder;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::frame::{Frame, parts};
+use super::{Behaviour, Connection, End, Shared, State};
+
+/// Room for reading. Larger than a TLS record, so that a busy sender is read with few system calls.
+const CHUNK: usize = 256 * 1024;
+
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        // Too many open files, for example: the next client may be luckier.
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let (number, behaviour) = shared.state.change(|state| {
+            state.connections.push(Connection::default());
+            (state.connections.len() - 1, state.behaviour)
+        });
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let end = converse(stream, number, behaviour, &shared).await;
+            shared.state.change(|state| state.connections[number].end = Some(end));
+        });
+    }
+}
+
+async fn converse(stream: TcpStream, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
+    if behaviour == Behaviour::NeverAnswer {
+        return hold(stream).await;
+    }
+    let config = if behaviour == Behaviour::RefuseClientCertificate { &shared.refuses } else { &shared.accepts };
+    let Ok(mut stream) = TlsAcceptor::from(Arc::clone(config)).accept(stream).await else { return End::NoHandshake };
+    let end = match behaviour {
+        Behaviour::CloseWithoutReading => End::CutOff,
+        Behaviour::StopReading => return hold(stream).await,
+        _ => read(&mut stream, number, behaviour, shared).await,
+    };
+    match end {
+        End::CutOff => {
+            let _ = stream.get_ref().0.set_zero_linger();
+        }
+        End::CloseNotify | End::EndOfStream if behaviour == Behaviour::NeverConfirm => {
+            return hold(stream).await;
+        }
+        // This is what tells the sender that all of it was read.
+        End::CloseNotify | End::EndOfStream => {
+            let _ = stream.shutdown().await;
+        }
+        End::Broken | End::NoHandshake => {}
+    }
+    end
+}
+
+/// Keeps a connection open for as long as the receiver runs.
+async fn hold<T>(_stream: T) -> End {
+    std::future::pending().await
+}
+
+async fn read(stream: &mut TlsStream<TcpStream>, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
+    let mut lines = BytesMut::with_capacity(CHUNK);
+    let mut unpack = None;
+    let mut bytes = 0;
+    loop {
+        lines.reserve(CHUNK / 4);
+        let before = lines.len();
+        let count = match stream.read_buf(&mut lines).await {
+            Ok(0) => return End::CloseNotify,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return End::EndOfStream,
+            Err(_) => return End::Broken,
+        };
+        // The two first bytes of gzip; an event starts with `<`.
+        if bytes == 0 && lines.starts_with(&[0x1f]) {
+            unpack = Some(MultiGzDecoder::new(Vec::new()));
+        }
+        bytes += count as u64;
+        if let Some(unpack) = &mut unpack {
+            let packed = lines.split_off(before);
+            if unpack.write_all(&packed).and_then(|()| unpack.flush()).is_err() {
+                return End::Broken;
+            }
+            lines.extend_from_slice(&std::mem::take(unpack.get_mut()));
+        }
+        let frames = split(&mut lines, number);
+        let cut_off = shared.state.change(|state| {
+            let connection = &mut state.connections[number];
+            connection.bytes = bytes;
+            connection.events += frames.len();
+            connection.compressed = unpack.is_some();
+            connection.unfinished = Bytes::copy_from_slice(&lines[..lines.len().min(256)]);
+            state.record(frames, shared.keep);
+            match behaviour {
+                Behaviour::ResetAfter { bytes: enough, times } if bytes >= enough && state.resets_done < times => {
+                    state.resets_done += 1;
+                    true
+                }
+                _ => false,
+            }
+        });
+        if cut_off {
+            return End::CutOff;
+        }
+    }
+}
+
+/// Takes the finished lines out of `lines`. They share its memory: nothing is copied.
+fn split(lines: &mut BytesMut, connection: usize) -> Vec<Frame> {
+    let Some(last) = memchr::memrchr(b'\n', lines) else { return Vec::new() };
+    let mut whole = lines.split_to(last + 1).freeze();
+    let mut frames = Vec::new();
+    while let Some(end) = memchr::memchr(b'\n', &whole) {
+        let mut line = whole.split_to(end + 1);
+        line.truncate(end);
+        frames.push(Frame { connection, line });
+    }
+    frames
+}
+
+impl State {
+    fn record(&mut self, frames: Vec<Frame>, keep: bool) {
+        for frame in &frames {
+            let tag = parts(&frame.line).map_or("", |parts| parts.tag);
+            match self.counts.get_mut(tag) {
+                Some(count) => *count += 1,
+                None => {
+                    self.counts.insert(tag.to_owned(), 1);
+                }
+            }
+        }
+        if keep {
+            self.frames.extend(frames);
+        }
+    }
+}

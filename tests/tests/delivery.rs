@@ -1,0 +1,227 @@
+//! What arrives at Devo, whatever happens on the way: all of it, as it was, and once where nothing broke.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use nix::sys::signal::Signal;
+use sandbox::receiver::Behaviour;
+use sandbox::simulator::Fault;
+use sandbox::stage::{Plan, Stage};
+use sandbox::{ALERTS_TABLE, PATIENCE};
+
+/// An operator who stops the collector does not expect to wait longer.
+const SOON: Duration = Duration::from_secs(20);
+
+/// The original's own settings, for tests in which Devo can't be reached: its waits of a minute are for a real outage.
+const IMPATIENT: &str = "connecting_initial_wait_in_seconds: 1\nconnecting_max_wait_in_seconds: 2\nsending_timeout: 2\n\
+                         confirm_timeout_in_seconds: 2\n";
+
+#[test]
+fn every_alert_arrives_once_and_as_it_was() {
+    let stage = Stage::new("once", 1050).unwrap();
+    let collector = stage.start().unwrap();
+    let cycles = collector.wait_until_sent(1050).unwrap();
+    stage.compare().exactly_once().unwrap();
+    assert_eq!(cycles.iter().map(|cycle| cycle.received - cycle.duplicates).sum::<u64>(), 1050);
+    assert!(cycles.iter().map(|cycle| cycle.requests).sum::<u64>() >= 11, "1,050 alerts are on 11 pages");
+    assert!(stage.simulator.requests().iter().all(|request| request.authorized));
+}
+
+#[test]
+fn plain_http_is_possible_with_the_operators_leave() {
+    let stage = Stage::set("http", &Plan { https: false, ..Plan::new(250) }).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(250).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn a_later_cycle_delivers_only_what_is_new() {
+    let mut stage = Stage::new("later-cycle", 300).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(300).unwrap();
+    stage.add_newer(50);
+    collector.wait_until_sent(350).unwrap();
+    let cycles = collector.statistics().unwrap().len();
+    collector.wait_for_cycles(cycles + 2).unwrap();
+    stage.compare().exactly_once().unwrap();
+    assert_eq!(collector.statistics().unwrap().iter().map(|cycle| cycle.sent).sum::<u64>(), 350);
+}
+
+#[test]
+fn a_cycle_without_alerts_says_that_the_data_is_up_to_date() {
+    let stage = Stage::new("nothing", 0).unwrap();
+    let collector = stage.start().unwrap();
+    let cycles = collector.wait_for_cycles(2).unwrap();
+    assert!(cycles.iter().all(|cycle| cycle.received == 0 && cycle.sent == 0));
+    collector.wait_for_line(&["-> The data is up to date!"], PATIENCE).unwrap();
+    assert_eq!(stage.receiver.count(ALERTS_TABLE), 0);
+}
+
+#[test]
+fn an_alert_that_appears_late_is_delivered() {
+    let mut stage = Stage::new("late", 300).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(300).unwrap();
+    // Older than everything that was delivered in the last hours: a cursor alone would never see them.
+    stage.add_late(7, TimeDelta::hours(6));
+    collector.wait_until_sent(307).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn alerts_of_the_newest_second_are_neither_lost_nor_repeated() {
+    let mut stage = Stage::new("second", 50).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(50).unwrap();
+    // The same second as the newest alert, which a comparison with `>` would leave out.
+    stage.add_late(3, TimeDelta::zero());
+    collector.wait_until_sent(53).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn a_restart_goes_on_where_it_stood() {
+    let mut stage = Stage::new("restart", 300).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(300).unwrap();
+    assert_eq!(collector.stop(SOON).unwrap().code(), Some(0));
+    stage.add_newer(20);
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(20).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for (signal, name) in [(Signal::SIGTERM, "Terminated"), (Signal::SIGINT, "Interrupt")] {
+        let stage = Stage::new("signal", 20).unwrap();
+        let collector = stage.start().unwrap();
+        collector.wait_until_sent(20).unwrap();
+        collector.signal(signal).unwrap();
+        assert_eq!(collector.wait_for_exit(SOON).unwrap().code(), Some(0), "{name}");
+        let line = format!("Received the \"{name}\" system signal (code: {})", signal as i32);
+        assert_eq!(collector.lines_with(&[&line]).len(), 1, "{line}");
+    }
+}
+
+#[test]
+fn a_signal_ends_it_even_when_the_other_side_hangs() {
+    for hang in ["the API", "Devo"] {
+        let stage = Stage::new("hang", 20).unwrap();
+        match hang {
+            "Devo" => stage.receiver.behave(Behaviour::StopReading),
+            _ => stage.simulator.fail(1000, Fault::Stall),
+        }
+        let collector = stage.start().unwrap();
+        match hang {
+            "Devo" => stage
+                .receiver
+                .wait_for_connections("a connection", PATIENCE, |connections| connections.first().map(|_| ()))
+                .unwrap(),
+            _ => stage.simulator.wait_for_requests(1, PATIENCE).unwrap(),
+        }
+        assert_eq!(collector.stop(SOON).unwrap().code(), Some(0), "{hang} hangs");
+    }
+}
+
+#[test]
+fn kill_9_in_the_middle_loses_nothing() {
+    let stage = Stage::new("kill", 20_000).unwrap();
+    for arrived in [1, 4_000, 12_000] {
+        let collector = stage.start().unwrap();
+        stage.receiver.wait_for(ALERTS_TABLE, arrived, PATIENCE).unwrap();
+        collector.kill().unwrap();
+    }
+    let collector = stage.start().unwrap();
+    stage.wait_for_all(&collector).unwrap();
+    let cycles = collector.statistics().unwrap().len();
+    collector.wait_for_cycles(cycles + 2).unwrap();
+    stage.compare().at_least_once().unwrap();
+}
+
+#[test]
+fn an_outage_of_devo_at_the_start_loses_and_repeats_nothing() {
+    let mut stage = Stage::new("outage-at-start", 500).unwrap();
+    stage.settings.output = IMPATIENT.into();
+    stage.configure().unwrap();
+    stage.receiver.stop();
+    let collector = stage.start().unwrap();
+    collector.wait_for_complaint(&[&format!("localhost:{}", stage.receiver.port())]).unwrap();
+    assert!(collector.is_running());
+    stage.receiver.resume().unwrap();
+    collector.wait_until_sent(500).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn an_outage_of_devo_in_the_middle_loses_nothing() {
+    let mut stage = Stage::new("outage", 10_000).unwrap();
+    stage.settings.output = IMPATIENT.into();
+    stage.configure().unwrap();
+    let collector = stage.start().unwrap();
+    stage.receiver.wait_for(ALERTS_TABLE, 500, PATIENCE).unwrap();
+    stage.receiver.stop();
+    let before = stage.receiver.count(ALERTS_TABLE);
+    stage.receiver.resume().unwrap();
+    stage.wait_for_all(&collector).unwrap();
+    stage.compare().at_least_once().unwrap();
+    assert!(before < 10_000, "the outage came too late to be one");
+}
+
+#[test]
+fn a_reset_in_the_middle_loses_nothing() {
+    let mut stage = Stage::new("reset", 5_000).unwrap();
+    stage.settings.output = IMPATIENT.into();
+    stage.configure().unwrap();
+    stage.receiver.behave(Behaviour::ResetAfter { bytes: 300_000, times: 3 });
+    let collector = stage.start().unwrap();
+    stage.wait_for_all(&collector).unwrap();
+    stage.compare().at_least_once().unwrap();
+    assert_eq!(stage.receiver.resets(), 3);
+}
+
+#[test]
+fn a_refused_client_certificate_is_not_a_delivery() {
+    let mut stage = Stage::new("refused", 300).unwrap();
+    stage.settings.output = IMPATIENT.into();
+    stage.configure().unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(300).unwrap();
+    assert_eq!(collector.stop(SOON).unwrap().code(), Some(0));
+    let state = stage.installation.state_files().unwrap();
+    assert!(!state.is_empty(), "what was delivered is recorded");
+
+    stage.receiver.behave(Behaviour::RefuseClientCertificate);
+    stage.add_newer(50);
+    let collector = stage.start().unwrap();
+    collector.wait_for_complaint(&["ertificate", &format!("localhost:{}", stage.receiver.port())]).unwrap();
+    assert!(collector.is_running());
+    assert_eq!(collector.stop(SOON).unwrap().code(), Some(0));
+    assert_eq!(collector.statistics().unwrap().iter().map(|cycle| cycle.sent).sum::<u64>(), 0);
+    assert_eq!(stage.installation.state_files().unwrap(), state);
+    assert_eq!(stage.receiver.count(ALERTS_TABLE), 300);
+
+    stage.receiver.behave(Behaviour::Healthy);
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(50).unwrap();
+    stage.compare().exactly_once().unwrap();
+}
+
+#[test]
+fn what_devo_does_not_confirm_is_not_a_delivery() {
+    for behaviour in
+        [Behaviour::NeverConfirm, Behaviour::CloseWithoutReading, Behaviour::StopReading, Behaviour::NeverAnswer]
+    {
+        let mut stage = Stage::new("unconfirmed", 40).unwrap();
+        stage.settings.output = IMPATIENT.into();
+        stage.configure().unwrap();
+        stage.receiver.behave(behaviour);
+        let collector = stage.start().unwrap();
+        collector.wait_for_complaint(&[&format!("localhost:{}", stage.receiver.port())]).unwrap();
+        assert_eq!(collector.statistics().unwrap().iter().map(|cycle| cycle.sent).sum::<u64>(), 0, "{behaviour:?}");
+        stage.receiver.behave(Behaviour::Healthy);
+        collector.wait_until_sent(40).unwrap();
+        stage.compare().at_least_once().unwrap();
+    }
+}
