@@ -1,6 +1,10 @@
 //! The line `global_status`: what runs, under the original's names of processes and threads.
 
-use serde_json::json;
+use std::io;
+
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 use super::memory::Memory;
 use crate::config::Identity;
@@ -43,18 +47,79 @@ impl Threads {
 
     /// The line for the log. Both of the original's processes are this one.
     pub fn line(&self, memory: Memory) -> String {
-        let process = |names: &[String]| {
-            json!({
-                "process_id": std::process::id(),
-                "process_status": "running",
-                "thread_counter": names.len(),
-                "thread_names": names,
-                "memory_info": {"rss": memory.rss, "vms": memory.vms},
-            })
+        let process = |names: &[String]| Process {
+            process_id: std::process::id(),
+            process_status: "running",
+            thread_counter: names.len(),
+            thread_names: names.to_vec(),
+            memory_info: MemoryInfo { rss: memory.rss, vms: memory.vms },
         };
-        format!(
-            "global_status: {}",
-            json!({"input_process": process(&self.input), "output_process": process(&self.output)})
-        )
+        let status = GlobalStatus { input_process: process(&self.input), output_process: process(&self.output) };
+        format!("global_status: {}", as_python_writes_it(&status))
+    }
+}
+
+/// The members in the original's order.
+#[derive(Serialize)]
+struct GlobalStatus {
+    input_process: Process,
+    output_process: Process,
+}
+
+#[derive(Serialize)]
+struct Process {
+    process_id: u32,
+    process_status: &'static str,
+    thread_counter: usize,
+    thread_names: Vec<String>,
+    memory_info: MemoryInfo,
+}
+
+/// In bytes.
+#[derive(Serialize)]
+struct MemoryInfo {
+    rss: u64,
+    vms: u64,
+}
+
+/// JSON with a blank after commas and colons: whoever cuts this line up expects them.
+fn as_python_writes_it(value: &impl Serialize) -> String {
+    let mut text = Vec::new();
+    // Nothing here can fail: memory takes every write, and names and numbers are always JSON.
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, Blanks));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+struct Blanks;
+
+impl Formatter for Blanks {
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_begins_as_the_specifications() {
+        let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+        let line = Threads::new(&[identity], &["devo_us_1".into()]).line(Memory::default());
+        let id = std::process::id();
+        let expected = format!(
+            "global_status: {{\"input_process\": {{\"process_id\": {id}, \"process_status\": \"running\", \"thread_counter\": 5, \
+             \"thread_names\": [\"MainThread\", \"CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)\""
+        );
+        assert!(line.starts_with(&expected), "{line}");
+        assert!(line.contains("\"DevoSenderManagerMonitor(internal_senders,devo_us_1)\""), "{line}");
     }
 }
