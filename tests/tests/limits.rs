@@ -1,53 +1,54 @@
 //! What one call of the component may use: a breach ends that call, names the limit, and loses nothing.
 
+use anyhow::Result;
 use sandbox::simulator::{self, Fault};
 use sandbox::stage::{Plan, Stage};
 
-fn staged(name: &str, limit: &str) -> Stage {
+fn staged(name: &str, limit: &str) -> Result<Stage> {
     // Pages of 5 MB: room for the set-up's single record, not for these.
     let simulator = simulator::Settings { max_limit: 5000, ..simulator::Settings::default() };
-    let mut stage = Stage::set(name, &Plan { simulator, ..Plan::new(5000) }).unwrap();
+    let mut stage = Stage::set(name, &Plan { simulator, ..Plan::new(5000) })?;
     stage.settings.input += &format!("request: {{limit: 5000}}\nlimits: {{{limit}}}\n");
-    stage.configure().unwrap();
-    stage
+    stage.configure()?;
+    Ok(stage)
 }
 
 /// The limit is raised: everything arrives, and nothing twice, for nothing was sent before.
-fn raised(mut stage: Stage) {
+fn raised(mut stage: Stage) -> Result<()> {
     assert!(stage.arrived().is_empty());
     stage.settings.input =
         stage.settings.input.lines().filter(|line| !line.starts_with("limits")).collect::<Vec<_>>().join("\n");
-    stage.configure().unwrap();
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(5000).unwrap();
-    stage.compare().exactly_once().unwrap();
+    stage.configure()?;
+    let collector = stage.start()?;
+    collector.wait_until_sent(5000)?;
+    stage.compare().exactly_once()
 }
 
 #[test]
 fn too_little_memory_ends_the_call_and_names_the_limit() {
-    let stage = staged("memory", "memory_in_bytes: 3000000");
+    let stage = staged("memory", "memory_in_bytes: 3000000").unwrap();
     let collector = stage.start().unwrap();
     collector.wait_for_complaint(&["PullError [CODE:0310]", "limits.memory_in_bytes"]).unwrap();
     drop(collector);
-    raised(stage);
+    raised(stage).unwrap();
 }
 
 #[test]
 fn too_much_computing_ends_the_call_and_names_the_limit() {
-    let stage = staged("computing", "cpu_in_milliseconds: 0");
+    let stage = staged("computing", "cpu_in_milliseconds: 0").unwrap();
     let collector = stage.start().unwrap();
     collector.wait_for_complaint(&["PullError [CODE:0310]", "limits.cpu_in_milliseconds"]).unwrap();
     drop(collector);
-    raised(stage);
+    raised(stage).unwrap();
 }
 
 #[test]
 fn too_long_a_call_ends_and_names_the_limit() {
-    let stage = staged("wall", "wall_in_seconds: 1");
+    let stage = staged("wall", "wall_in_seconds: 1").unwrap();
     stage.simulator.fail(1, Fault::Stall);
     let collector = stage.start().unwrap();
     collector.wait_for_complaint(&["PullError [CODE:0310]", "limits.wall_in_seconds"]).unwrap();
     drop(collector);
     stage.simulator.heal();
-    raised(stage);
+    raised(stage).unwrap();
 }
