@@ -17,20 +17,10 @@ use crate::status::Status;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
-    plan.warnings.iter().for_each(|warning| warn!("{warning}"));
-    log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
-    let store = open_store(&plan.persistence)?;
-    let sandbox = Arc::new(Sandbox::bundled().map_err(|error| anyhow!("{error:#}"))?);
-    let mut services = Vec::new();
-    for service in plan.services {
-        let service = Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone())?;
-        service.announce();
-        services.push(service);
-    }
-    let status = Status::new(
-        services.iter().map(|service| service.identity().clone()).collect(),
-        plan.outputs.iter().map(OutputPlan::name).map(str::to_owned).collect(),
-    );
+    let outputs: Vec<String> = plan.outputs.iter().map(OutputPlan::name).map(str::to_owned).collect();
+    let services = prepare(plan, &stop)?;
+    services.iter().for_each(Service::announce);
+    let status = Status::new(services.iter().map(|service| service.identity().clone()).collect(), outputs);
     status.announce();
     let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
     let ended = async {
@@ -52,6 +42,36 @@ pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
         End::Failed => error!("The collector ends: none of its services can go on without the operator"),
     }
     Ok(end)
+}
+
+/// Checks the credentials of every service against its API, and pulls nothing.
+pub async fn validate(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
+    let mut end = End::Stopped;
+    for service in prepare(plan, &stop)? {
+        if service.validate().await {
+            info!("{}: the API accepts the credentials", service.identity());
+        } else {
+            error!(
+                "SetupError [CODE:0100] reason: The remote data is not pullable with the given credentials. Check the error \
+                 traces for details. ({})",
+                service.identity()
+            );
+            end = End::Failed;
+        }
+    }
+    Ok(end)
+}
+
+fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Vec<Service>> {
+    plan.warnings.iter().for_each(|warning| warn!("{warning}"));
+    log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
+    let store = open_store(&plan.persistence)?;
+    let sandbox = Arc::new(Sandbox::bundled().map_err(|error| anyhow!("{error:#}"))?);
+    let services = plan
+        .services
+        .into_iter()
+        .map(|service| Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()));
+    Ok(services.collect::<Result<_, _>>()?)
 }
 
 /// The steps that were taken for every service before it starts, in the original's words.

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use devo_collector::config::{self, Plan};
+use devo_collector::config::{self, Persistence, Place, Plan};
 use devo_collector::service::End;
 use devo_collector::{collector, log};
 
@@ -22,18 +22,57 @@ struct Arguments {
     #[arg(long, default_value = "config.yaml")]
     config: PathBuf,
 
+    /// The job's file, in the form of Devo's collector server
+    #[arg(long = "job_config_loc", requires = "collector_config_loc", conflicts_with = "config")]
+    job_config_loc: Option<PathBuf>,
+
+    /// The collector's file, in the form of Devo's collector server
+    #[arg(long = "collector_config_loc", requires = "job_config_loc")]
+    collector_config_loc: Option<PathBuf>,
+
+    /// Check the credentials and leave
+    #[arg(long)]
+    validate: bool,
+
+    /// Keep the state in memory, whatever the configuration says
+    #[arg(long)]
+    no_save_state: bool,
+
+    /// Print the JSON schema of the configuration and leave
+    #[arg(long)]
+    print_config_schema: bool,
+
     /// Accepted for compatibility with the original collector; this one always runs in production mode
     #[arg(long)]
     prod_mode: bool,
 }
 
+impl Arguments {
+    fn place(&self) -> Place {
+        match (&self.job_config_loc, &self.collector_config_loc) {
+            (Some(job), Some(collector)) => Place::CollectorServer { job: job.clone(), collector: collector.clone() },
+            _ => Place::OnPremise(self.config.clone()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let plan = config::read(&arguments.config).and_then(Plan::new);
+    if arguments.print_config_schema {
+        print!("{}", config::schema());
+        return ExitCode::SUCCESS;
+    }
+    let plan = config::read(&arguments.place()).and_then(Plan::new);
     log::start(plan.as_ref().is_ok_and(|plan| plan.debug));
-    let end = plan.map_err(anyhow::Error::from).and_then(|plan| {
+    let end = plan.map_err(anyhow::Error::from).and_then(|mut plan| {
+        if arguments.no_save_state {
+            plan.persistence = Persistence::Memory;
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let end = runtime.block_on(async { collector::run(plan, stop_on_signals()?).await });
+        let end = runtime.block_on(async {
+            let stop = stop_on_signals()?;
+            if arguments.validate { collector::validate(plan, stop).await } else { collector::run(plan, stop).await }
+        });
         // A look-up or a write that hangs in the system must not hold up the end.
         runtime.shutdown_background();
         end

@@ -107,6 +107,8 @@ pub struct Input {
     /// The API token, if it does not stand in `credentials`.
     #[schemars(with = "Option<String>")]
     pub token: Option<SecretString>,
+    /// A file with the API token, read again whenever the credentials are checked.
+    pub token_file: Option<String>,
     pub requests_limits: Option<Value>,
     pub requests_per_second: Option<Value>,
     #[serde(default)]
@@ -182,6 +184,8 @@ pub struct Limits {
 pub struct Credentials {
     #[schemars(with = "Option<String>")]
     pub token: Option<SecretString>,
+    /// A file with the API token, read again whenever the credentials are checked.
+    pub token_file: Option<String>,
     pub base_url: Option<String>,
 }
 

@@ -5,7 +5,10 @@ pub mod document;
 mod error;
 mod plan;
 mod read;
+mod token;
+mod variables;
 
 pub use error::{Cause, ConfigError};
 pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, ServicePlan};
-pub use read::{Source, read};
+pub use read::{Place, Source, read, schema};
+pub use token::{Token, TokenError};

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::HeaderName;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::document::{Document, Input, Output, OutputConfig, Service};
 use super::error::{Cause, ConfigError, value};
 use super::read::Source;
+use super::token::Token;
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::senders::{Address, DevoSettings, Table, Tls, TlsError, TlsFiles, Transport};
 
@@ -109,6 +110,8 @@ pub struct ServicePlan {
     pub refresh: Duration,
     /// How to reach the API, the credential with it.
     pub api: ApiClientSettings,
+    /// Where the credential comes from; it may change.
+    pub token: Token,
     /// The only table that the component may write to.
     pub table: Table,
     /// What the component is told: flat names and values, never a secret.
@@ -311,10 +314,19 @@ fn service_plan(
         .into_iter()
         .find_map(Clone::clone)
         .ok_or_else(|| Cause::KeyMissing(key("base_url")).cure("Set it to the address of your CloudSEK instance."))?;
-    let token = input.credentials.token.clone().or_else(|| input.token.clone());
-    let token = token.filter(|token| !token.expose_secret().trim().is_empty()).ok_or_else(|| {
-        Cause::KeyMissing(key("credentials.token")).cure("Set it to the API token from your CloudSEK admin portal.")
-    })?;
+    let text = input.credentials.token.clone().or_else(|| input.token.clone());
+    let file = input.credentials.token_file.as_ref().or(input.token_file.as_ref());
+    let token = match (text, file) {
+        (_, Some(file)) => Token::File(product.join(file)),
+        (Some(text), None) => Token::Text(text),
+        (None, None) => {
+            return Err(Cause::KeyMissing(key("credentials.token"))
+                .cure("Set it to the API token from your CloudSEK admin portal, or token_file to a file with it."));
+        }
+    };
+    let current = token
+        .read()
+        .map_err(|error| value(key("credentials.token"), error.to_string(), "Nothing is pulled without a token."))?;
     let period = service.request_period_in_seconds.unwrap_or(DEFAULT_PERIOD_IN_SECONDS);
     if period == 0 {
         return Err(value(service_key("request_period_in_seconds"), "0 would never wait", "Give at least 1."));
@@ -330,7 +342,8 @@ fn service_plan(
         identity: Identity { input: input_name.to_owned(), id, service: service_name.to_owned() },
         period: Duration::from_secs(period),
         refresh: Duration::from_secs(refresh),
-        api: api_settings(&key, input, &base_url, token, product)?,
+        api: api_settings(&key, input, &base_url, current, product)?,
+        token,
         table: table
             .parse()
             .map_err(|error| value(service_key("override_devo_tag"), format!("{error}"), "Correct the tag."))?,

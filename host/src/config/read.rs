@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::error::{Cause, ConfigError};
+use super::variables;
 
 /// A configuration file that was read, and where things are looked up that it names.
 #[derive(Debug)]
@@ -18,15 +19,39 @@ pub struct Source {
     pub warnings: Vec<String>,
 }
 
-/// Reads the configuration that `name` means: a file, the name of a file in `config/`, or a product folder.
-pub fn read(name: &Path) -> Result<Source, ConfigError> {
-    let path = locate(name)?;
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Cause::Unreadable { path: path.clone(), reason: error.to_string() }
+/// Where a configuration is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file, the name of a file in `config/`, or a product folder: the on-premise form.
+    OnPremise(PathBuf),
+    /// The files of the job and of the collector: the form of Devo's collector server. Where both say something, the job's
+    /// word counts.
+    CollectorServer { job: PathBuf, collector: PathBuf },
+}
+
+/// Reads a configuration.
+pub fn read(place: &Place) -> Result<Source, ConfigError> {
+    match place {
+        Place::OnPremise(name) => {
+            let path = locate(name)?;
+            understand(parse(&path)?, &path)
+        }
+        Place::CollectorServer { job, collector } => {
+            let (job, collector) = (locate(job)?, locate(collector)?);
+            let mut value = with_globals(parse(&collector)?);
+            lay_over(&mut value, with_globals(parse(&job)?));
+            understand(value, &job)
+        }
+    }
+}
+
+fn parse(path: &Path) -> Result<Value, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Cause::Unreadable { path: path.to_owned(), reason: error.to_string() }
             .cure("Make it readable for the user that the collector runs as.")
     })?;
     let syntax = |reason: String| {
-        Cause::Syntax { path: path.clone(), reason: one_line(&reason) }
+        Cause::Syntax { path: path.to_owned(), reason: one_line(&reason) }
             .cure("Correct it there; README.md shows a config.yaml to start from.")
     };
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
@@ -34,9 +59,35 @@ pub fn read(name: &Path) -> Result<Source, ConfigError> {
     } else {
         serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))?
     };
-    if !value.is_object() {
-        return Err(syntax("it is not a mapping with globals, outputs and inputs".to_owned()));
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(syntax("it is not a mapping with globals, outputs and inputs".to_owned()))
     }
+}
+
+/// The collector server calls the globals of a file `global_overrides`.
+fn with_globals(mut value: Value) -> Value {
+    if let Some(overrides) = value.as_object_mut().and_then(|members| members.remove("global_overrides")) {
+        lay_over(&mut value, serde_json::json!({"globals": overrides}));
+    }
+    value
+}
+
+/// Puts `top` over `base`: members of both are merged, everything else of `top` takes the place of what was there.
+fn lay_over(base: &mut Value, top: Value) {
+    match (base, top) {
+        (Value::Object(base), Value::Object(top)) => {
+            for (key, value) in top {
+                lay_over(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, top) => *base = top,
+    }
+}
+
+fn understand(mut value: Value, path: &Path) -> Result<Source, ConfigError> {
+    variables::resolve(&mut value, |name| std::env::var(name).ok())?;
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
     let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
@@ -53,7 +104,13 @@ pub fn read(name: &Path) -> Result<Source, ConfigError> {
         }
     })?;
     warnings.extend(unknown.iter().filter(|key| !key.starts_with("globals.")).map(|key| describe_unknown(key)));
-    Ok(Source { document, product: product_folder(&path), warnings })
+    Ok(Source { document, product: product_folder(path), warnings })
+}
+
+/// The JSON schema of a configuration, as text.
+pub fn schema() -> String {
+    // Numbers, names and texts are always JSON.
+    serde_json::to_string_pretty(&schemars::schema_for!(Document)).unwrap_or_default() + "\n"
 }
 
 /// The original's words for a global that it doesn't know.
@@ -138,7 +195,7 @@ mod tests {
         std::fs::create_dir_all(folder.join("config")).unwrap();
         let path = folder.join("config").join(name);
         std::fs::write(&path, text).unwrap();
-        let source = read(&path);
+        let source = read(&Place::OnPremise(path));
         std::fs::remove_dir_all(&folder).unwrap();
         source
     }
@@ -174,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn the_jobs_file_is_laid_over_the_collectors() {
+        let mut value =
+            with_globals(serde_json::json!({"global_overrides": {"name": "a", "debug": true}, "outputs": {"x": 1}}));
+        lay_over(&mut value, with_globals(serde_json::json!({"global_overrides": {"name": "b"}, "inputs": {}})));
+        assert_eq!(
+            value,
+            serde_json::json!({"globals": {"name": "b", "debug": true}, "outputs": {"x": 1}, "inputs": {}})
+        );
+    }
+
+    #[test]
+    fn the_schema_in_docs_is_that_of_the_types() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.schema.json");
+        let written = std::fs::read_to_string(path).unwrap();
+        assert!(written == schema(), "run: devo-collector --print-config-schema > docs/config.schema.json");
+    }
+
+    #[test]
     fn errors_name_the_key_or_the_line() {
         let error = |name: &str, text: &str| read_text(name, text).unwrap_err().to_string();
         assert!(error("syntax.yaml", "inputs: [").contains("[CODE:0003]"));
@@ -182,6 +257,6 @@ mod tests {
         assert!(missing.contains("[CODE:0004]") && missing.contains("the key inputs.a.id is missing"), "{missing}");
         let wrong = error("wrong.yaml", "outputs: {a: {type: console, config: {port: many}}}");
         assert!(wrong.contains("[CODE:0005]") && wrong.contains("outputs.a.config.port"), "{wrong}");
-        assert!(read(Path::new("nowhere.yaml")).unwrap_err().to_string().contains("[CODE:0001]"));
+        assert!(read(&Place::OnPremise("nowhere.yaml".into())).unwrap_err().to_string().contains("[CODE:0001]"));
     }
 }

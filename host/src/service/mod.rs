@@ -66,7 +66,7 @@ impl Service {
         let caller = Caller::new(sandbox, tenant.clone(), stop);
         let readiness = Readiness::default();
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), plan.refresh),
+            setup: Setup::new(caller.clone(), readiness.clone(), plan.token, plan.refresh),
             puller: Puller::new(caller, readiness, identity.puller(), Period::new(plan.period)),
             setup_span: log::span(Process::Input, &identity.puller_setup()),
             identity,
@@ -94,6 +94,12 @@ impl Service {
         });
         self.setup_span.in_scope(|| warn!("The token/header/authentication has not been created yet"));
         self.tenant.span.in_scope(|| warn!("Waiting until setup will be executed"));
+    }
+
+    /// Whether the API accepts settings and credentials. Pulls nothing.
+    pub async fn validate(&self) -> bool {
+        let accepted = self.setup.check_once().instrument(self.setup_span.clone()).await;
+        matches!(accepted, Ok(true))
     }
 
     /// Runs until the stop, or until it can't go on.

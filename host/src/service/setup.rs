@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::End;
 use super::call::{Caller, Interrupted};
 use super::schedule::Backoff;
+use crate::config::Token;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -48,12 +49,13 @@ impl Readiness {
 pub struct Setup {
     caller: Caller,
     readiness: Readiness,
+    token: Token,
     refresh: Duration,
 }
 
 impl Setup {
-    pub fn new(caller: Caller, readiness: Readiness, refresh: Duration) -> Self {
-        Self { caller, readiness, refresh }
+    pub fn new(caller: Caller, readiness: Readiness, token: Token, refresh: Duration) -> Self {
+        Self { caller, readiness, token, refresh }
     }
 
     /// Runs until the stop, or until the set-up can't succeed without the operator.
@@ -80,19 +82,37 @@ impl Setup {
     /// Tries until it succeeds.
     async fn check(&self) -> Result<(), Interrupted> {
         let mut backoff = Backoff::default();
-        loop {
-            let call = self.caller.sandbox().set_up(self.caller.tenant());
-            match self.caller.guarded(call).await? {
-                Ok(Ok(())) => {
-                    self.readiness.ready.send_replace(true);
-                    info!("Setup for module <CloudSekPuller> has been successfully executed");
-                    return Ok(());
-                }
-                outcome => self.caller.report(outcome)?,
-            }
+        while !self.check_once().await? {
             let wait = backoff.next();
             info!("The setup is tried again in {} seconds", wait.as_secs());
             self.caller.pause(sleep(wait)).await?;
         }
+        Ok(())
+    }
+
+    /// Whether settings and credentials are accepted.
+    pub async fn check_once(&self) -> Result<bool, Interrupted> {
+        if let Err(reason) = self.refresh_token() {
+            error!("SetupError [CODE:0101] reason: {reason}.");
+            return Ok(false);
+        }
+        let call = self.caller.sandbox().set_up(self.caller.tenant());
+        let outcome = self.caller.guarded(call).await?;
+        let succeeded = matches!(outcome, Ok(Ok(())));
+        self.caller.report(outcome)?;
+        if succeeded {
+            self.readiness.ready.send_replace(true);
+            info!("Setup for module <CloudSekPuller> has been successfully executed");
+        }
+        Ok(succeeded)
+    }
+
+    /// A token in a file may have been replaced: tokens are rotated.
+    fn refresh_token(&self) -> Result<(), String> {
+        if let Token::File(_) = self.token {
+            let token = self.token.read().map_err(|error| error.to_string())?;
+            self.caller.tenant().api.set_credential(&token).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
