@@ -12,7 +12,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::alert::{Alert, Key};
 use crate::api::{self, Api};
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::ledger::{Latest, Ledger};
 use crate::page::{self, Page};
 use crate::platform::{Event, Level, Platform};
@@ -173,8 +173,7 @@ impl<'a, P: Platform> Piece<'a, P> {
         let mut asked = self.cycle.walk.next_page().map(|page| self.api.ask(page, limit, since));
         while let Some(pending) = asked {
             let body = match self.api.receive(pending) {
-                // Some servers answer so where others have an empty page.
-                Err(Failure { class: Class::Api, code: 400 | 404, .. }) if !self.cycle.walk.is_promised() => None,
+                Err(failure) if self.cycle.walk.takes_for_empty(failure.code) => None,
                 answer => Some(answer?),
             };
             let page = match &body {

@@ -93,7 +93,7 @@ impl State {
             Failure::state(
                 200,
                 format!("The persisted state can't be read: {error}."),
-                "Restore it from its previous version, or set reset_persistence_auth to a new value to start anew.",
+                "Restore it from its previous version, or remove it to start anew.",
             )
         })?;
         if !(1..=VERSION).contains(&state.version) {

@@ -16,17 +16,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::page::Paging;
 
-/// Steps in one direction that must be seen before an order is believed: ten steps down among records in no order mean
-/// twenty records, and that these lie in a third of their span by chance ([`SPAN`]) is one case in millions.
-const CONVINCING: u32 = 10;
+/// How often a record must be older than all before it for the order to be believed, and at the least how many of so many
+/// steps that must be. It counts ranks and not spans of time, so a few odd dates prove nothing; and records in no order make
+/// twenty such steps among two hundred once in a million times, however their times are spread.
+const CONVINCING: u64 = 20;
+const SHARE: u64 = 10;
 
-/// How many times the worst step against an order the way along it must be.
-const SPAN: i64 = 3;
+/// Pages to read again before the walk goes on although records have moved meanwhile: totals that go up and down with every
+/// answer, as those of several servers do, would keep it here for ever.
+const READ_AGAIN: u64 = 30;
 
 /// Pages in a row with the same records after which a server is taken to repeat its last one for ever. One repetition is
-/// not enough: records inserted at the top, as many as a page has, push a page's content to the next one. Where the total
-/// has grown by as much, it is no repetition at all.
+/// not enough: records inserted at the top, as many as a page has, push a page's content to the next one.
 const REPETITIONS: u32 = 2;
+
+/// The same where the source says that there is more: then it takes longer to believe that it isn't so.
+const PROMISED_REPETITIONS: u32 = 10;
 
 /// What is known before a walk begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,8 @@ pub struct Walk {
     next: u64,
     /// Pages to read again, because records moved across a page's boundary behind the walk.
     again: Range<u64>,
+    /// How many were since the last page that was read for the first time.
+    again_since_new: u64,
     /// The page size asked for: the same all along, whatever the settings become, or `next` would be another place.
     limit: u32,
     window_start: Option<DateTime<Utc>>,
@@ -115,6 +122,7 @@ impl Walk {
             direction: Direction::On,
             next: start,
             again: 0..0,
+            again_since_new: 0,
             limit: plan.limit,
             window_start: plan.window_start,
             tolerance_in_milliseconds: plan.tolerance.num_milliseconds(),
@@ -141,9 +149,10 @@ impl Walk {
         if self.again.is_empty() { Some(self.next).filter(|_| !self.finished) } else { Some(self.again.start) }
     }
 
-    /// Whether the page to ask for must exist: the source has said so, or it is the first.
-    pub fn is_promised(&self) -> bool {
-        self.promised || !self.again.is_empty()
+    /// Whether the page that was asked for is taken for an empty one although the answer is an error with this code. Some
+    /// servers say so that there are no more pages; and a look aside is worth no failure.
+    pub fn takes_for_empty(&self, code: u16) -> bool {
+        self.again.is_empty() && (self.direction == Direction::Aside || !self.promised && matches!(code, 400 | 404))
     }
 
     /// The page size to ask for.
@@ -188,12 +197,17 @@ impl Walk {
         self.new += page.new;
         self.first_total = self.first_total.or(page.paging.total_count);
         if !self.again.is_empty() {
+            let looked_in = self.again.clone();
             self.again.start += 1;
+            self.again_since_new += 1;
+            self.read_again_what_moved(self.next, Some(looked_in), page.paging.total_count);
             return;
         }
         let asked = self.next;
-        self.note_repetition(page);
-        self.read_again_what_moved(asked, page.paging.total_count);
+        self.again_since_new = 0;
+        self.repetitions = if self.digest == Some(page.digest) { self.repetitions + 1 } else { 0 };
+        self.digest = Some(page.digest);
+        self.read_again_what_moved(asked, None, page.paging.total_count);
         match self.direction {
             Direction::On => self.go_on(asked, page),
             Direction::Back => self.go_back(asked, page),
@@ -207,30 +221,31 @@ impl Walk {
         self.finished |= self.quick;
     }
 
-    fn note_repetition(&mut self, page: &Observation) {
-        let grown = page.paging.total_count.zip(self.last_total).map_or(0, |(now, before)| now.saturating_sub(before));
-        let repeated = self.digest == Some(page.digest) && grown < page.records.max(1);
-        self.repetitions = if repeated { self.repetitions + 1 } else { 0 };
-        self.digest = Some(page.digest);
-    }
-
     /// A record removed at the source moves later ones to an earlier page; one inserted moves them to a later page. Where
-    /// that is the side that has been read already, they would be missed.
-    fn read_again_what_moved(&mut self, asked: u64, total: Option<u64>) {
+    /// that is the side of the page `frontier` that has been read already, they would be missed; and whatever happens while
+    /// they are looked for there moves them further.
+    fn read_again_what_moved(&mut self, frontier: u64, looked_in: Option<Range<u64>>, total: Option<u64>) {
         // An empty page may say that there is nothing at all: that is no reason to read everything again.
-        let total = total.filter(|total| *total > 0);
-        if let (Some(before), Some(now)) = (self.last_total, total) {
+        let Some(now) = total.filter(|total| *total > 0) else { return };
+        let before = self.last_total.replace(now).unwrap_or(now);
+        let missed = match self.direction {
+            Direction::On => now < before,
+            Direction::Back => now > before,
+            Direction::Aside => return,
+        };
+        let moved_on = looked_in.is_some() && now != before;
+        if (missed || moved_on) && self.again_since_new < READ_AGAIN {
             let pages = |records: u64| records.div_ceil(self.largest.max(1));
-            self.again = match self.direction {
-                Direction::On => asked.saturating_sub(pages(before.saturating_sub(now))).max(self.start)..asked,
-                Direction::Back => {
-                    let last = asked.saturating_add(pages(now.saturating_sub(before))).min(self.last_page);
-                    asked + 1..last + 1
-                }
-                Direction::Aside => 0..0,
-            };
+            let (removed, inserted) = (pages(before.saturating_sub(now)), pages(now.saturating_sub(before)));
+            let Range { start, end } = looked_in.unwrap_or(frontier..frontier);
+            if self.direction == Direction::On {
+                self.again = start.saturating_sub(removed).max(self.start)..frontier;
+                // What is looked for may have moved on to the next page, which the walk would not have asked for any more.
+                self.finished &= inserted == 0;
+            } else {
+                self.again = frontier + 1..end.saturating_add(inserted).min(self.last_page) + 1;
+            }
         }
-        self.last_total = total.or(self.last_total);
     }
 
     fn go_on(&mut self, asked: u64, page: &Observation) {
@@ -261,7 +276,8 @@ impl Walk {
         // A full page may always have a successor, whatever the totals say: they may be wrong, and one more request is
         // cheap. A first page that is short may be all there is, or the server's own page size: then the totals count.
         let short_end = !full && more.map_or(!first, |more| !more);
-        let end = page.records == 0 || elsewhere || self.repetitions >= REPETITIONS || short_end;
+        let repeated = self.repetitions >= if self.promised { PROMISED_REPETITIONS } else { REPETITIONS };
+        let end = page.records == 0 || elsewhere || repeated || short_end;
         self.next = asked + 1;
         if end && self.start > 1 {
             self.direction = Direction::Back;
@@ -305,7 +321,6 @@ impl Walk {
             Some(page) => {
                 self.direction = Direction::Aside;
                 self.next = page;
-                self.promised = false;
                 self.aside = true;
             }
             None => self.finished = true,
@@ -340,40 +355,42 @@ struct Trend {
     previous: Option<DateTime<Utc>>,
     oldest: Option<DateTime<Utc>>,
     newest: Option<DateTime<Utc>>,
-    falls: u32,
-    rises: u32,
+    /// From a record to one with another time.
+    steps: u64,
+    /// To a record that is older than all before.
+    lows: u64,
+    /// To a record that is newer than all before.
+    highs: u64,
     /// The most that a record is newer than an earlier one, in milliseconds.
     highest_rise: i64,
-    /// The most that a record is older than an earlier one, in milliseconds.
-    deepest_fall: i64,
 }
 
 impl Trend {
     fn follow(&mut self, times: impl Iterator<Item = DateTime<Utc>>) {
         for time in times {
             if let (Some(previous), Some(oldest), Some(newest)) = (self.previous, self.oldest, self.newest) {
-                self.falls += u32::from(time < previous);
-                self.rises += u32::from(time > previous);
+                self.steps += u64::from(time != previous);
+                self.lows += u64::from(time < oldest);
+                self.highs += u64::from(time > newest);
                 self.highest_rise = self.highest_rise.max((time - oldest).num_milliseconds());
-                self.deepest_fall = self.deepest_fall.max((newest - time).num_milliseconds());
             }
             self.previous = Some(time);
             self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
-            self.newest = Some(self.newest.map_or(time, |newest| newest.max(time)));
+            self.newest = self.newest.max(Some(time));
         }
     }
 
     /// Whether enough was seen to tell an order from none.
     fn is_conclusive(&self) -> bool {
-        self.falls.max(self.rises) >= CONVINCING
+        self.steps >= CONVINCING * SHARE
     }
 
     fn falls(&self) -> bool {
-        self.falls >= CONVINCING && self.highest_rise.saturating_mul(SPAN) <= self.deepest_fall
+        self.lows >= CONVINCING && self.lows * SHARE >= self.steps
     }
 
     fn rises(&self) -> bool {
-        self.rises >= CONVINCING && self.deepest_fall.saturating_mul(SPAN) <= self.highest_rise
+        self.highs >= CONVINCING && self.highs * SHARE >= self.steps
     }
 
     /// The newest time that a record still to come can have, if the disorder stays what it was.
