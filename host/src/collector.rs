@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{Cause, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
 use crate::log::{self, Process};
+use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::Sandbox;
 use crate::service::{End, Service};
 use crate::state::{StateFolder, Store};
@@ -18,13 +19,13 @@ use crate::status::Status;
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
     let outputs: Vec<String> = plan.outputs.iter().map(OutputPlan::name).map(str::to_owned).collect();
-    let services = prepare(plan, &stop)?;
+    let Prepared { services, end: prepared } = prepare(plan, &stop)?;
     services.iter().for_each(Service::announce);
     let status = Status::new(services.iter().map(|service| service.identity().clone()).collect(), outputs);
     status.announce();
     let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
     let ended = async {
-        let mut end = End::Stopped;
+        let mut end = prepared;
         while let Some(ended) = running.join_next().await {
             if ended? == End::Failed {
                 end = End::Failed;
@@ -46,8 +47,8 @@ pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
 
 /// Checks the credentials of every service against its API, and pulls nothing.
 pub async fn validate(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
-    let mut end = End::Stopped;
-    for service in prepare(plan, &stop)? {
+    let Prepared { services, mut end } = prepare(plan, &stop)?;
+    for service in services {
         if service.validate().await {
             info!("{}: the API accepts the credentials", service.identity());
         } else {
@@ -62,16 +63,30 @@ pub async fn validate(plan: Plan, stop: CancellationToken) -> anyhow::Result<End
     Ok(end)
 }
 
-fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Vec<Service>> {
+/// The services that can start.
+struct Prepared {
+    services: Vec<Service>,
+    /// Whether one could not.
+    end: End,
+}
+
+fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
     log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
     let store = open_store(&plan.persistence)?;
     let sandbox = Arc::new(Sandbox::bundled().map_err(|error| anyhow!("{error:#}"))?);
-    let services = plan
-        .services
-        .into_iter()
-        .map(|service| Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()));
-    Ok(services.collect::<Result<_, _>>()?)
+    let mut prepared = Prepared { services: Vec::new(), end: End::Stopped };
+    for service in plan.services {
+        let identity = service.identity.clone();
+        match Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()) {
+            Ok(service) => prepared.services.push(service),
+            Err(error) => {
+                log::span(Process::Input, &identity.puller()).in_scope(|| error!("{error}"));
+                prepared.end = End::Failed;
+            }
+        }
+    }
+    Ok(prepared)
 }
 
 /// The steps that were taken for every service before it starts, in the original's words.
@@ -79,7 +94,13 @@ fn announce_inputs(services: &[ServicePlan]) {
     for service in services {
         info!("Validating service input config");
         info!("Running overriding rules");
+        for (rule, key) in service.overrides.iter().enumerate() {
+            info!("Overriding rule #{} - service key {key} takes the place of the collector's own setting", rule + 1);
+        }
         info!("Validating the rate limiter config given by the user");
+        if service.limiter.is_generic() {
+            info!("{GENERIC_NOTICE}");
+        }
         info!("Adding raw config to the collector store");
         info!("Running custom validation rules");
         info!("{} Finalizing the execution of init_variables()", service.identity.puller());

@@ -9,6 +9,7 @@ pub mod collector;
 pub mod config;
 pub mod egress;
 pub mod log;
+pub mod rate;
 pub mod sandbox;
 pub mod senders;
 pub mod service;

@@ -1,22 +1,23 @@
 //! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own origin alone and
 //! adds the credential.
 
-use std::pin::Pin;
-
 use http_body_util::BodyExt;
+use tracing::{Instrument, Span};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::egress::{ApiClient, EgressError};
+use crate::rate::Limiter;
 
 /// The way out of one instance.
 pub struct Gate {
     api: ApiClient,
+    limiter: Limiter,
 }
 
 impl Gate {
-    /// The way out to one tenant's API.
-    pub fn new(api: ApiClient) -> Self {
-        Self { api }
+    /// The way out to one tenant's API, as often as its limits allow.
+    pub fn new(api: ApiClient, limiter: Limiter) -> Self {
+        Self { api, limiter }
     }
 }
 
@@ -31,13 +32,16 @@ impl WasiHttpHooks for Gate {
         _options: Option<RequestOptions>,
         _processed: Worker,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        let api = self.api.clone();
-        let answer: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(async move {
+        let (api, limiter) = (self.api.clone(), self.limiter.clone());
+        // It runs as a task of its own, whose lines are the puller's all the same.
+        let span = Span::current();
+        let request = async move {
+            limiter.admit().await;
             let response = api.send(request).await.map_err(error)?;
             let worker: Worker = Box::new(std::future::ready(Ok(())));
             Ok((response.map(|body| body.map_err(error).boxed_unsync()), worker))
-        });
-        Box::new(answer)
+        };
+        Box::new(request.instrument(span))
     }
 }
 

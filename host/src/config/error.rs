@@ -4,14 +4,22 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::rate::LimitError;
+
 /// A configuration that can't be used. The collector does not start with it.
 #[derive(Debug, Error)]
-#[error("CollectorConfigurationException [CODE:{:04}] Error in configuration, cause: \"{cause}\" {cure}", cause.code())]
-pub struct ConfigError {
-    /// What is wrong.
-    pub cause: Cause,
-    /// What the operator can do about it, in one sentence.
-    pub cure: String,
+pub enum ConfigError {
+    /// What the original calls an error in configuration.
+    #[error("CollectorConfigurationException [CODE:{:04}] Error in configuration, cause: \"{cause}\" {cure}", cause.code())]
+    Collector {
+        /// What is wrong.
+        cause: Cause,
+        /// What the operator can do about it, in one sentence.
+        cure: String,
+    },
+    /// The original's own error for `requests_limits`.
+    #[error(transparent)]
+    Limits(#[from] LimitError),
 }
 
 /// What is wrong with a configuration.
@@ -59,7 +67,7 @@ impl Cause {
 
     /// This cause with what to do about it.
     pub fn cure(self, cure: impl Into<String>) -> ConfigError {
-        ConfigError { cause: self, cure: cure.into() }
+        ConfigError::Collector { cause: self, cure: cure.into() }
     }
 }
 

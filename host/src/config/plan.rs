@@ -13,6 +13,7 @@ use super::error::{Cause, ConfigError, value};
 use super::read::Source;
 use super::token::Token;
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
+use crate::rate::{self, InputLimiter, Limiter};
 use crate::senders::{Address, DevoSettings, Table, Tls, TlsError, TlsFiles, Transport};
 
 /// Devo's port.
@@ -112,8 +113,12 @@ pub struct ServicePlan {
     pub api: ApiClientSettings,
     /// Where the credential comes from; it may change.
     pub token: Token,
+    /// The `override_*` keys that are set.
+    pub overrides: Vec<&'static str>,
     /// The only table that the component may write to.
     pub table: Table,
+    /// What each request has to pass.
+    pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.
     pub settings: Vec<(String, String)>,
     pub limits: Limits,
@@ -146,6 +151,7 @@ impl Plan {
     /// Checks a configuration and fills in what it leaves open.
     pub fn new(source: Source) -> Result<Self, ConfigError> {
         let Source { document, product, mut warnings } = source;
+        check_name(document.globals.name.as_deref())?;
         let persistence = persistence(&document, &product, &mut warnings)?;
         let mut outputs = Vec::new();
         for (name, output) in &document.outputs {
@@ -158,8 +164,10 @@ impl Plan {
         }
         let mut services = Vec::new();
         for (name, input) in document.inputs.iter().filter(|(_, input)| input.enabled) {
+            let limits = rate::read(input.requests_limits.as_ref(), input.requests_per_second.as_ref())?;
+            let limiter = InputLimiter::new(&limits);
             for (service_name, service) in &input.services {
-                services.push(service_plan(name, input, service_name, service, &product, &mut warnings)?);
+                services.push(service_plan(name, input, service_name, service, &limiter, &product, &mut warnings)?);
             }
         }
         if services.is_empty() {
@@ -167,6 +175,19 @@ impl Plan {
                 .cure("Add an enabled input with the service alerts."));
         }
         Ok(Self { debug: document.globals.debug, persistence, outputs, services, warnings })
+    }
+}
+
+/// The original's rule for `globals.name`, after it has made `.`, `#` and blanks a `_`.
+fn check_name(name: Option<&str>) -> Result<(), ConfigError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '#' | ' ');
+    match name {
+        Some(name) if name.is_empty() || !name.chars().all(allowed) => Err(value(
+            "globals.name",
+            format!("{name:?} has other characters than letters, digits, - and _"),
+            "Give the collector a plain name.",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -279,6 +300,7 @@ fn service_plan(
     input: &Input,
     service_name: &str,
     service: &Service,
+    limiter: &InputLimiter,
     product: &Path,
     warnings: &mut Vec<String>,
 ) -> Result<ServicePlan, ConfigError> {
@@ -299,16 +321,8 @@ fn service_plan(
         }
         .cure("Remove it only if the alerts may be sent unmasked."));
     }
-    for (field, set) in [
-        (key("requests_limits"), input.requests_limits.is_some()),
-        (key("requests_per_second"), input.requests_per_second.is_some()),
-        (service_key("requests_limits"), service.requests_limits.is_some()),
-        (service_key("requests_per_second"), service.requests_per_second.is_some()),
-        (service_key("types"), service.types.is_some()),
-    ] {
-        if set {
-            warnings.push(format!("The key {field} has no effect in this version"));
-        }
+    if service.types.is_some() {
+        warnings.push(format!("The key {} has no effect in this version", service_key("types")));
     }
     let base_url = [&service.override_base_url, &service.base_url, &input.base_url, &input.credentials.base_url]
         .into_iter()
@@ -344,9 +358,17 @@ fn service_plan(
         refresh: Duration::from_secs(refresh),
         api: api_settings(&key, input, &base_url, current, product)?,
         token,
+        overrides: [
+            ("override_base_url", service.override_base_url.is_some()),
+            ("override_devo_tag", service.override_devo_tag.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(key, set)| set.then_some(key))
+        .collect(),
         table: table
             .parse()
             .map_err(|error| value(service_key("override_devo_tag"), format!("{error}"), "Correct the tag."))?,
+        limiter: limiter.service(&rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?),
         settings: component_settings(input, service, base_url),
         limits: limits(input),
     })
@@ -484,6 +506,9 @@ mod tests {
         assert!(error(json(r#"{"token":"t","base_url":"http://a"}"#), none).contains("allow_http"));
         let period = json(r#"{"request_period_in_seconds":0}"#);
         assert!(error(usual(), period).contains("inputs.cloudsek.services.alerts.request_period_in_seconds"));
+        let mut named = document(usual(), json("{}"));
+        named["globals"]["name"] = "a/b".into();
+        assert!(plan(named).unwrap_err().to_string().contains("globals.name"));
         let masks = json(r#"{"obfuscation_data":[{"name":["a"]}]}"#);
         assert!(error(usual(), masks).contains("[CODE:0007]"));
     }

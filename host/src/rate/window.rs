@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::limit::Limit;
 
 /// Up to so many calls a limit is exact. Above, calls that are close together are remembered as one, for otherwise a
-/// thousand tenants with a limit of a million a day would need gigabytes.
-const PIECES: u32 = 256;
+/// thousand tenants with a limit of a million a day would need gigabytes; so each needs 6 KiB. With one more there can be
+/// 257 batches, for which a `VecDeque` makes room for 512.
+const PIECES: u32 = 255;
 
 /// The calls that still count, for several limits that all hold.
 #[derive(Debug)]
@@ -40,15 +41,16 @@ struct Counter {
     /// Calls this close together are one batch. At most `PIECES` + 1 batches lie within a period.
     grain: Duration,
     batches: VecDeque<Batch>,
+    /// When the first call of the newest batch was made.
+    newest_since: Duration,
     /// All batches together.
     calls: u32,
 }
 
-/// Calls that are taken to have been made when the last of them was: so a call may wait longer than it must, by a 256th
+/// Calls that are taken to have been made when the last of them was: so a call may wait longer than it must, by a 255th
 /// of the period, but the limit holds.
 #[derive(Debug)]
 struct Batch {
-    first: Duration,
     last: Duration,
     calls: u32,
 }
@@ -57,7 +59,14 @@ impl Counter {
     fn new(limit: &Limit) -> Option<Self> {
         let most = limit.requests?.get();
         let grain = if most <= PIECES { Duration::ZERO } else { limit.period / PIECES };
-        Some(Self { period: limit.period, most, grain, batches: VecDeque::new(), calls: 0 })
+        Some(Self {
+            period: limit.period,
+            most,
+            grain,
+            batches: VecDeque::new(),
+            newest_since: Duration::ZERO,
+            calls: 0,
+        })
     }
 
     fn next_allowed(&mut self, now: Duration) -> Option<Duration> {
@@ -72,11 +81,14 @@ impl Counter {
     fn record(&mut self, now: Duration) {
         self.calls += 1;
         match self.batches.back_mut() {
-            Some(batch) if now.saturating_sub(batch.first) <= self.grain => {
+            Some(batch) if now.saturating_sub(self.newest_since) <= self.grain => {
                 batch.last = now;
                 batch.calls += 1;
             }
-            _ => self.batches.push_back(Batch { first: now, last: now, calls: 1 }),
+            _ => {
+                self.batches.push_back(Batch { last: now, calls: 1 });
+                self.newest_since = now;
+            }
         }
     }
 }

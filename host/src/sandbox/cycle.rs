@@ -15,12 +15,15 @@ use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
 use crate::config::Limits;
 use crate::egress::ApiClient;
+use crate::rate::Limiter;
 use crate::senders::{Outputs, Table};
 use crate::state::Bucket;
 
 /// What a service may reach, for as long as it runs.
 pub struct Tenant {
     pub api: ApiClient,
+    /// What each request has to pass. It outlives the calls: what one has used up, the next can't use again.
+    pub limiter: Limiter,
     pub bucket: Bucket,
     pub outputs: Outputs,
     /// The only table that may be written to.
@@ -48,7 +51,7 @@ impl Cycle {
             handles: ResourceTable::new(),
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            gate: Gate::new(tenant.api.clone()),
+            gate: Gate::new(tenant.api.clone(), tenant.limiter.clone()),
             limits: Meter::new(tenant.limits),
             tenant,
         }

@@ -12,6 +12,7 @@ mod setup;
 
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
@@ -20,11 +21,14 @@ use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Sandbox, Tenant};
 use crate::senders::{ConsoleHandle, DevoHandle, Framer, Output, Outputs};
-use crate::state::Store;
+use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
 use call::Caller;
 use puller::Puller;
 use schedule::Period;
 use setup::{Readiness, Setup};
+
+/// The key under which the bundled component keeps its state.
+const STATE_KEY: &str = "state";
 
 /// A service that is ready to run.
 pub struct Service {
@@ -33,6 +37,20 @@ pub struct Service {
     setup_span: Span,
     setup: Setup,
     puller: Puller,
+}
+
+/// Why a service can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// There is no way to its API: certificates or proxy can't be used.
+    #[error("SetupError [CODE:0102] reason: {0}")]
+    Api(#[from] EgressError),
+    /// Its state can't be used.
+    #[error("PrePullError [CODE:0203] reason: The persisted state can't be loaded: {0}")]
+    State(#[from] StateError),
+    /// The state of the original collector is there, and can't be used.
+    #[error("PrePullError [CODE:0204] reason: {0}")]
+    Original(#[from] OriginalError),
 }
 
 /// Why a service ended.
@@ -52,11 +70,14 @@ impl Service {
         store: &Store,
         sandbox: Arc<Sandbox>,
         stop: CancellationToken,
-    ) -> Result<Self, EgressError> {
+    ) -> Result<Self, StartError> {
         let identity = plan.identity;
+        let bucket = store.bucket(identity.to_string());
+        take_over_original(store, &bucket, &identity)?;
         let tenant = Arc::new(Tenant {
             api: ApiClient::new(plan.api)?,
-            bucket: store.bucket(identity.to_string()),
+            limiter: plan.limiter,
+            bucket,
             outputs: Outputs::new(outputs.iter().map(output).collect()),
             table: plan.table,
             settings: plan.settings,
@@ -109,6 +130,19 @@ impl Service {
             end = self.puller.run().instrument(self.tenant.span.clone()) => end,
         }
     }
+}
+
+/// Where there is no state yet but one of the original collector, that one is taken over: once, for then there is one.
+fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Result<(), StartError> {
+    let Some(folder) = store.folder() else { return Ok(()) };
+    if bucket.get(STATE_KEY)?.is_some() {
+        return Ok(());
+    }
+    if let Some(state) = find_original(folder, &identity.input, &identity.id, &identity.service)? {
+        bucket.set(STATE_KEY, &state)?;
+        info!("The state of the original collector has been taken over; its file is left as it is");
+    }
+    Ok(())
 }
 
 fn output(plan: &OutputPlan) -> Output {

@@ -86,6 +86,8 @@ impl Puller {
     async fn pull_until_up_to_date(&self) -> Result<(), Interrupted> {
         let mut backoff = Backoff::default();
         loop {
+            // A wait that the limits ask for does not count as the component's time.
+            self.caller.pause(self.caller.tenant().limiter.ready()).await?;
             let call = self.caller.sandbox().pull(self.caller.tenant());
             match self.caller.guarded(call).await? {
                 Ok(Ok(Summary { up_to_date: true, .. })) => return Ok(()),

@@ -6,8 +6,10 @@ mod error;
 mod file;
 mod folder;
 mod name;
+mod original;
 mod store;
 
 pub use error::{Damage, FolderProblem, StateError};
 pub use folder::StateFolder;
+pub use original::{OriginalError, find as find_original};
 pub use store::{Bucket, Store};

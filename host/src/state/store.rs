@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,14 @@ impl Store {
     /// An empty store in memory.
     pub fn memory() -> Self {
         Self::Memory(Arc::default())
+    }
+
+    /// The folder, where there is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Files(folder) => Some(folder.path()),
+            Self::Memory(_) => None,
+        }
     }
 
     /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
