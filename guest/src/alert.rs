@@ -47,10 +47,13 @@ impl<'a> Alert<'a> {
         Self { text, key, time }
     }
 
-    /// The event's text: the record on one line, with the members that the collector adds at its end.
+    /// The event's text: the record on one line, masked, with the members that the collector adds at its end.
     pub fn format(&self, settings: &Settings, pulling_id: &str) -> Vec<u8> {
         let mut body = Vec::with_capacity(self.text.len() + 64);
-        json::append_compact(self.text, &mut body);
+        match settings.obfuscation.apply(self.text) {
+            Some(masked) => json::append_compact(&masked, &mut body),
+            None => json::append_compact(self.text, &mut body),
+        }
         if body.first() == Some(&b'{') {
             body.pop();
         } else {

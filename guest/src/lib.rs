@@ -12,6 +12,7 @@ pub mod api;
 pub mod failure;
 pub mod json;
 pub mod ledger;
+pub mod obfuscation;
 pub mod page;
 pub mod platform;
 pub mod pull;

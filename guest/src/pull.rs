@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 
 use crate::alert::{Alert, Key};
@@ -120,7 +120,6 @@ fn begin<P: Platform>(platform: &P, settings: &Settings, state: &State) -> Cycle
     platform.log(Level::Info, &format!("Retrieving/sending alerts events since {since}"));
     let plan = Plan {
         window_start,
-        tolerance: TimeDelta::from_std(settings.overlap).unwrap_or(TimeDelta::MAX),
         start: state.source.start,
         expected_total: state.expected_total(now),
         limit: settings.endpoint.limit,

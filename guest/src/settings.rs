@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::failure::Failure;
 use crate::json::Pointer;
+use crate::obfuscation::Rules;
 use crate::timestamp;
 
 /// The table that Devo's parsers expect these alerts in.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub table: String,
     /// Added to every event as `@devo_environment`.
     pub environment: Option<String>,
+    /// What is masked in every alert.
+    pub obfuscation: Rules,
     /// Where records sit in an answer. Not set: the places that the API is known to use.
     pub records: Option<Pointer>,
     /// Where a record's id sits.
@@ -116,6 +119,15 @@ impl Settings {
             )?),
             table: get("override_devo_tag").unwrap_or(DEFAULT_TABLE).to_owned(),
             environment: get("environment").map(str::to_owned),
+            obfuscation: get("obfuscation_data").map_or(Ok(Rules::default()), |text| {
+                Rules::parse(text).map_err(|error| {
+                    Failure::setting(
+                        5,
+                        format!("Invalid {error}."),
+                        "Correct the rule, or remove it if nothing is to be masked.",
+                    )
+                })
+            })?,
             records: get("request.records").map(|_| pointer("request.records", "")).transpose()?,
             id: pointer("request.id", "/id")?,
             time: pointer("request.time", "/incident_time")?,

@@ -38,8 +38,6 @@ const PROMISED_REPETITIONS: u32 = 10;
 pub struct Plan {
     /// Alerts from before this time are not wanted. `None`: all are.
     pub window_start: Option<DateTime<Utc>>,
-    /// By how much records may stand out of order in time and the walk still stop at what is older than the window.
-    pub tolerance: TimeDelta,
     /// The page to begin with, as the last walk advised ([`Walk::advised_start`]). `None`: the first.
     pub start: Option<u64>,
     /// How many records there were when everything had been delivered. With it the walk may stop as soon as it has found
@@ -88,7 +86,6 @@ pub struct Walk {
     /// The page size asked for: the same all along, whatever the settings become, or `next` would be another place.
     limit: u32,
     window_start: Option<DateTime<Utc>>,
-    tolerance_in_milliseconds: i64,
     expected_total: Option<u64>,
     first_total: Option<u64>,
     last_total: Option<u64>,
@@ -125,7 +122,6 @@ impl Walk {
             again_since_new: 0,
             limit: plan.limit,
             window_start: plan.window_start,
-            tolerance_in_milliseconds: plan.tolerance.num_milliseconds(),
             expected_total: plan.expected_total,
             first_total: None,
             last_total: None,
@@ -344,7 +340,6 @@ impl Walk {
 
     fn left_the_window(&self) -> bool {
         self.trend.falls()
-            && self.trend.highest_rise <= self.tolerance_in_milliseconds
             && self.trend.newest_possible().zip(self.window_start).is_some_and(|(newest, start)| newest < start)
     }
 }

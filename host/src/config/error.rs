@@ -43,10 +43,7 @@ pub enum Cause {
     /// Code 6: a certificate or key can't be used.
     #[error("the certificates of the output {output} can't be used: {reason}")]
     Certificates { output: String, reason: String },
-    /// Code 7: a setting of the original that this version can't honour, where to ignore it would do harm.
-    #[error("the key {key} asks for what this version can't do: {reason}")]
-    Unsupported { key: String, reason: String },
-    /// Code 8: the state folder can't be used.
+    /// Code 7: the state folder can't be used.
     #[error("the state folder can't be used: {0}")]
     State(String),
 }
@@ -60,8 +57,7 @@ impl Cause {
             Self::KeyMissing(_) => 4,
             Self::Value { .. } => 5,
             Self::Certificates { .. } => 6,
-            Self::Unsupported { .. } => 7,
-            Self::State(_) => 8,
+            Self::State(_) => 7,
         }
     }
 

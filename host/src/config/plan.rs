@@ -313,14 +313,6 @@ fn service_plan(
             "Use alerts.",
         ));
     }
-    // Ignored, it would send in clear what the operator wants masked.
-    if service.obfuscation_data.as_ref().is_some_and(|rules| !is_empty(rules)) {
-        return Err(Cause::Unsupported {
-            key: service_key("obfuscation_data"),
-            reason: "masks are not applied yet".to_owned(),
-        }
-        .cure("Remove it only if the alerts may be sent unmasked."));
-    }
     if service.types.is_some() {
         warnings.push(format!("The key {} has no effect in this version", service_key("types")));
     }
@@ -421,6 +413,7 @@ fn component_settings(input: &Input, service: &Service, base_url: String) -> Vec
         ("environment", input.environment.clone()),
         ("initial_start_time_in_utc", service.initial_start_time_in_utc.as_ref().and_then(scalar)),
         ("reset_persistence_auth", service.reset_persistence_auth.as_ref().and_then(scalar)),
+        ("obfuscation_data", service.obfuscation_data.as_ref().map(Value::to_string)),
         ("overlap_in_seconds", service.overlap_in_seconds.map(|seconds| seconds.to_string())),
         ("override_devo_tag", service.override_devo_tag.clone()),
         ("request.path", request.path.clone()),
@@ -444,10 +437,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 #[cfg(test)]
@@ -509,8 +498,6 @@ mod tests {
         let mut named = document(usual(), json("{}"));
         named["globals"]["name"] = "a/b".into();
         assert!(plan(named).unwrap_err().to_string().contains("globals.name"));
-        let masks = json(r#"{"obfuscation_data":[{"name":["a"]}]}"#);
-        assert!(error(usual(), masks).contains("[CODE:0007]"));
     }
 
     #[test]
