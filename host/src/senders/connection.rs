@@ -1,16 +1,20 @@
 //! One connection to a receiver, from the handshake to the confirmation that all of it was read.
 //!
 //! The protocol has no acknowledgement; the end of a connection has to serve as one. After the last event this side
-//! says that it is done (TLS close_notify, then the half-close of TCP) and reads until the other side is done too,
-//! which a receiver is once it has read everything. An alert, a reset or silence instead means: not delivered.
+//! says that it is done (TLS close_notify if there is TLS, then the half-close of TCP) and reads until the other side
+//! is done too, which a receiver is once it has read everything. An alert, a reset or silence instead means: not
+//! delivered.
 //!
-//! Two traps are known, and both have cost events in other senders:
+//! Three traps are known, and the first two have cost events in other senders:
 //!
 //! - Under TLS 1.3 the client's part of the handshake ends before the server has looked at its certificate. A refusal
 //!   comes as an alert on a later *read*, while writes succeed. So reading never stops while something is written.
 //! - A balancer closes idle connections. Its end of file may be under way while events are written, and is then read
 //!   after them like the answer to them. The state of the TCP connection tells the two apart: see
 //!   [`Connection::confirm`].
+//! - Without TLS nothing tells who listens. A TLS or HTTP server reads the events as nonsense, answers with an error
+//!   and closes, which is the very sequence of a confirmation but for the answer. Receivers of events send nothing: so
+//!   on a plain connection any answer means that it is none.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,24 +28,28 @@ use nix::sys::socket::sockopt::GetStruct;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use tokio_rustls::client::TlsStream;
 
-use super::{Address, Cause, Tls};
+use super::stream::Stream;
+use super::{Address, Cause, Transport};
 
 /// An open connection, ready for events.
 pub(super) struct Connection {
-    stream: Box<TlsStream<TcpStream>>,
+    stream: Stream,
 }
 
 impl Connection {
     /// Connects and shakes hands, both within `within`.
-    pub(super) async fn open(address: &Address, tls: &Tls, within: Duration) -> Result<Self, Cause> {
+    pub(super) async fn open(address: &Address, transport: &Transport, within: Duration) -> Result<Self, Cause> {
         let deadline = Instant::now() + within;
         let tcp = connect(address, within).await?;
         // The last bytes of a delivery are few and are followed by a wait for their effect, which is what Nagle delays.
         tcp.set_nodelay(true).map_err(|error| Cause::of(&error))?;
+        let tls = match transport {
+            Transport::Tls(tls) => tls,
+            Transport::Tcp => return Ok(Self { stream: Stream::Tcp(tcp) }),
+        };
         match timeout_at(deadline, tls.connector().connect(address.host().clone(), tcp)).await {
-            Ok(Ok(stream)) => Ok(Self { stream: Box::new(stream) }),
+            Ok(Ok(stream)) => Ok(Self { stream: Stream::Tls(Box::new(stream)) }),
             Ok(Err(error)) => Err(match Cause::of(&error) {
                 Cause::ClosedEarly | Cause::Reset => Cause::HandshakeCut,
                 cause => cause,
@@ -50,11 +58,15 @@ impl Connection {
         }
     }
 
-    /// Writes some of `bytes` and returns how many. Fails as soon as the receiver says or does anything that makes
-    /// writing pointless, and when it takes nothing for `within`.
-    pub(super) async fn write(&mut self, bytes: &[u8], within: Duration) -> Result<usize, Cause> {
-        let written = timeout(within, self.drive(|stream, cx| stream.poll_write(cx, bytes))).await;
-        self.judge(written, within).await
+    /// Writes all of `bytes`. Fails as soon as the receiver says or does anything that makes writing pointless, and when
+    /// it takes nothing for `within`.
+    pub(super) async fn write_all(&mut self, bytes: &[u8], within: Duration) -> Result<(), Cause> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let written = timeout(within, self.drive(|stream, cx| stream.poll_write(cx, rest))).await;
+            rest = &rest[self.judge(written, within).await?..];
+        }
+        Ok(())
     }
 
     /// Hands everything written so far to the operating system.
@@ -63,11 +75,30 @@ impl Connection {
         self.judge(flushed, within).await
     }
 
-    /// Waits, for ever if need be, until the receiver ends or breaks the connection.
-    pub(super) async fn lost(&mut self) -> Cause {
-        match self.drive(|_, _| Poll::<io::Result<()>>::Pending).await {
-            Ok(()) => Cause::ClosedEarly,
-            Err(cause) => cause,
+    /// Ready when the receiver has ended or broken the connection.
+    pub(super) fn poll_lost(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        // Receivers send no data; session tickets and alerts are dealt with inside TLS.
+        let mut ignored = [0; 512];
+        loop {
+            let mut buffer = ReadBuf::new(&mut ignored);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Cause::ClosedEarly),
+                Poll::Ready(Ok(())) => {
+                    if let Err(cause) = self.heed(buffer.filled()) {
+                        return Poll::Ready(cause);
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Cause::of(&error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// What an answer means: nothing under TLS, which has told that the receiver is the one that was meant.
+    fn heed(&self, answer: &[u8]) -> Result<(), Cause> {
+        match self.stream {
+            Stream::Tls(_) => Ok(()),
+            Stream::Tcp(_) => Err(Cause::of_answer(answer)),
         }
     }
 
@@ -125,12 +156,12 @@ impl Connection {
         loop {
             match self.stream.read(&mut ignored).await {
                 Ok(0) => break,
-                Ok(_) => {}
+                Ok(count) => self.heed(&ignored[..count])?,
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
                 Err(error) => return Err(Cause::of(&error)),
             }
         }
-        let tcp = self.stream.get_mut().0;
+        let tcp = self.stream.tcp_mut();
         loop {
             match tcp.read(&mut ignored).await {
                 Ok(0) => return Ok(()),
@@ -143,22 +174,11 @@ impl Connection {
     /// Runs `act`, and fails at once when the receiver ends or breaks the connection meanwhile.
     async fn drive<T>(
         &mut self,
-        mut act: impl FnMut(Pin<&mut TlsStream<TcpStream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        mut act: impl FnMut(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<T, Cause> {
-        let stream = &mut *self.stream;
-        std::future::poll_fn(|cx| {
-            // Receivers send no data; session tickets and alerts are dealt with inside TLS.
-            let mut ignored = [0; 512];
-            loop {
-                let mut buffer = ReadBuf::new(&mut ignored);
-                match Pin::new(&mut *stream).poll_read(cx, &mut buffer) {
-                    Poll::Ready(Ok(())) if buffer.filled().is_empty() => return Poll::Ready(Err(Cause::ClosedEarly)),
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Cause::of(&error))),
-                    Poll::Pending => break,
-                }
-            }
-            act(Pin::new(&mut *stream), cx).map_err(|error| Cause::of(&error))
+        std::future::poll_fn(|cx| match self.poll_lost(cx) {
+            Poll::Ready(cause) => Poll::Ready(Err(cause)),
+            Poll::Pending => act(Pin::new(&mut self.stream), cx).map_err(|error| Cause::of(&error)),
         })
         .await
     }
@@ -176,7 +196,7 @@ impl Connection {
     }
 
     /// A receiver that refuses says why in an alert and hangs up. The write that follows meets only the broken
-    /// connection, while the alert still waits to be read: it is the better explanation.
+    /// connection, while the alert (or a plain answer) still waits to be read: it is the better explanation.
     async fn explained(&mut self, cause: Cause) -> Cause {
         if !matches!(cause, Cause::Reset | Cause::ClosedEarly) {
             return cause;
@@ -186,20 +206,23 @@ impl Connection {
             loop {
                 match self.stream.read(&mut ignored).await {
                     Ok(0) => return None,
-                    Ok(_) => {}
+                    Ok(count) => match self.heed(&ignored[..count]) {
+                        Ok(()) => {}
+                        Err(answered) => return Some(answered),
+                    },
                     Err(error) => return Some(Cause::of(&error)),
                 }
             }
         };
         // The connection is over, so the read comes to its end at once; the limit is for what nobody thought of.
         match timeout(Duration::from_secs(1), alert).await {
-            Ok(Some(alert @ (Cause::ClientCertificateRefused { .. } | Cause::Tls { .. } | Cause::Reset))) => alert,
-            _ => cause,
+            Ok(Some(Cause::ClosedEarly | Cause::Other { .. }) | None) | Err(_) => cause,
+            Ok(Some(explanation)) => explanation,
         }
     }
 
     fn tcp(&self) -> &TcpStream {
-        self.stream.get_ref().0
+        self.stream.tcp()
     }
 
     fn tcp_state(&self) -> Result<u8, Cause> {
@@ -247,13 +270,14 @@ async fn connect(address: &Address, within: Duration) -> Result<TcpStream, Cause
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::senders::Tls;
     use crate::senders::tests::certificates::Certificates;
     use crate::senders::tests::receiver::{Behaviour, Receiver};
     use crate::senders::tests::{PATIENCE, soon};
 
     async fn open(domain: &Certificates, receiver: &Receiver) -> Connection {
         let address = Address::new("localhost", receiver.port).unwrap();
-        let tls = Tls::from_files(&domain.files()).unwrap();
+        let tls = Transport::Tls(Tls::from_files(&domain.files()).unwrap());
         Connection::open(&address, &tls, PATIENCE).await.unwrap()
     }
 

@@ -62,6 +62,7 @@ impl ConsoleHandle {
         if let Some(failure) = &console.failure {
             return Err(failure.clone());
         }
+        let _delivering = self.statistics.start_delivering();
         let mut lines = Vec::new();
         for (index, event) in events.iter().enumerate() {
             self.framer.append(&mut lines, table, event);
@@ -81,6 +82,7 @@ impl ConsoleHandle {
     /// Returns when the operating system has taken all lines so far, or with the reason why it has not.
     pub async fn flush(&self) -> Result<(), SendError> {
         let mut console = self.console.lock().await;
+        let _delivering = self.statistics.start_delivering();
         let flushed = console.out.flush().await;
         let (events, bytes) = (std::mem::take(&mut console.events), std::mem::take(&mut console.bytes));
         if let Some(failure) = console.failure.take() {

@@ -1,13 +1,14 @@
-//! The sender of one Devo output: takes events, keeps them until the receiver has confirmed them, and says so.
+//! A Devo output: takes events, keeps them until the receiver has confirmed them, and says so.
 //!
-//! One task owns the connection and the unconfirmed events; [`DevoHandle`] talks to it over a channel. The channel
-//! itself is unbounded, and what bounds it is room: a semaphore with a permit for each byte of the queue, held by an
-//! event's frame from before it enters the channel until it is confirmed or given up. So queue and unconfirmed events
-//! together have one bound.
+//! One task, the manager, owns the senders, which are the connections with their unconfirmed events; [`DevoHandle`]
+//! talks to it over a channel. The senders work at the same time and share one thread: what several connections spare
+//! is waiting, for receivers that are slow or far away. The channel itself is unbounded, and what bounds it is room: a
+//! semaphore with a permit for each byte of the queue, held by an event's frame from before it enters the channel until
+//! it is confirmed or given up. So queue and unconfirmed events together have one bound.
 //!
-//! What is taken is written at once, and confirmed by a flush, or by the task itself when half of the room is used or a
-//! sender waits for room; otherwise a source that sends more than the queue holds before it flushes would wait for
-//! ever.
+//! What is taken is written at once (when it is compressed: as soon as it fills a member), and confirmed by a flush, or
+//! by the task itself when half of the room is used or somebody waits for room; otherwise a source that sends more than
+//! the queue holds before it flushes would wait for ever.
 //!
 //! Events are lost to the sender when a delivery fails for good or is discarded. Their source has them still and will
 //! send them again, if it learns of the loss. Each such loss therefore ends an *epoch*: every command carries the epoch
@@ -15,18 +16,17 @@
 //! all its events.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use tokio::select;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tracing::Instrument;
 
-use super::connection::Connection;
-use super::retained::{CHUNK, Chunk, Retained};
-use super::retry::{Budget, Step};
-use super::{Cause, DevoSettings, Event, Framer, Refusal, SendError, Statistics, Table, Transport};
+use super::retained::{CHUNK, Chunk, Queued};
+use super::sender::{Goal, Sender};
+use super::{Cause, DevoSettings, Event, Framer, Refusal, SendError, Statistics, Table, all};
 
 /// Sends the events of one service to one receiver. For one user at a time, whose calls follow each other: a failed
 /// `flush` or a `discard` gives up everything unconfirmed. Dropping it ends the sender at once, and with it what is
@@ -35,6 +35,7 @@ pub struct DevoHandle {
     settings: Arc<DevoSettings>,
     framer: Framer,
     room: Arc<Semaphore>,
+    queued: Arc<AtomicUsize>,
     commands: mpsc::UnboundedSender<Command>,
     epoch: Arc<watch::Sender<Epoch>>,
     statistics: Arc<Statistics>,
@@ -58,13 +59,14 @@ struct Command {
 
 enum Order {
     Take(Chunk),
-    /// A sender waits for room.
+    /// Somebody waits for room.
     MakeRoom,
     Flush(oneshot::Sender<Result<(), SendError>>),
 }
 
 impl DevoHandle {
-    /// Starts the sender's task on the current tokio runtime. It connects when the first event comes.
+    /// Starts the manager on the current tokio runtime, in the current tracing span. It connects when the first event
+    /// comes.
     pub fn start(settings: DevoSettings, framer: Framer) -> Self {
         let settings = Arc::new(settings);
         let room = Arc::new(Semaphore::new(bound(&settings)));
@@ -72,17 +74,17 @@ impl DevoHandle {
         let (epoch, _) = watch::channel(Epoch { number: 0, loss: None, is_untold: false });
         let epoch = Arc::new(epoch);
         let statistics = Arc::new(Statistics::default());
-        let sender = Sender {
+        let manager = Manager {
+            senders: std::iter::repeat_with(Sender::default).take(senders(&settings)).collect(),
             settings: Arc::clone(&settings),
+            room: Arc::clone(&room),
             commands: orders,
             epoch: Arc::clone(&epoch),
             current: Arc::new(AtomicU64::new(0)),
-            retained: Retained::default(),
-            connection: None,
             statistics: Arc::clone(&statistics),
         };
-        let task = tokio::spawn(sender.run());
-        Self { settings, framer, room, commands, epoch, statistics, task }
+        let task = tokio::spawn(manager.run().in_current_span());
+        Self { settings, framer, room, queued: Arc::default(), commands, epoch, statistics, task }
     }
 
     /// The output's name in the configuration.
@@ -132,7 +134,8 @@ impl DevoHandle {
             if self.epoch.borrow().number != epoch {
                 return Err(self.loss(&self.epoch.borrow()));
             }
-            self.order(epoch, Order::Take(Chunk { bytes, events: now.len() as u64, room }))?;
+            let events = Queued::new(now.len(), &self.queued);
+            self.order(epoch, Order::Take(Chunk { bytes, events, room }))?;
             rest = later;
         }
         Ok(())
@@ -175,6 +178,16 @@ impl DevoHandle {
         bound(&self.settings).saturating_sub(self.room.available_permits())
     }
 
+    /// How many events are in the queue: taken, and neither confirmed nor given up.
+    pub fn queued_messages(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// How many connections events are spread over.
+    pub fn senders(&self) -> usize {
+        senders(&self.settings)
+    }
+
     async fn room_for(&self, length: usize, epoch: u64) -> Result<OwnedSemaphorePermit, SendError> {
         let permits = length.min(bound(&self.settings)) as u32;
         if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) {
@@ -208,26 +221,23 @@ fn bound(settings: &DevoSettings) -> usize {
     settings.queue_in_bytes.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
 }
 
-/// How far a delivery is to go.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Written,
-    Confirmed,
+fn senders(settings: &DevoSettings) -> usize {
+    settings.concurrent_connections.max(1)
 }
 
-/// The owner of the connection and of the unconfirmed events.
-struct Sender {
+/// The owner of the senders.
+struct Manager {
     settings: Arc<DevoSettings>,
+    room: Arc<Semaphore>,
     commands: mpsc::UnboundedReceiver<Command>,
     epoch: Arc<watch::Sender<Epoch>>,
-    /// The epoch that the retained events are of.
+    /// The epoch that the senders' events are of.
     current: Arc<AtomicU64>,
-    retained: Retained,
-    connection: Option<Connection>,
+    senders: Vec<Sender>,
     statistics: Arc<Statistics>,
 }
 
-impl Sender {
+impl Manager {
     async fn run(mut self) {
         let mut epochs = self.epoch.subscribe();
         let current = Arc::clone(&self.current);
@@ -261,10 +271,9 @@ impl Sender {
                 Some(command) => command,
                 None => return false,
             },
-            cause = lost(&mut self.connection) => {
+            cause = lost(&mut self.senders) => {
                 // Not a failed delivery yet. The next command opens a new connection, which gets all of it again.
                 tracing::debug!("Output \"{}\" at {}: {cause}", self.settings.name, self.settings.address);
-                self.connection = None;
                 return true;
             }
         };
@@ -278,7 +287,10 @@ impl Sender {
             } else {
                 self.enter(epoch);
                 match order {
-                    Order::Take(chunk) => self.retained.push(chunk),
+                    Order::Take(chunk) => self.take(chunk),
+                    // While somebody waits, the semaphore keeps every free permit for them. If one is free, the order is
+                    // old: one connection's room was given back while others were still waiting for confirmation.
+                    Order::MakeRoom if self.room.available_permits() > 0 => {}
                     Order::MakeRoom => goal = Goal::Confirmed,
                     Order::Flush(reply) => {
                         goal = Goal::Confirmed;
@@ -286,7 +298,7 @@ impl Sender {
                     }
                 }
             }
-            if self.retained.bytes() >= bound(&self.settings) / 2 {
+            if self.senders.iter().map(Sender::unconfirmed).sum::<usize>() >= bound(&self.settings) / 2 {
                 goal = Goal::Confirmed;
             }
             if goal == Goal::Written {
@@ -303,74 +315,26 @@ impl Sender {
         true
     }
 
-    /// Tries until everything retained is written or confirmed, or the tries are used up.
-    async fn deliver(&mut self, goal: Goal) -> Result<(), SendError> {
-        if self.retained.is_empty() {
-            return Ok(());
-        }
-        let start = Instant::now();
-        let outcome = self.deliver_with_retries(goal).await;
-        self.statistics.add_delivering(start.elapsed());
-        outcome
-    }
-
-    async fn deliver_with_retries(&mut self, goal: Goal) -> Result<(), SendError> {
-        let mut budget = Budget::new(self.settings.retries());
-        loop {
-            let (step, cause) = match self.attempt(goal).await {
-                Ok(()) => return Ok(()),
-                Err(failure) => failure,
-            };
-            self.connection = None;
-            let (name, address) = (&self.settings.name, &self.settings.address);
-            let Some(wait) = budget.after_failure(step, &cause) else {
-                let address = address.to_string().into();
-                return Err(SendError::Unconfirmed { output: Arc::clone(name), address, cause });
-            };
-            tracing::warn!(
-                "Output \"{name}\" at {address}: {cause}; {} events will be sent again in {:.3} seconds",
-                self.retained.events(),
-                wait.as_secs_f64(),
-            );
-            if wait > Duration::ZERO {
-                sleep(wait).await;
-            }
-        }
-    }
-
-    async fn attempt(&mut self, goal: Goal) -> Result<(), (Step, Cause)> {
-        let Self { settings, retained, connection, statistics, .. } = self;
-        let sending = |cause| (Step::Sending, cause);
-        let open = match connection {
-            Some(open) => open,
-            None => {
-                let Transport::Tls(tls) = &settings.transport;
-                let opened = Connection::open(&settings.address, tls, settings.connect_timeout).await;
-                let opened = opened.map_err(|cause| (Step::Connecting, cause))?;
-                tracing::debug!("Output \"{}\": connected to {}", settings.name, settings.address);
-                retained.rewind();
-                connection.insert(opened)
-            }
+    /// Fills one sender with a chunk's worth of events before the next one gets any, and then gives to the one that has
+    /// least: a connection costs a handshake, and isn't opened for a few events that another one can carry.
+    fn take(&mut self, chunk: Chunk) {
+        let fits = |sender: &Sender| sender.unconfirmed() + chunk.bytes.len() <= CHUNK;
+        let sender = match self.senders.iter().position(fits) {
+            Some(index) => self.senders.get_mut(index),
+            None => self.senders.iter_mut().min_by_key(|sender| sender.unconfirmed()),
         };
-        while let Some(bytes) = retained.unwritten() {
-            let count = open.write(bytes, settings.sending_timeout).await.map_err(sending)?;
-            retained.advance(count);
+        if let Some(sender) = sender {
+            sender.take(chunk);
         }
-        open.flush(settings.sending_timeout).await.map_err(sending)?;
-        if goal == Goal::Confirmed
-            && let Some(open) = connection.take()
-        {
-            open.confirm(settings.confirm_timeout).await.map_err(sending)?;
-            tracing::debug!(
-                "Output \"{}\": {} confirmed {} events",
-                settings.name,
-                settings.address,
-                retained.events()
-            );
-            statistics.add_confirmed(retained.events(), retained.bytes());
-            retained.clear();
-        }
-        Ok(())
+    }
+
+    /// Returns when every sender has written or confirmed all of its events, or has used up its tries.
+    async fn deliver(&mut self, goal: Goal) -> Result<(), SendError> {
+        let Self { settings, room, senders, statistics, .. } = self;
+        let _delivering = statistics.start_delivering();
+        let bound = bound(settings);
+        let fill = || (bound - room.available_permits().min(bound)) as f64 / bound as f64;
+        all(senders.iter_mut().map(|sender| sender.deliver(goal, settings, statistics, fill))).await
     }
 
     /// Ends the epoch with a loss, of which the user learns by the flush that asked for the delivery, or else by the
@@ -412,18 +376,18 @@ impl Sender {
         }
     }
 
-    /// Begins an epoch: what is left of the one before is given up, connection included, for its bytes are on it.
+    /// Begins an epoch: what is left of the one before is given up, connections included, for its bytes are on them.
     fn enter(&mut self, number: u64) {
         if self.current.fetch_max(number, Ordering::Relaxed) < number {
-            self.retained.clear();
-            self.connection = None;
+            self.senders.iter_mut().for_each(Sender::clear);
         }
     }
 }
 
-async fn lost(connection: &mut Option<Connection>) -> Cause {
-    match connection {
-        Some(connection) => connection.lost().await,
-        None => std::future::pending().await,
-    }
+/// Waits until one of the senders loses its connection; for ever if none has one.
+async fn lost(senders: &mut [Sender]) -> Cause {
+    std::future::poll_fn(|cx| {
+        senders.iter_mut().map(|sender| sender.poll_lost(cx)).find(|lost| lost.is_ready()).unwrap_or(Poll::Pending)
+    })
+    .await
 }

@@ -7,7 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError, Error as TlsProtocolError};
+use rustls::{AlertDescription, CertificateError, Error as TlsProtocolError, OtherError};
+
+use super::verifier::ChainFault;
 
 /// Why a sender did not take or did not deliver events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,6 +113,18 @@ pub enum Cause {
         /// What the certificate says.
         reason: String,
     },
+    /// A certificate between the receiver's and the authority's is out of date, or not yet valid.
+    #[error("the receiver's certificate chain is not valid at this time ({reason})")]
+    ServerChainOutOfDate {
+        /// Which certificate, and since when.
+        reason: String,
+    },
+    /// The chain proves nothing: a signature made with SHA-1, or an RSA key of less than 2048 bits.
+    #[error("the receiver's certificate chain is too weak to be trusted ({weakness})")]
+    ServerCertificateWeak {
+        /// Which certificate, and why.
+        weakness: String,
+    },
     /// The receiver's certificate is bad in another way.
     #[error("the receiver's certificate can't be accepted ({reason})")]
     ServerCertificateUnacceptable {
@@ -122,6 +136,21 @@ pub enum Cause {
     ClientCertificateRefused {
         /// The alert, as TLS names it.
         alert: String,
+    },
+    /// The receiver refused this collector's certificate, or hung up, and the certificate is out of date.
+    #[error("the client certificate is refused; it is not valid at this time ({reason})")]
+    ClientCertificateOutOfDate {
+        /// Since when, or what the receiver says.
+        reason: String,
+    },
+    /// A plain connection was answered with TLS.
+    #[error("what answers there speaks TLS, and this output sends plain text")]
+    TlsExpected,
+    /// A plain connection was answered, which receivers of events never do.
+    #[error("what answers there does not take events: it said {answer:?}")]
+    NotAReceiver {
+        /// How the answer begins.
+        answer: String,
     },
     /// Another failure of TLS.
     #[error("TLS failed ({reason})")]
@@ -180,12 +209,29 @@ impl Cause {
                 "check that \"chain\" is the chain file of this Devo region and that no proxy opens the TLS connection"
             }
             Self::ServerCertificateOutOfDate { .. } => "check this machine's clock, then ask the receiver's operator",
-            Self::ServerCertificateWrongName { .. } => "write the receiver's own name as the output's \"address\"",
+            Self::ServerChainOutOfDate { .. } => {
+                "check this machine's clock, then ask the receiver's operator for a current chain"
+            }
+            Self::ServerCertificateWrongName { .. } => {
+                "write the receiver's own name as the output's \"address\", or, for a relay of your own that has no \
+                 such name, set \"verify_hostname\" to false"
+            }
+            Self::ServerCertificateWeak { .. } => {
+                "ask the receiver's operator for certificates with SHA-256 and RSA of 2048 bits or more, and download \
+                 the chain file again"
+            }
             Self::ServerCertificateUnacceptable { .. } => "ask the receiver's operator for a current certificate",
             Self::ClientCertificateRefused { .. } => {
                 "check that \"cert\" and \"key\" are this Devo domain's, and not expired or revoked; \
                  download new ones if so"
             }
+            Self::ClientCertificateOutOfDate { .. } => {
+                "download new files for \"cert\" and \"key\" from Devo, or correct this machine's clock"
+            }
+            Self::TlsExpected => {
+                "choose the output type \"relay\" or \"devo_platform\", or the receiver's plain TCP port"
+            }
+            Self::NotAReceiver { .. } => "check the output's \"address\" and \"port\"",
             Self::Tls { .. } => "check that the receiver takes TLS 1.2 or 1.3 and that no proxy is in between",
             Self::Reset => {
                 "they will be sent again; if it goes on, check \"cert\" and \"key\", and firewalls that cut connections"
@@ -210,9 +256,14 @@ impl Cause {
             Self::ServerCertificateUnknownIssuer
                 | Self::ServerCertificateOutOfDate { .. }
                 | Self::ServerCertificateWrongName { .. }
+                | Self::ServerChainOutOfDate { .. }
+                | Self::ServerCertificateWeak { .. }
                 | Self::ServerCertificateUnacceptable { .. }
                 | Self::ClientCertificateRefused { .. }
+                | Self::ClientCertificateOutOfDate { .. }
                 | Self::NotTls
+                | Self::TlsExpected
+                | Self::NotAReceiver { .. }
         )
     }
 
@@ -234,6 +285,18 @@ impl Cause {
         }
     }
 
+    /// What it means that a plain connection is answered.
+    pub(super) fn of_answer(answer: &[u8]) -> Self {
+        // The head of a TLS record that carries an alert: its type, and the version, of which the first byte is always
+        // 3.
+        const TLS_ALERT: [u8; 2] = [21, 3];
+        if answer.starts_with(&TLS_ALERT) {
+            return Self::TlsExpected;
+        }
+        let first_line = answer.split(|&byte| byte == b'\n' || byte == b'\r').next().unwrap_or_default();
+        Self::NotAReceiver { answer: String::from_utf8_lossy(&first_line[..first_line.len().min(80)]).into_owned() }
+    }
+
     fn of_tls(error: &TlsProtocolError) -> Self {
         match error {
             TlsProtocolError::AlertReceived(alert) => Self::of_alert(*alert),
@@ -247,13 +310,13 @@ impl Cause {
         use AlertDescription as Alert;
         let name = format!("{alert:?}");
         match alert {
+            Alert::CertificateExpired => Self::ClientCertificateOutOfDate { reason: format!("TLS alert: {name}") },
             // What servers answer to a certificate that they don't take: OpenSSL, Java and rustls each choose
             // differently.
             Alert::NoCertificate
             | Alert::BadCertificate
             | Alert::UnsupportedCertificate
             | Alert::CertificateRevoked
-            | Alert::CertificateExpired
             | Alert::CertificateUnknown
             | Alert::CertificateRequired
             | Alert::UnknownCA
@@ -274,6 +337,16 @@ impl Cause {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                 Self::ServerCertificateWrongName { reason }
             }
+            CertificateError::Other(OtherError(other)) => match other.downcast_ref::<ChainFault>() {
+                Some(fault @ ChainFault::Weak(_)) => Self::ServerCertificateWeak { weakness: fault.to_string() },
+                Some(fault @ ChainFault::ReceiverOutOfDate { .. }) => {
+                    Self::ServerCertificateOutOfDate { reason: fault.to_string() }
+                }
+                Some(fault @ ChainFault::AuthorityOutOfDate { .. }) => {
+                    Self::ServerChainOutOfDate { reason: fault.to_string() }
+                }
+                None => Self::ServerCertificateUnacceptable { reason },
+            },
             _ => Self::ServerCertificateUnacceptable { reason },
         }
     }

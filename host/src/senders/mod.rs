@@ -5,39 +5,51 @@
 //! once, never less.
 //!
 //! - [`Event`], [`Table`] and [`Framer`]: what an event is, where it goes, and its bytes on the wire;
-//! - [`Tls`] and [`Address`]: who is talked to, and as whom;
-//! - `devo`: the sender of a Devo output, over `connection` (one connection), `retained` (the unconfirmed events) and
-//!   `retry`;
+//! - [`Tls`] and [`Address`]: who is talked to, and as whom; `pkcs12`, `certificate` and `verifier` go with it;
+//! - `devo`: a Devo output, over `sender` (one connection and what it has to confirm), `connection` (the connection
+//!   alone), `stream` (TLS or plain TCP), `retained` (the unconfirmed events), `gzip` and `retry`;
 //! - `console`: standard output instead;
+//! - [`BestEffort`]: the collector's own messages, which may be lost but never hold anything up;
+//! - [`Statistics`]: what was delivered;
 //! - [`SendError`] and [`Cause`]: what the operator is told.
 
 mod address;
+mod best_effort;
+mod certificate;
 mod connection;
 mod console;
 mod devo;
 mod error;
 mod event;
 mod frame;
+mod gzip;
+mod pkcs12;
 mod retained;
 mod retry;
+mod sender;
 mod settings;
 mod statistics;
+mod stream;
 mod table;
 mod tls;
+mod verifier;
 
 #[cfg(test)]
 mod tests;
 
-use std::task::Poll;
+use futures_util::future::join_all;
 
 pub use address::{Address, AddressError};
+pub use best_effort::BestEffort;
 pub use console::ConsoleHandle;
 pub use devo::DevoHandle;
 pub use error::{Cause, Refusal, SendError};
 pub use event::Event;
 pub use frame::Framer;
+pub use gzip::Compression;
+pub use pkcs12::Pkcs12File;
 pub use settings::{DevoSettings, Transport};
-pub use statistics::Statistics;
+pub use statistics::{Checkpoint, Delivered, Statistics};
 pub use table::{LONGEST_TABLE, Table, TableError};
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -71,6 +83,22 @@ impl Output {
         match self {
             Self::Devo(devo) => devo.queued_in_bytes(),
             Self::Console(_) => 0,
+        }
+    }
+
+    /// How many events it has taken that are not confirmed yet.
+    pub fn queued_messages(&self) -> usize {
+        match self {
+            Self::Devo(devo) => devo.queued_messages(),
+            Self::Console(_) => 0,
+        }
+    }
+
+    /// How many connections its events are spread over; 1 for standard output.
+    pub fn senders(&self) -> usize {
+        match self {
+            Self::Devo(devo) => devo.senders(),
+            Self::Console(_) => 1,
         }
     }
 
@@ -151,18 +179,5 @@ async fn all<F>(futures: impl Iterator<Item = F>) -> Result<(), SendError>
 where
     F: Future<Output = Result<(), SendError>>,
 {
-    let mut running: Vec<_> = futures.map(Box::pin).collect();
-    let mut outcomes: Vec<Option<F::Output>> = vec![None; running.len()];
-    std::future::poll_fn(|cx| {
-        let mut is_over = true;
-        for (future, outcome) in running.iter_mut().zip(&mut outcomes).filter(|(_, outcome)| outcome.is_none()) {
-            match future.as_mut().poll(cx) {
-                Poll::Ready(ended) => *outcome = Some(ended),
-                Poll::Pending => is_over = false,
-            }
-        }
-        if is_over { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    outcomes.into_iter().flatten().collect()
+    join_all(futures).await.into_iter().collect()
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::retry::Retries;
-use super::{Address, Tls};
+use super::{Address, Compression, Tls};
 
 /// How the bytes of an output travel.
 #[derive(Clone, Debug)]
 pub enum Transport {
     /// TLS with a client certificate: the output types `devo_platform` and `relay`.
     Tls(Tls),
+    /// Plain TCP: the output types `in_house_relay`, `syslog` and `sidecar`.
+    Tcp,
 }
 
 /// Settings of one Devo output. [`DevoSettings::new`] fills in the defaults.
@@ -22,8 +24,13 @@ pub struct DevoSettings {
     pub address: Address,
     /// How to talk to it.
     pub transport: Transport,
+    /// Connections that events are spread over; the order of events is kept within each. Another one is opened when
+    /// there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
+    pub concurrent_connections: usize,
+    /// When and how events are compressed. Not at all.
+    pub compression: Option<Compression>,
     /// Room for events that are taken and not confirmed, in bytes of their frames. The one bound of the sender's
-    /// memory. A larger single event still passes, alone. 8 MiB.
+    /// memory, for all of its connections. A larger single event still passes, alone. 8 MiB.
     pub queue_in_bytes: usize,
     /// Bodies larger than this are refused. No limit, for Devo documents none.
     pub max_event_in_bytes: Option<usize>,
@@ -50,6 +57,8 @@ impl DevoSettings {
             name: name.into(),
             address,
             transport,
+            concurrent_connections: 1,
+            compression: None,
             queue_in_bytes: 8 * 1024 * 1024,
             max_event_in_bytes: None,
             confirm_timeout: Duration::from_secs(30),

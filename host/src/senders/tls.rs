@@ -5,19 +5,31 @@
 //! mistake has an error of its own, found when the files are read and not at the first connection.
 //!
 //! The host name in the receiver's certificate is checked. The original collector doesn't, so that whoever holds any
-//! certificate of that chain can take the events.
+//! certificate of that chain can take the events. In-house relays often have certificates without a name that could be
+//! checked, and an original's configuration works with them: for these the check can be switched off, output by output.
+//!
+//! What can't be switched off are the limits on weak chains (SHA-1, RSA below 2048 bits): the library has no such
+//! algorithms. They are named for what they are, see [`super::Cause::ServerCertificateWeak`].
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use chrono::{DateTime, Utc};
+use rustls::client::{Resumption, danger::ServerCertVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use secrecy::zeroize::Zeroizing;
 use tokio_rustls::TlsConnector;
+
+use super::certificate::{Certificate, Validity};
+use super::verifier::Verifier;
+use super::{Cause, Pkcs12File};
+
+/// The role of a file that holds certificate and key together.
+pub(super) const PKCS: &str = "pkcs";
 
 /// The PEM files of one Devo domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +46,9 @@ pub struct TlsFiles {
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
+    /// When this collector's own certificate is valid.
+    validity: Option<Validity>,
 }
 
 /// What is wrong with the files of an output. Never holds anything that was read from the key.
@@ -46,7 +61,7 @@ pub enum TlsError {
         file = .file.display()
     )]
     Missing {
-        /// The setting that names the file: `chain`, `cert` or `key`.
+        /// The setting that names the file: `chain`, `cert`, `key` or `pkcs`.
         role: &'static str,
         /// The file.
         file: PathBuf,
@@ -58,33 +73,34 @@ pub enum TlsError {
         file = .file.display()
     )]
     Unreadable {
-        /// The setting that names the file: `chain`, `cert` or `key`.
+        /// The setting that names the file: `chain`, `cert`, `key` or `pkcs`.
         role: &'static str,
         /// The file.
         file: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file starts a PEM section and doesn't end it, or what is within is not base64.
+    /// The file starts a PEM section and doesn't end it, or what is within is not base64; or it is PKCS#12 that can't
+    /// be read.
     #[error(
-        "the {role} file {file} is damaged: it is not valid PEM; \
+        "the {role} file {file} is damaged: it is not valid {form}; \
          copy it again, whole and unchanged",
-        file = .file.display()
+        file = .file.display(), form = if *.role == PKCS { "PKCS#12" } else { "PEM" }
     )]
     Damaged {
-        /// The setting that names the file: `chain`, `cert` or `key`.
+        /// The setting that names the file: `chain`, `cert`, `key` or `pkcs`.
         role: &'static str,
         /// The file.
         file: PathBuf,
     },
     /// A file that should have certificates has none.
     #[error(
-        "the {role} file {file} has no certificate (BEGIN CERTIFICATE); \
+        "the {role} file {file} has no certificate{section}; \
          check that the files are not mixed up",
-        file = .file.display()
+        file = .file.display(), section = if *.role == PKCS { "" } else { " (BEGIN CERTIFICATE)" }
     )]
     NoCertificate {
-        /// The setting that names the file: `chain` or `cert`.
+        /// The setting that names the file: `chain`, `cert` or `pkcs`.
         role: &'static str,
         /// The file.
         file: PathBuf,
@@ -96,16 +112,52 @@ pub enum TlsError {
         file = .file.display()
     )]
     UnusableCertificate {
-        /// The setting that names the file: `chain` or `cert`.
+        /// The setting that names the file: `chain`, `cert` or `pkcs`.
         role: &'static str,
         /// The file.
         file: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// The key file has no private key.
+    /// All certificates of the file, or the domain's own, are out of date.
     #[error(
-        "the key file {file} has no private key (BEGIN PRIVATE KEY); \
+        "the {role} file {file} has no certificate that is valid at this time ({reason}); \
+         download it again from Devo, or correct this machine's clock",
+        file = .file.display()
+    )]
+    OutOfDate {
+        /// The setting that names the file: `chain`, `cert` or `pkcs`.
+        role: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// Since when, or until when.
+        reason: String,
+    },
+    /// The PKCS#12 file is locked with another password.
+    #[error(
+        "the pkcs file {file} can't be opened with this password; \
+         correct the password, or take it out if the file was made without one",
+        file = .file.display()
+    )]
+    WrongPassword {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The file is not PKCS#12, or locked in a way that can't be read.
+    #[error(
+        "the pkcs file {file} is not a PKCS#12 file that can be read ({reason}); \
+         export it again with AES-256, or give PEM files as \"cert\" and \"key\"",
+        file = .file.display()
+    )]
+    NotPkcs12 {
+        /// The file.
+        file: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The file has no private key.
+    #[error(
+        "the file {file} has no private key; \
          check that the files are not mixed up",
         file = .file.display()
     )]
@@ -156,23 +208,53 @@ pub enum TlsError {
 impl Tls {
     /// Reads the files and checks all that can be checked without a connection. Reads synchronously: for start-up.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
-        let roots = trust_anchors(&files.chain)?;
+        let authorities = Authorities::new("chain", &files.chain, certificates("chain", &files.chain)?)?;
         let certificates = certificates("cert", &files.cert)?;
         let key = private_key(&files.key)?;
+        Self::new(authorities, Identity { role: "cert", certificates, key, cert: &files.cert, key_file: &files.key })
+    }
 
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    /// As [`Tls::from_files`], with certificate and key from one PKCS#12 file. Without a chain file, the authorities in
+    /// that file are trusted.
+    pub fn from_pkcs12(pkcs12: &Pkcs12File, chain: Option<&Path>) -> Result<Self, TlsError> {
+        let bundle = pkcs12.open()?;
+        let file = &pkcs12.file;
+        let authorities = match chain {
+            Some(chain) => Authorities::new("chain", chain, certificates("chain", chain)?)?,
+            None if bundle.authorities.is_empty() => {
+                let reason = "none of an authority, and there is no \"chain\"".to_owned();
+                return Err(TlsError::UnusableCertificate { role: PKCS, file: file.clone(), reason });
+            }
+            None => Authorities::new(PKCS, file, bundle.authorities)?,
+        };
+        let (certificates, key) = (bundle.certificates, bundle.key);
+        Self::new(authorities, Identity { role: PKCS, certificates, key, cert: file, key_file: file })
+    }
+
+    fn new(authorities: Authorities, identity: Identity<'_>) -> Result<Self, TlsError> {
+        let Identity { role, certificates, key, cert, key_file } = identity;
+        let own = certificates.first().and_then(|der| Certificate::read(der));
+        let validity = own.map(|own| own.validity());
+        if let Some(fault) = validity.and_then(|validity| validity.fault_at(Utc::now())) {
+            return Err(TlsError::OutOfDate { role, file: cert.to_owned(), reason: fault.to_string() });
+        }
+        let provider = ring::default_provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = Arc::new(Verifier::new(authorities.roots, authorities.certificates, algorithms));
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::SetUp { reason: error.to_string() })?
-            .with_root_certificates(roots)
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_auth_cert(certificates, key)
             .map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => {
-                    TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() }
+                    TlsError::Mismatch { cert: cert.to_owned(), key: key_file.to_owned() }
                 }
                 rustls::Error::InvalidCertificate(reason) => {
-                    TlsError::UnusableCertificate { role: "cert", file: files.cert.clone(), reason: reason.to_string() }
+                    TlsError::UnusableCertificate { role, file: cert.to_owned(), reason: reason.to_string() }
                 }
-                _ => TlsError::UnusableKey { file: files.key.clone() },
+                _ => TlsError::UnusableKey { file: key_file.to_owned() },
             })?;
         // A resumed session shows no certificate, so one that was withdrawn would look fine for as long as tickets
         // live. A connection a minute gains nothing from resuming, and thousands of tenants would each keep a cache of
@@ -180,7 +262,28 @@ impl Tls {
         config.resumption = Resumption::disabled();
         // Early data is not confirmed by the handshake and may be replayed by a third party.
         config.enable_early_data = false;
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self { config: Arc::new(config), verifier, validity })
+    }
+
+    /// The same without a look at the name in the receiver's certificate, as the original does it: whoever holds a
+    /// certificate of the chain is taken for the receiver. For relays whose certificates have no name, or another one
+    /// than they are reached by.
+    pub fn without_host_name_check(&self) -> Self {
+        let verifier = Arc::new(self.verifier.without_name());
+        let mut config = (*self.config).clone();
+        config.dangerous().set_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>);
+        Self { config: Arc::new(config), verifier, validity: self.validity }
+    }
+
+    /// A better explanation, if this collector's own certificate has run out meanwhile: receivers refuse it in many
+    /// ways, and few of them say why.
+    pub(super) fn explained(&self, cause: Cause, now: DateTime<Utc>) -> Cause {
+        let may_be_refusal =
+            matches!(cause, Cause::ClientCertificateRefused { .. } | Cause::HandshakeCut | Cause::Reset);
+        match self.validity.and_then(|validity| validity.fault_at(now)) {
+            Some(fault) if may_be_refusal => Cause::ClientCertificateOutOfDate { reason: fault.to_string() },
+            _ => cause,
+        }
     }
 
     pub(super) fn connector(&self) -> TlsConnector {
@@ -195,17 +298,66 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn trust_anchors(file: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    let (added, ignored) = roots.add_parsable_certificates(certificates("chain", file)?);
-    if added == 0 {
-        let reason = "none of them can be read".to_owned();
-        return Err(TlsError::UnusableCertificate { role: "chain", file: file.to_owned(), reason });
+/// Who this collector says it is, and the files that it is read from.
+struct Identity<'a> {
+    role: &'static str,
+    certificates: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    cert: &'a Path,
+    key_file: &'a Path,
+}
+
+/// Who may vouch for a receiver.
+struct Authorities {
+    roots: RootCertStore,
+    certificates: Vec<Certificate>,
+}
+
+impl Authorities {
+    /// Those of a file that can be read and are valid now. The library doesn't look at the validity of what it is told
+    /// to trust; OpenSSL, and so the original, does.
+    fn new(role: &'static str, file: &Path, ders: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
+        let now = Utc::now();
+        let (mut roots, mut certificates) = (RootCertStore::empty(), Vec::new());
+        let (mut unreadable, mut out_of_date) = (0, None);
+        for der in ders {
+            let Some(certificate) = Certificate::read(&der) else {
+                unreadable += 1;
+                continue;
+            };
+            if let Some(fault) = certificate.validity().fault_at(now) {
+                tracing::warn!(
+                    "{:?} in the {role} file {} is not trusted: {fault}",
+                    certificate.subject(),
+                    file.display()
+                );
+                out_of_date = Some(fault);
+                continue;
+            }
+            match roots.add(der) {
+                Ok(()) => certificates.push(certificate),
+                Err(_) => unreadable += 1,
+            }
+        }
+        match out_of_date {
+            Some(fault) if roots.is_empty() => {
+                Err(TlsError::OutOfDate { role, file: file.to_owned(), reason: fault.to_string() })
+            }
+            None if roots.is_empty() => {
+                let reason = "none of them can be read".to_owned();
+                Err(TlsError::UnusableCertificate { role, file: file.to_owned(), reason })
+            }
+            _ => {
+                if unreadable > 0 {
+                    tracing::warn!(
+                        "{unreadable} certificates in the {role} file {} can't be read and are not trusted",
+                        file.display()
+                    );
+                }
+                Ok(Self { roots, certificates })
+            }
+        }
     }
-    if ignored > 0 {
-        tracing::warn!("{ignored} certificates in the chain file {} can't be read and are not trusted", file.display());
-    }
-    Ok(roots)
 }
 
 fn certificates(role: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -241,7 +393,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 /// The content of a file, wiped from memory when it is no longer needed, for it may be a key.
-fn read(role: &'static str, file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+pub(super) fn read(role: &'static str, file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(file) {
         Ok(content) => Ok(Zeroizing::new(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TlsError::Missing { role, file: file.to_owned() }),

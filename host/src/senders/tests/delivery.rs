@@ -21,13 +21,15 @@ async fn what_is_flushed_has_arrived_exactly_as_framed() {
     let (first, second) = (events(0..500, 300), events(500..501, 0));
     soon(devo.send(&table(), &first)).await.unwrap();
     soon(devo.send(&table(), &second)).await.unwrap();
+    assert_eq!(devo.queued_messages(), 501);
     soon(devo.flush()).await.unwrap();
 
     let sent = [lines(&first), lines(&second)].concat();
     assert!(receiver.seen().connections == [sent.clone()]);
     assert_eq!(devo.statistics().messages(), 501);
     assert_eq!(devo.statistics().bytes(), sent.len() as u64);
-    assert_eq!(devo.queued_in_bytes(), 0);
+    assert!(devo.statistics().delivering() > Duration::ZERO);
+    assert_eq!((devo.queued_in_bytes(), devo.queued_messages()), (0, 0));
 }
 
 #[tokio::test]

@@ -5,21 +5,6 @@ use tokio::net::TcpListener;
 use super::receiver::{Behaviour, Receiver};
 use super::*;
 
-/// Sends one event to a receiver and returns why it is not confirmed.
-async fn failure(settings: DevoSettings) -> SendError {
-    failure_of(&events(0..1, 10), settings).await
-}
-
-async fn failure_of(events: &[Event], settings: DevoSettings) -> SendError {
-    let devo = start(settings);
-    // The failure may show while the event is taken or when it is flushed; the flush has to tell it in any case.
-    let _ = soon(devo.send(&table(), events)).await;
-    let error = soon(devo.flush()).await.unwrap_err();
-    assert_eq!(devo.statistics().messages(), 0);
-    assert_eq!(devo.queued_in_bytes(), 0, "what is given up takes room");
-    error
-}
-
 #[tokio::test]
 async fn a_receiver_that_closes_before_the_events_come_has_not_got_them() {
     let domain = Certificates::new();

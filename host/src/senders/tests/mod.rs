@@ -1,10 +1,16 @@
 //! The sender against real receivers on loopback: what counts as delivered, what doesn't, and what the operator is
 //! told.
 
+mod best_effort;
 pub mod certificates;
+mod chains;
+mod compression;
+mod concurrency;
 mod delivery;
 mod failures;
 mod files;
+mod pkcs12;
+mod plain;
 pub mod receiver;
 
 use std::time::Duration;
@@ -52,18 +58,48 @@ fn settings(certificates: &Certificates, port: u16) -> DevoSettings {
 }
 
 fn settings_for(host: &str, files: &TlsFiles, port: u16) -> DevoSettings {
-    let tls = Tls::from_files(files).unwrap();
+    settings_over(Transport::Tls(Tls::from_files(files).unwrap()), host, port)
+}
+
+fn plain_settings(port: u16) -> DevoSettings {
+    settings_over(Transport::Tcp, "localhost", port)
+}
+
+fn settings_over(transport: Transport, host: &str, port: u16) -> DevoSettings {
     DevoSettings {
         connecting_initial_wait: Duration::from_millis(10),
         connecting_max_wait: Duration::from_millis(40),
         sending_retries: 2,
         connecting_retries: 3,
-        ..DevoSettings::new("devo_us_1", Address::new(host, port).unwrap(), Transport::Tls(tls))
+        ..DevoSettings::new("devo_us_1", Address::new(host, port).unwrap(), transport)
     }
 }
 
 fn start(settings: DevoSettings) -> DevoHandle {
     DevoHandle::start(settings, framer())
+}
+
+/// Sends events to a receiver and returns why they are not confirmed.
+async fn failure_of(events: &[Event], settings: DevoSettings) -> SendError {
+    let devo = start(settings);
+    // The failure may show while the event is taken or when it is flushed; the flush has to tell it in any case.
+    let _ = soon(devo.send(&table(), events)).await;
+    let error = soon(devo.flush()).await.unwrap_err();
+    assert_eq!(devo.statistics().messages(), 0);
+    assert_eq!((devo.queued_in_bytes(), devo.queued_messages()), (0, 0), "what is given up takes room");
+    error
+}
+
+/// The same for one event.
+async fn failure(settings: DevoSettings) -> SendError {
+    failure_of(&events(0..1, 10), settings).await
+}
+
+/// The numbers of the events in some lines.
+fn numbers(lines: &[u8]) -> Vec<usize> {
+    let text = std::str::from_utf8(lines).unwrap();
+    let number = |line: &str| line.split_once("{\"n\":").unwrap().1.split_once(',').unwrap().0.parse().unwrap();
+    text.lines().map(number).collect()
 }
 
 fn cause(error: SendError) -> Cause {

@@ -1,13 +1,16 @@
 //! A receiver that does what it is told to, one instruction per connection, and remembers what it was sent.
 
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use nix::sys::socket::{Shutdown, shutdown};
 use rustls::ServerConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -32,6 +35,8 @@ pub enum Behaviour {
     ReadAndStay,
     /// Accepts the connection and then does nothing, not even TLS.
     Mute,
+    /// Reads until the sender's end, answers with this, and closes.
+    Answer(&'static [u8]),
 }
 
 /// What happened so far: what arrived on each connection, in the order in which they were accepted.
@@ -58,20 +63,34 @@ impl Receiver {
         Self::on(listener, config, behaviours)
     }
 
+    /// The same without TLS.
+    pub async fn start_plain(behaviours: &[Behaviour]) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::serve(listener, None, behaviours)
+    }
+
     pub fn on(listener: TcpListener, config: ServerConfig, behaviours: &[Behaviour]) -> Self {
+        Self::serve(listener, Some(TlsAcceptor::from(Arc::new(config))), behaviours)
+    }
+
+    fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, behaviours: &[Behaviour]) -> Self {
         let port = listener.local_addr().unwrap().port();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let behaviours = behaviours.to_vec();
         let (record, seen) = watch::channel(Seen::default());
         let task = tokio::spawn(async move {
-            let record = &record;
-            let mut held = Vec::new();
+            let mut connections = JoinSet::new();
             for number in 0.. {
                 let (tcp, _) = listener.accept().await.unwrap();
                 record.send_modify(|seen| seen.connections.push(Vec::new()));
                 let behaviour = behaviours[number.min(behaviours.len() - 1)];
-                held.extend(serve(&acceptor, tcp, behaviour, record, number).await);
-                record.send_modify(|seen| seen.done += 1);
+                let (acceptor, record) = (acceptor.clone(), record.clone());
+                connections.spawn(async move {
+                    let held = serve(acceptor.as_ref(), tcp, behaviour, &record, number).await;
+                    record.send_modify(|seen| seen.done += 1);
+                    if held.is_some() {
+                        std::future::pending::<()>().await;
+                    }
+                });
             }
         });
         Self { port, seen, task }
@@ -94,64 +113,101 @@ impl Drop for Receiver {
     }
 }
 
-/// A connection that is kept open, for as long as the receiver lives.
-enum Held {
-    Tcp { _tcp: TcpStream },
-    Tls { _tls: Box<TlsStream<TcpStream>> },
+/// A connection from a sender.
+enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    async fn close(&mut self) {
+        let _ = match self {
+            Self::Tcp(tcp) => tcp.shutdown().await,
+            Self::Tls(tls) => tls.shutdown().await,
+        };
+    }
+
+    async fn answer(&mut self, answer: &[u8]) {
+        match self {
+            Self::Tcp(tcp) => tcp.write_all(answer).await.unwrap(),
+            Self::Tls(tls) => tls.write_all(answer).await.unwrap(),
+        }
+        self.close().await;
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+/// What is returned is to be kept open.
 async fn serve(
-    acceptor: &TlsAcceptor,
+    acceptor: Option<&TlsAcceptor>,
     tcp: TcpStream,
     behaviour: Behaviour,
     record: &watch::Sender<Seen>,
     number: usize,
-) -> Option<Held> {
+) -> Option<Stream> {
     if behaviour == Behaviour::Mute {
-        return Some(Held::Tcp { _tcp: tcp });
+        return Some(Stream::Tcp(tcp));
     }
-    // A client that is refused, or goes away, is no failure of the receiver.
-    let mut tls = acceptor.accept(tcp).await.ok()?;
+    let mut stream = match acceptor {
+        // A client that is refused, or goes away, is no failure of the receiver.
+        Some(acceptor) => Stream::Tls(Box::new(acceptor.accept(tcp).await.ok()?)),
+        None => Stream::Tcp(tcp),
+    };
     match behaviour {
         Behaviour::Mute => {}
         Behaviour::Read => {
-            read(&mut tls, usize::MAX, record, number).await;
-            let _ = tls.shutdown().await;
+            read(&mut stream, usize::MAX, record, number).await;
+            stream.close().await;
         }
-        Behaviour::ReadAndCloseWithoutNotify => read(&mut tls, usize::MAX, record, number).await,
+        Behaviour::ReadAndCloseWithoutNotify => read(&mut stream, usize::MAX, record, number).await,
         Behaviour::ResetAfter(count) => {
-            read(&mut tls, count, record, number).await;
-            tls.get_ref().0.set_zero_linger().unwrap();
+            read(&mut stream, count, record, number).await;
+            stream.tcp().set_zero_linger().unwrap();
         }
         Behaviour::CloseAtOnce => {}
         Behaviour::HalfCloseFirst => {
-            nix::sys::socket::shutdown(raw(&tls), nix::sys::socket::Shutdown::Write).unwrap();
+            shutdown(std::os::fd::AsRawFd::as_raw_fd(stream.tcp()), Shutdown::Write).unwrap();
             record.send_modify(|seen| seen.half_closed += 1);
-            read(&mut tls, usize::MAX, record, number).await;
+            read(&mut stream, usize::MAX, record, number).await;
         }
         Behaviour::CloseUnread => {
             // Closing is an answer to events here: it waits for them, and leaves them where they are.
             let mut first = [0; 1];
-            tls.get_ref().0.peek(&mut first).await.unwrap();
+            stream.tcp().peek(&mut first).await.unwrap();
         }
-        Behaviour::Stall => return Some(Held::Tls { _tls: Box::new(tls) }),
+        Behaviour::Stall => return Some(stream),
         Behaviour::ReadAndStay => {
-            read(&mut tls, usize::MAX, record, number).await;
-            return Some(Held::Tls { _tls: Box::new(tls) });
+            read(&mut stream, usize::MAX, record, number).await;
+            return Some(stream);
+        }
+        Behaviour::Answer(answer) => {
+            read(&mut stream, usize::MAX, record, number).await;
+            stream.answer(answer).await;
         }
     }
     None
 }
 
-fn raw(tls: &TlsStream<TcpStream>) -> std::os::fd::RawFd {
-    std::os::fd::AsRawFd::as_raw_fd(tls.get_ref().0)
-}
-
-async fn read(tls: &mut TlsStream<TcpStream>, at_least: usize, record: &watch::Sender<Seen>, number: usize) {
+async fn read(stream: &mut Stream, at_least: usize, record: &watch::Sender<Seen>, number: usize) {
     let mut buffer = vec![0; 16 * 1024];
     let mut total = 0;
     while total < at_least {
-        match tls.read(&mut buffer).await {
+        match stream.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
             Ok(count) => {
                 total += count;
