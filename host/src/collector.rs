@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Cause, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
+use crate::config::{Cause, ConfigError, Persistence, Plan, ServicePlan};
+use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::Sandbox;
@@ -17,12 +18,12 @@ use crate::state::{StateFolder, Store};
 use crate::status::Status;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
-pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
-    let outputs: Vec<String> = plan.outputs.iter().map(OutputPlan::name).map(str::to_owned).collect();
+pub async fn run(plan: Plan, messages: Messages, stop: CancellationToken) -> anyhow::Result<End> {
+    messages.open(&plan);
+    let outputs = plan.outputs.clone();
     let Prepared { services, end: prepared } = prepare(plan, &stop)?;
     services.iter().for_each(Service::announce);
-    let status = Status::new(services.iter().map(|service| service.identity().clone()).collect(), outputs);
-    status.announce();
+    let status = Status::start(&services, &outputs, &messages);
     let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
     let ended = async {
         let mut end = prepared;
@@ -37,11 +38,13 @@ pub async fn run(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
         end = ended => end?,
         never = status.report() => match never {},
     };
+    status.end().await;
     match end {
         End::Stopped => info!("All services have stopped"),
         End::Failed if stop.is_cancelled() => warn!("All services have stopped; one of them had failed before"),
         End::Failed => error!("The collector ends: none of its services can go on without the operator"),
     }
+    messages.flush().await;
     Ok(end)
 }
 
@@ -81,7 +84,7 @@ fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
         match Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()) {
             Ok(service) => prepared.services.push(service),
             Err(error) => {
-                log::span(Process::Input, &identity.puller()).in_scope(|| error!("{error}"));
+                log::service_span(Process::Input, &identity.puller(), &identity).in_scope(|| error!("{error}"));
                 prepared.end = End::Failed;
             }
         }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use devo_collector::config::{self, Persistence, Place, Plan};
+use devo_collector::internal::{self, Messages};
 use devo_collector::service::End;
 use devo_collector::{collector, log};
 
@@ -38,6 +39,10 @@ struct Arguments {
     #[arg(long)]
     no_save_state: bool,
 
+    /// How the log is written, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    log_format: log::Format,
+
     /// Print the JSON schema of the configuration and leave
     #[arg(long)]
     print_config_schema: bool,
@@ -63,7 +68,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let plan = config::read(&arguments.place()).and_then(Plan::new);
-    log::start(plan.as_ref().is_ok_and(|plan| plan.debug));
+    let messages = Messages::default();
+    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(messages.clone()));
     let end = plan.map_err(anyhow::Error::from).and_then(|mut plan| {
         if arguments.no_save_state {
             plan.persistence = Persistence::Memory;
@@ -71,7 +77,11 @@ fn main() -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let end = runtime.block_on(async {
             let stop = stop_on_signals()?;
-            if arguments.validate { collector::validate(plan, stop).await } else { collector::run(plan, stop).await }
+            if arguments.validate {
+                collector::validate(plan, stop).await
+            } else {
+                collector::run(plan, messages, stop).await
+            }
         });
         // A look-up or a write that hangs in the system must not hold up the end.
         runtime.shutdown_background();

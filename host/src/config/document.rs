@@ -56,7 +56,7 @@ pub struct PersistenceConfig {
 /// One output.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Output {
-    /// `devo_platform`, `relay`, `console` or `stdout`.
+    /// `devo_platform`, `relay` (TLS), `in_house_relay`, `syslog`, `sidecar` (TCP), `console` or `stdout`.
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
@@ -86,11 +86,32 @@ pub struct OutputConfig {
     pub sending_retries: Option<u32>,
     /// How long a flush waits for the receiver's end of file.
     pub confirm_timeout_in_seconds: Option<f64>,
-    pub concurrent_connections: Option<Value>,
-    pub period_sender_stats_in_seconds: Option<Value>,
+    /// How many connections events are spread over.
+    pub concurrent_connections: Option<usize>,
+    /// How often it is reported how much was sent: 60 to 1800, 300 if not given.
+    pub period_sender_stats_in_seconds: Option<u64>,
+    /// How full the queue must be for events to be compressed: negative is always, 1.1 never.
     pub threshold_for_using_gzip_in_transport_layer: Option<f64>,
-    pub compression_level: Option<Value>,
-    pub compression_buffer_in_bytes: Option<Value>,
+    /// 1 (fast) to 9 (small); 6 if not given.
+    pub compression_level: Option<u32>,
+    /// Events are gathered up to this size before they are compressed; 51200 if not given.
+    pub compression_buffer_in_bytes: Option<usize>,
+    /// Certificate and key in one file, instead of `cert` and `key`.
+    pub pkcs: Option<Pkcs>,
+    /// Whether the name in the receiver's certificate must be that of `address`; yes if not given.
+    pub verify_hostname: Option<bool>,
+    /// Whether the collector's own messages and metrics are sent there too; yes if not given.
+    pub internal_messages: Option<bool>,
+}
+
+/// A PKCS#12 file.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct Pkcs {
+    pub path: String,
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
+    /// A file with the password.
+    pub password_file: Option<String>,
 }
 
 /// One input: an account at the vendor.
@@ -129,6 +150,8 @@ pub struct Input {
     /// A proxy for the API.
     #[schemars(with = "Option<String>")]
     pub proxy_url: Option<SecretString>,
+    /// A file with the address of that proxy, which may have a password in it.
+    pub proxy_url_file: Option<String>,
     /// How pages are asked for, where it differs from what is known of the API.
     #[serde(default)]
     pub request: Request,
@@ -200,7 +223,8 @@ pub struct Service {
     pub requests_limits: Option<Value>,
     pub requests_per_second: Option<Value>,
     pub obfuscation_data: Option<Value>,
-    pub types: Option<Value>,
+    /// Read by the original; there is only `predefined`.
+    pub types: Option<Vec<String>>,
     /// How far a pull looks back for alerts that appear late.
     pub overlap_in_seconds: Option<u64>,
     pub override_devo_tag: Option<String>,

@@ -5,10 +5,10 @@ pub mod document;
 mod error;
 mod plan;
 mod read;
-mod token;
+mod secret;
 mod variables;
 
 pub use error::{Cause, ConfigError};
-pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, ServicePlan};
+pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
 pub use read::{Place, Source, read, schema};
-pub use token::{Token, TokenError};
+pub use secret::{Secret, SecretError};

@@ -1,29 +1,29 @@
-//! The API token: text from the configuration, or a file that may change while the collector runs.
+//! A secret: text from the configuration, or a file that may change while the collector runs.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-/// A token is a few hundred bytes; whatever is larger is another file.
+/// A secret is a few hundred bytes; whatever is larger is another file.
 const MAX_FILE_IN_BYTES: u64 = 64 * 1024;
 
-/// Where the token comes from.
+/// Where a secret comes from.
 #[derive(Debug, Clone)]
-pub enum Token {
+pub enum Secret {
     /// It stands in the configuration, or in an environment variable that the configuration names.
     Text(SecretString),
     /// It stands in a file.
     File(PathBuf),
 }
 
-/// Why there is no token.
+/// Why there is no secret.
 #[derive(Debug, Error)]
-pub enum TokenError {
+pub enum SecretError {
     /// The file can't be read.
-    #[error("the token file {} can't be read: {reason}; check the path and its permissions", path.display())]
+    #[error("the file {} can't be read: {reason}; check the path and its permissions", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -31,24 +31,30 @@ pub enum TokenError {
         reason: String,
     },
     /// There is nothing in it.
-    #[error("the token is empty; put the API token from your CloudSEK admin portal there")]
+    #[error("it is empty")]
     Empty,
 }
 
-impl Token {
-    /// The token as it is now, without the white space around it.
-    pub fn read(&self) -> Result<SecretString, TokenError> {
+impl Secret {
+    /// The secret of a key and its `_file` form, which counts where both are given. Files are named from the product
+    /// folder.
+    pub fn new(text: Option<&SecretString>, file: Option<&str>, product: &Path) -> Option<Self> {
+        file.map(|file| Self::File(product.join(file))).or_else(|| text.cloned().map(Self::Text))
+    }
+
+    /// The secret as it is now, without the white space around it.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Text(text) => Zeroizing::new(text.expose_secret().to_owned()),
             Self::File(path) => {
                 let mut text = Zeroizing::new(String::new());
                 std::fs::File::open(path)
                     .and_then(|file| file.take(MAX_FILE_IN_BYTES).read_to_string(&mut text))
-                    .map_err(|error| TokenError::Unreadable { path: path.clone(), reason: error.to_string() })?;
+                    .map_err(|error| SecretError::Unreadable { path: path.clone(), reason: error.to_string() })?;
                 text
             }
         };
-        let token = text.trim();
-        if token.is_empty() { Err(TokenError::Empty) } else { Ok(SecretString::from(token)) }
+        let secret = text.trim();
+        if secret.is_empty() { Err(SecretError::Empty) } else { Ok(SecretString::from(secret)) }
     }
 }

@@ -68,16 +68,20 @@ impl Caller {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => {
                 let (class, Fault { code, reason, cure }) = described(&failure);
-                error!("{class} [CODE:{code:04}] reason: {reason} {cure}");
+                error!(class, code, "{class} [CODE:{code:04}] reason: {reason} {cure}");
                 if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
                     return Err(Interrupted(End::Failed));
                 }
             }
             Err(breach @ (Breach::Memory(_) | Breach::Cpu(_) | Breach::Wall(_))) => error!(
+                class = "PullError",
+                code = 310,
                 "PullError [CODE:0310] reason: {breach}. Nothing of the call is committed. Raise the limit if the amount of \
                  data is legitimate."
             ),
             Err(breach @ Breach::Trap(_)) => error!(
+                class = "PullError",
+                code = 311,
                 "PullError [CODE:0311] reason: {breach}. Nothing of the call is committed. Contact support if it goes on."
             ),
         }

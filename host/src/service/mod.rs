@@ -16,12 +16,13 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::config::{Identity, OutputPlan, ServicePlan};
+use crate::config::{Identity, OutputPlan, Receiver, ServicePlan};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Sandbox, Tenant};
 use crate::senders::{ConsoleHandle, DevoHandle, Framer, Output, Outputs};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
+use crate::status::{SenderNames, SenderService};
 use call::Caller;
 use puller::Puller;
 use schedule::Period;
@@ -78,18 +79,18 @@ impl Service {
             api: ApiClient::new(plan.api)?,
             limiter: plan.limiter,
             bucket,
-            outputs: Outputs::new(outputs.iter().map(output).collect()),
+            outputs: Outputs::new(outputs.iter().map(|plan| output(plan, &identity)).collect()),
             table: plan.table,
             settings: plan.settings,
             limits: plan.limits,
-            span: log::span(Process::Input, &identity.puller()),
+            span: log::service_span(Process::Input, &identity.puller(), &identity),
         });
         let caller = Caller::new(sandbox, tenant.clone(), stop);
         let readiness = Readiness::default();
         Ok(Self {
             setup: Setup::new(caller.clone(), readiness.clone(), plan.token, plan.refresh),
             puller: Puller::new(caller, readiness, identity.puller(), Period::new(plan.period)),
-            setup_span: log::span(Process::Input, &identity.puller_setup()),
+            setup_span: log::service_span(Process::Input, &identity.puller_setup(), &identity),
             identity,
             tenant,
         })
@@ -145,10 +146,11 @@ fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Re
     Ok(())
 }
 
-fn output(plan: &OutputPlan) -> Output {
+fn output(plan: &OutputPlan, service: &Identity) -> Output {
     let framer = Framer::of_this_machine();
-    match plan {
-        OutputPlan::Devo(settings) => Output::Devo(DevoHandle::start((**settings).clone(), framer)),
-        OutputPlan::Console(name) => Output::Console(ConsoleHandle::new(name, framer)),
-    }
+    let thread = SenderNames::new(plan).sender(SenderService::Standard, 0);
+    log::service_span(Process::Output, &thread, service).in_scope(|| match &plan.receiver {
+        Receiver::Devo(settings) => Output::Devo(DevoHandle::start((**settings).clone(), framer)),
+        Receiver::Console => Output::Console(ConsoleHandle::new(&plan.name, framer)),
+    })
 }

@@ -45,16 +45,26 @@ impl Puller {
         info!("Starting data collection every {} seconds", self.period.seconds());
         loop {
             let started = Instant::now();
-            self.pull_until_up_to_date().await?;
+            let Summary { requests, received, duplicates, sent, .. } = self.pull_until_up_to_date().await?;
             let elapsed = started.elapsed();
             let wait = self.period.rest(elapsed);
             let took = elapsed.as_secs_f64();
             if wait.is_zero() {
                 info!(
+                    requests,
+                    received,
+                    duplicates,
+                    sent,
+                    elapsed_in_seconds = took,
                     "Elapsed time: {took:.3} seconds. Last retrieval took too much time, no wait will be applied in this loop"
                 );
             } else {
                 info!(
+                    requests,
+                    received,
+                    duplicates,
+                    sent,
+                    elapsed_in_seconds = took,
                     "Data collection completed. Elapsed time: {took:.3} seconds. Waiting for {:.3} second(s) until the next one",
                     wait.as_secs_f64()
                 );
@@ -82,16 +92,25 @@ impl Puller {
         Ok(())
     }
 
-    /// Pulls piece by piece, and again after failures, until there is nothing more to deliver.
-    async fn pull_until_up_to_date(&self) -> Result<(), Interrupted> {
+    /// Pulls piece by piece, and again after failures, until there is nothing more to deliver. Sums up the pieces.
+    async fn pull_until_up_to_date(&self) -> Result<Summary, Interrupted> {
         let mut backoff = Backoff::default();
+        let mut total = Summary { requests: 0, received: 0, duplicates: 0, sent: 0, up_to_date: true };
         loop {
             // A wait that the limits ask for does not count as the component's time.
             self.caller.pause(self.caller.tenant().limiter.ready()).await?;
             let call = self.caller.sandbox().pull(self.caller.tenant());
             match self.caller.guarded(call).await? {
-                Ok(Ok(Summary { up_to_date: true, .. })) => return Ok(()),
-                Ok(Ok(_)) => backoff = Backoff::default(),
+                Ok(Ok(piece)) => {
+                    total.requests += piece.requests;
+                    total.received += piece.received;
+                    total.duplicates += piece.duplicates;
+                    total.sent += piece.sent;
+                    if piece.up_to_date {
+                        return Ok(total);
+                    }
+                    backoff = Backoff::default();
+                }
                 outcome => {
                     // The state was not advanced, so the source will be read again: what is queued would only repeat.
                     self.caller.tenant().outputs.discard().await;

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::End;
 use super::call::{Caller, Interrupted};
 use super::schedule::Backoff;
-use crate::config::Token;
+use crate::config::Secret;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -49,12 +49,12 @@ impl Readiness {
 pub struct Setup {
     caller: Caller,
     readiness: Readiness,
-    token: Token,
+    token: Secret,
     refresh: Duration,
 }
 
 impl Setup {
-    pub fn new(caller: Caller, readiness: Readiness, token: Token, refresh: Duration) -> Self {
+    pub fn new(caller: Caller, readiness: Readiness, token: Secret, refresh: Duration) -> Self {
         Self { caller, readiness, token, refresh }
     }
 
@@ -109,8 +109,8 @@ impl Setup {
 
     /// A token in a file may have been replaced: tokens are rotated.
     fn refresh_token(&self) -> Result<(), String> {
-        if let Token::File(_) = self.token {
-            let token = self.token.read().map_err(|error| error.to_string())?;
+        if let Secret::File(_) = self.token {
+            let token = self.token.read().map_err(|error| format!("the token can't be read: {error}"))?;
             self.caller.tenant().api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())

@@ -1,56 +1,68 @@
-//! What the collector says about itself: which threads there are, and now and then its memory.
+//! What the collector says about itself: which threads there are, and every now and then its memory and what was sent.
 
 mod memory;
+mod monitor;
+mod senders;
 mod threads;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::Identity;
+use crate::config::OutputPlan;
+use crate::internal::Messages;
 use crate::log::{self, Process};
+use crate::sandbox::Tenant;
+use crate::service::Service;
 use memory::Memory;
-use threads::{SENDER_SERVICES, Threads};
+use monitor::Monitor;
+pub use senders::{SenderNames, SenderService};
+use threads::Threads;
 
-/// How often the original reports.
+/// How often the original reports on its memory.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
 /// What there is to report on.
 pub struct Status {
     threads: Threads,
-    outputs: Vec<String>,
+    monitors: JoinSet<()>,
+    end: CancellationToken,
 }
 
 impl Status {
-    /// Reports on these services, and on the outputs with these names.
-    pub fn new(services: Vec<Identity>, outputs: Vec<String>) -> Self {
-        Self { threads: Threads::new(&services, &outputs), outputs }
+    /// Reports on these services and outputs from now on. Must be called within a tokio runtime.
+    pub fn start(services: &[Service], outputs: &[OutputPlan], messages: &Messages) -> Self {
+        let tenants: Vec<Arc<Tenant>> = services.iter().map(|service| service.tenant().clone()).collect();
+        let identities: Vec<_> = services.iter().map(|service| service.identity().clone()).collect();
+        let names: Vec<_> = outputs.iter().map(SenderNames::new).collect();
+        let threads = Threads::new(&identities, &names);
+        names.iter().for_each(SenderNames::announce);
+        let end = CancellationToken::new();
+        let monitors = outputs
+            .iter()
+            .map(|output| Monitor::new(output, tenants.clone(), messages.clone()).run(end.clone()))
+            .collect();
+        let status = Self { threads, monitors, end };
+        status.report_memory();
+        status
     }
 
-    /// Says in the original's words that the outputs start, and what was there at the start.
-    pub fn announce(&self) {
-        log::span(Process::Output, log::MAIN_THREAD).in_scope(|| {
-            for output in &self.outputs {
-                for service in SENDER_SERVICES {
-                    info!("DevoSender({service},devo_sender_0) -> Starting thread");
-                    info!(
-                        "DevoSenderManagerMonitor({service},{output}) -> Starting thread (every {} seconds)",
-                        REPORT_EVERY.as_secs()
-                    );
-                    info!("DevoSenderManager({service},manager,{output}) -> Starting thread");
-                }
-            }
-        });
-        self.report_memory();
-    }
-
-    /// Reports for ever.
+    /// Reports on the memory for ever.
     pub async fn report(&self) -> Infallible {
         loop {
             tokio::time::sleep(REPORT_EVERY).await;
             self.report_memory();
         }
+    }
+
+    /// Reports for the last time what was sent.
+    pub async fn end(self) {
+        self.end.cancel();
+        self.monitors.join_all().await;
     }
 
     fn report_memory(&self) {

@@ -7,10 +7,8 @@ use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::memory::Memory;
+use super::senders::SenderNames;
 use crate::config::Identity;
-
-/// The sender services: events, lookups, and the collector's own messages.
-pub const SENDER_SERVICES: [&str; 3] = ["standard_senders", "lookup_senders", "internal_senders"];
 
 /// The names under which parts of the collector run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +18,8 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// The threads of these services and of the outputs with these names.
-    pub fn new(services: &[Identity], outputs: &[String]) -> Self {
+    /// The threads of these services and outputs.
+    pub fn new(services: &[Identity], outputs: &[SenderNames]) -> Self {
         let main = || vec![crate::log::MAIN_THREAD.to_owned()];
         let mut input = main();
         for identity in services {
@@ -33,15 +31,7 @@ impl Threads {
             ]);
         }
         let mut output = main();
-        for name in outputs {
-            output.extend(SENDER_SERVICES.iter().flat_map(|service| {
-                [
-                    format!("DevoSender({service},devo_sender_0)"),
-                    format!("DevoSenderManagerMonitor({service},{name})"),
-                    format!("DevoSenderManager({service},manager,{name})"),
-                ]
-            }));
-        }
+        output.extend(outputs.iter().flat_map(SenderNames::all));
         Self { input, output }
     }
 
@@ -108,18 +98,27 @@ impl Formatter for Blanks {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::config::{OutputPlan, Receiver};
 
     #[test]
     fn the_line_begins_as_the_specifications() {
         let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
-        let line = Threads::new(&[identity], &["devo_us_1".into()]).line(Memory::default());
+        let output = OutputPlan {
+            name: "devo_us_1".into(),
+            receiver: Receiver::Console,
+            statistics_period: Duration::from_secs(300),
+            takes_internal_messages: false,
+        };
+        let line = Threads::new(&[identity], &[SenderNames::new(&output)]).line(Memory::default());
         let id = std::process::id();
         let expected = format!(
             "global_status: {{\"input_process\": {{\"process_id\": {id}, \"process_status\": \"running\", \"thread_counter\": 5, \
              \"thread_names\": [\"MainThread\", \"CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)\""
         );
         assert!(line.starts_with(&expected), "{line}");
-        assert!(line.contains("\"DevoSenderManagerMonitor(internal_senders,devo_us_1)\""), "{line}");
+        assert!(line.contains("\"ConsoleSenderManagerMonitor(internal_senders,devo_us_1)\""), "{line}");
     }
 }

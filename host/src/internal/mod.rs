@@ -1,0 +1,97 @@
+//! The internal sender service: the collector's own log and metrics as messages to Devo, in the tables where operators
+//! of the original look for them.
+//!
+//! [`Messages`] is what the rest of the collector holds. It is there before any output is, so that the log can be started
+//! first; until [`Messages::open`], and without an output that takes messages, what it is given goes nowhere. `layer` makes
+//! messages of log lines, `message` knows their form. Nobody ever waits for a message: see [`BestEffort`].
+
+mod layer;
+mod message;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::Utc;
+use futures_util::future::join_all;
+use tracing::{debug, warn};
+
+use crate::config::{OutputPlan, Plan, Receiver};
+use crate::log;
+use crate::senders::{BestEffort, Delivered, DevoSettings, Event, Framer, Table};
+use crate::status::{SenderNames, SenderService};
+pub use layer::Layer;
+use message::{Author, Tables};
+
+/// Room for messages that wait, for each output. More than an hour of an ordinary log.
+const QUEUE_IN_BYTES: usize = 512 * 1024;
+
+/// What messages may take at the end of the collector.
+const LAST_FLUSH: Duration = Duration::from_secs(3);
+
+/// The collector's messages on their way to Devo. Clones share them.
+#[derive(Clone, Default)]
+pub struct Messages(Arc<OnceLock<Service>>);
+
+struct Service {
+    author: Author,
+    tables: Tables,
+    outputs: Vec<Arc<BestEffort>>,
+}
+
+impl Messages {
+    /// Starts sending messages in the name of this collector, to those of its outputs that take them. Must be called
+    /// within a tokio runtime, once.
+    pub fn open(&self, plan: &Plan) {
+        let outputs: Vec<_> = plan.outputs.iter().filter_map(sender).map(Arc::new).collect();
+        let author = Author::new(&plan.id, &plan.name);
+        let opened = self.0.set(Service { author, tables: Tables::default(), outputs });
+        if opened.is_err() {
+            debug!("The internal messages were opened before");
+        }
+        self.send(|service| {
+            let text = format!("{} {} has started", service.author.name(), service.author.version());
+            (&service.tables.start, service.author.line(&text, tracing::Level::INFO, &log::Origin::default()))
+        });
+    }
+
+    /// The sender of the output with this name, if it takes messages.
+    pub fn sender(&self, output: &str) -> Option<&Arc<BestEffort>> {
+        self.0.get()?.outputs.iter().find(|sender| sender.name() == output)
+    }
+
+    /// Tells Devo how much was sent to an output in a period.
+    pub fn report(&self, delivered: &Delivered) {
+        self.send(|service| (&service.tables.metric, service.author.metric(delivered)));
+    }
+
+    /// Gives what is queued a moment to be delivered, at the end of the collector.
+    pub async fn flush(&self) {
+        let Some(service) = self.0.get() else { return };
+        let flushes = join_all(service.outputs.iter().map(|output| output.flush()));
+        match tokio::time::timeout(LAST_FLUSH, flushes).await {
+            Ok(outcomes) if outcomes.iter().all(Result::is_ok) => {}
+            _ => {
+                warn!("The last of the collector's own messages could not be delivered to Devo; no event is concerned")
+            }
+        }
+    }
+
+    fn send<'a>(&'a self, make: impl FnOnce(&'a Service) -> (&'a Table, Bytes)) {
+        let Some(service) = self.0.get().filter(|service| !service.outputs.is_empty()) else { return };
+        let (table, body) = make(service);
+        for output in &service.outputs {
+            // A message is a line of JSON, and no limit is set for its size: it can't be refused.
+            let _ = output.try_send(table, Event { time: Utc::now(), body: body.clone() });
+        }
+    }
+}
+
+/// The sender of an output's messages, with a connection and a queue of its own.
+fn sender(output: &OutputPlan) -> Option<BestEffort> {
+    let Receiver::Devo(settings) = &output.receiver else { return None };
+    let settings = DevoSettings { queue_in_bytes: QUEUE_IN_BYTES, concurrent_connections: 1, ..(**settings).clone() };
+    let thread = SenderNames::new(output).sender(SenderService::Internal, 0);
+    let span = log::internal_span(log::Process::Output, &thread);
+    output.takes_internal_messages.then(|| span.in_scope(|| BestEffort::start(settings, Framer::of_this_machine())))
+}

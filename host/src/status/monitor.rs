@@ -1,0 +1,126 @@
+//! The monitor of an output: reports every period what was sent, in the log and to Devo.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::senders::{SenderNames, SenderService};
+use crate::config::OutputPlan;
+use crate::internal::Messages;
+use crate::log::{self, Process};
+use crate::sandbox::Tenant;
+use crate::senders::{Checkpoint, Output};
+
+/// Reports on one output of all services.
+pub struct Monitor {
+    output: String,
+    names: SenderNames,
+    period: Duration,
+    tenants: Vec<Arc<Tenant>>,
+    messages: Messages,
+    last: Reading,
+}
+
+/// What there is to report on at one moment.
+struct Reading {
+    standard: Senders,
+    lookup: Senders,
+    internal: Senders,
+    dropped_messages: u64,
+}
+
+/// The senders of one service.
+struct Senders {
+    available: usize,
+    queued: usize,
+    sent: Checkpoint,
+}
+
+impl Monitor {
+    /// Reports on this output from now on.
+    pub fn new(output: &OutputPlan, tenants: Vec<Arc<Tenant>>, messages: Messages) -> Self {
+        let names = SenderNames::new(output);
+        let last = Reading::now(&output.name, &tenants, &messages);
+        Self { output: output.name.clone(), names, period: output.statistics_period, tenants, messages, last }
+    }
+
+    /// Reports every period, and once more at the end.
+    pub async fn run(mut self, end: CancellationToken) {
+        loop {
+            let is_over = tokio::time::timeout(self.period, end.cancelled()).await.is_ok();
+            self.report();
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let now = Reading::now(&self.output, &self.tenants, &self.messages);
+        self.write(SenderService::Standard, "Standard", &self.last.standard, &now.standard);
+        self.write(SenderService::Lookup, "Lookup", &self.last.lookup, &now.lookup);
+        self.write(SenderService::Internal, "Internal", &self.last.internal, &now.internal);
+        if now.dropped_messages > self.last.dropped_messages {
+            warn!(
+                "{} of the collector's own messages were dropped, for there were more than could be sent to {}; no event is \
+                 concerned",
+                now.dropped_messages - self.last.dropped_messages,
+                self.output
+            );
+        }
+        self.messages.report(&now.standard.sent.since(&self.last.standard.sent));
+        self.last = now;
+    }
+
+    fn write(&self, service: SenderService, title: &str, last: &Senders, now: &Senders) {
+        let delivered = now.sent.since(&last.sent);
+        let Senders { available, queued, sent } = now;
+        log::span(Process::Output, &self.names.monitor(service)).in_scope(|| {
+            info!(
+                senders = available,
+                queued, "Number of available senders: {available}, sender manager internal queue size: {queued}"
+            );
+            info!(
+                sent_in_all = sent.messages,
+                sent = delivered.messages,
+                "{title} - Total number of messages sent: {}, messages sent since \"{}\": {} (elapsed {:.3} seconds)",
+                sent.messages,
+                delivered.since.format("%Y-%m-%d %H:%M:%S%.6f%:z"),
+                delivered.messages,
+                delivered.delivering.as_secs_f64()
+            );
+        });
+    }
+}
+
+impl Reading {
+    fn now(output: &str, tenants: &[Arc<Tenant>], messages: &Messages) -> Self {
+        let standard = tenants.iter().flat_map(|tenant| tenant.outputs.iter()).filter(|sender| sender.name() == output);
+        let (mut internal, mut dropped_messages) = (Senders::none(), 0);
+        if let Some(sender) = messages.sender(output) {
+            internal.add(sender.senders(), sender.queued_messages(), sender.statistics().checkpoint());
+            dropped_messages = sender.dropped();
+        }
+        let standard = standard.fold(Senders::none(), Senders::and);
+        Self { standard, lookup: Senders::none(), internal, dropped_messages }
+    }
+}
+
+impl Senders {
+    fn none() -> Self {
+        Self { available: 0, queued: 0, sent: Checkpoint::nothing() }
+    }
+
+    fn and(mut self, output: &Output) -> Self {
+        self.add(output.senders(), output.queued_messages(), output.statistics().checkpoint());
+        self
+    }
+
+    fn add(&mut self, senders: usize, queued: usize, sent: Checkpoint) {
+        self.available += senders;
+        self.queued += queued;
+        self.sent = self.sent.and(&sent);
+    }
+}
