@@ -24,6 +24,10 @@ demo: build
 test: build
     cargo test --release --workspace
 
+# Kill the collector a thousand times while alerts keep arriving; nothing may be lost
+torture *ARGUMENTS: build
+    cargo run --release --workspace --bin torture -- {{ ARGUMENTS }}
+
 # Check the format and the lints
 lint: guest
     cargo fmt --all --check

@@ -113,11 +113,9 @@ fn begin<P: Platform>(platform: &P, settings: &Settings, state: &State) -> Cycle
     let now = platform.now();
     let window_start = state.window_start(settings);
     platform.log(Level::Info, "Pull Started");
-    let since = match window_start {
-        Some(start) => format!("last {} day(s)", api::days_since(start, now)),
-        None => "the beginning".to_owned(),
-    };
-    platform.log(Level::Info, &format!("Retrieving/sending alerts events since {since}"));
+    // Without a start, all there is: for those who look for this line, that is since 1970.
+    let days = api::days_since(window_start.unwrap_or(DateTime::UNIX_EPOCH), now);
+    platform.log(Level::Info, &format!("Retrieving/sending alerts events since last {days} day(s)"));
     let plan = Plan {
         window_start,
         start: state.source.start,

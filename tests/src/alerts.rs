@@ -5,6 +5,7 @@
 //! text outside ASCII, and white space between the tokens.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, FixedOffset, SecondsFormat, TimeDelta, Utc};
@@ -179,7 +180,7 @@ fn spaced(text: &str) -> String {
 }
 
 /// Small, fast and the same everywhere (splitmix64).
-struct Dice(u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -190,8 +191,12 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    pub fn upto(&mut self, most: Duration) -> Duration {
+        Duration::from_micros(self.below(most.as_micros() as u64 + 1))
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {

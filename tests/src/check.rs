@@ -170,7 +170,7 @@ pub fn date(time: DateTime<Utc>) -> String {
 }
 
 /// The text of the member `id` of the object itself, not of one inside it.
-fn id(message: &[u8]) -> Option<&str> {
+pub(crate) fn id(message: &[u8]) -> Option<&str> {
     #[derive(Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]

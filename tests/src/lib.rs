@@ -20,6 +20,7 @@ pub mod simulator;
 pub mod stage;
 pub mod statistics;
 pub mod tls;
+pub mod torture;
 pub mod waiting;
 
 /// How long a test waits for something that should happen at once or after a few retries.

@@ -22,6 +22,8 @@ pub struct Plan {
     pub alerts: usize,
     /// How far the oldest of them lies behind the newest.
     pub spread: TimeDelta,
+    /// How far the newest of them lies in the past: room for those that are added.
+    pub age: TimeDelta,
     /// HTTPS, or HTTP.
     pub https: bool,
     /// The API. Its certificate is set by `https`.
@@ -36,6 +38,7 @@ impl Plan {
         Self {
             alerts,
             spread: TimeDelta::days(8),
+            age: TimeDelta::hours(1),
             https: true,
             simulator: simulator::Settings::default(),
             receiver: receiver::Settings::default(),
@@ -73,9 +76,8 @@ impl Stage {
     pub fn set(name: &str, plan: &Plan) -> Result<Self> {
         let folder = Folder::new(name)?;
         let certificates = Certificates::write_to(&folder.path().join("authority"))?;
-        // An hour ago, so that alerts that are added later still lie in the past.
-        let now = Utc::now() - TimeDelta::hours(1);
-        let newest = now.with_nanosecond(0).unwrap_or(now);
+        let newest = Utc::now() - plan.age;
+        let newest = newest.with_nanosecond(0).unwrap_or(newest);
         let source = Batch { count: plan.alerts, first: 0, seed: 1, newest, spread: plan.spread }.make();
         let certificate = plan.https.then(|| certificates.server.clone());
         let simulator = Simulator::start(simulator::Settings { certificate, ..plan.simulator.clone() }, &source)?;
