@@ -204,6 +204,7 @@ impl<'a, P: Platform> Piece<'a, P> {
             }
         }
         let (records, new) = (page.records.len() as u64, wanted.len() as u64);
+        self.platform.log(Level::Debug, &format!("A page of {records} records, {new} of which are new"));
         self.statistics.received += records;
         self.statistics.duplicates += records - new;
         self.bytes += wanted.iter().map(|alert| alert.text.len()).sum::<usize>();

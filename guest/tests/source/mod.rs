@@ -632,7 +632,11 @@ impl Platform for World {
         Ok(())
     }
 
+    /// As a platform without `debug`.
     fn log(&self, level: Level, message: &str) {
+        if level == Level::Debug {
+            return;
+        }
         self.inner().log.push(format!("{level:?} {message}").replace("Warning ", "WARNING ").replace("Info ", "INFO "));
     }
 }

@@ -1,8 +1,10 @@
 //! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own origin alone and
 //! adds the credential.
 
+use std::time::Instant;
+
 use http_body_util::BodyExt;
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::egress::{ApiClient, EgressError};
@@ -37,7 +39,19 @@ impl WasiHttpHooks for Gate {
         let span = Span::current();
         let request = async move {
             limiter.admit().await;
-            let response = api.send(request).await.map_err(error)?;
+            // Neither has a secret: the credential is a header that is added on the way out.
+            let line =
+                format!("{} {}", request.method(), request.uri().path_and_query().map_or("/", |path| path.as_str()));
+            let started = Instant::now();
+            let response = api.send(request).await.map_err(|problem| {
+                debug!("{line}: {problem}");
+                error(problem)
+            })?;
+            debug!(
+                "{line}: status {} after {:.3} seconds",
+                response.status().as_u16(),
+                started.elapsed().as_secs_f64()
+            );
             let worker: Worker = Box::new(std::future::ready(Ok(())));
             Ok((response.map(|body| body.map_err(error).boxed_unsync()), worker))
         };
