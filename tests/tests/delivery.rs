@@ -225,3 +225,38 @@ fn what_devo_does_not_confirm_is_not_a_delivery() {
         stage.compare().at_least_once().unwrap();
     }
 }
+
+#[test]
+fn an_alert_that_is_too_large_for_the_output_is_kept_aside_and_not_in_the_way() {
+    let mut stage = Stage::new("too-large", 200).unwrap();
+    let mut sizes: Vec<usize> = stage.source.iter().map(|alert| alert.text.len()).collect();
+    sizes.sort_unstable();
+    stage.settings.output = format!("max_event_in_bytes: {}\n", sizes[150]);
+    stage.configure().unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(200).unwrap();
+    collector.wait_for_complaint(&["were not sent", "dead_letters/devo_us_1.ndjson"]).unwrap();
+    let report = stage.compare();
+    assert!(report.doubled.is_empty() && report.wrong.is_empty() && report.arrived < 200, "{report}");
+    let letters = std::fs::read_to_string(stage.installation.product().join("dead_letters/devo_us_1.ndjson")).unwrap();
+    let mut kept: Vec<String> = letters.lines().map(|line| id_of_letter(line).unwrap()).collect();
+    let mut missing = report.missing;
+    kept.sort_unstable();
+    missing.sort_unstable();
+    assert_eq!(kept, missing);
+}
+
+/// The id of the event in a dead letter, as it is written there.
+fn id_of_letter(line: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Letter<'a> {
+        #[serde(borrow)]
+        event: Event<'a>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        id: &'a serde_json::value::RawValue,
+    }
+    serde_json::from_str::<Letter<'_>>(line).ok().map(|letter| letter.event.id.get().to_owned())
+}

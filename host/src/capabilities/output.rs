@@ -46,6 +46,8 @@ fn time(time: Datetime) -> DateTime<Utc> {
 fn error(error: SendError) -> Error {
     match error {
         SendError::EventRefused { index, .. } => Error::EventRefused(u32::try_from(index).unwrap_or(u32::MAX)),
-        SendError::Unconfirmed { .. } | SendError::Discarded { .. } => Error::Unconfirmed(error.to_string()),
+        SendError::NotPutAside { .. } | SendError::Unconfirmed { .. } | SendError::Discarded { .. } => {
+            Error::Unconfirmed(error.to_string())
+        }
     }
 }

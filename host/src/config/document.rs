@@ -100,6 +100,10 @@ pub struct OutputConfig {
     pub pkcs: Option<Pkcs>,
     /// Whether the name in the receiver's certificate must be that of `address`; yes if not given.
     pub verify_hostname: Option<bool>,
+    /// Larger events are not sent but put aside; no limit if not given.
+    pub max_event_in_bytes: Option<usize>,
+    /// Where they are put; `dead_letters/<output>.ndjson` in the product folder if not given.
+    pub dead_letters_file: Option<String>,
     /// Whether the collector's own messages and metrics are sent there too; yes if not given.
     pub internal_messages: Option<bool>,
 }

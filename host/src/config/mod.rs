@@ -3,6 +3,7 @@
 
 pub mod document;
 mod error;
+mod permissions;
 mod plan;
 mod read;
 mod secret;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::error::{Cause, ConfigError};
-use super::variables;
+use super::{permissions, variables};
 
 /// A configuration file that was read, and where things are looked up that it names.
 #[derive(Debug)]
@@ -34,13 +34,13 @@ pub fn read(place: &Place) -> Result<Source, ConfigError> {
     match place {
         Place::OnPremise(name) => {
             let path = locate(name)?;
-            understand(parse(&path)?, &path)
+            understand(parse(&path)?, &path, &[&path])
         }
         Place::CollectorServer { job, collector } => {
             let (job, collector) = (locate(job)?, locate(collector)?);
             let mut value = with_globals(parse(&collector)?);
             lay_over(&mut value, with_globals(parse(&job)?));
-            understand(value, &job)
+            understand(value, &job, &[&job, &collector])
         }
     }
 }
@@ -86,7 +86,10 @@ fn lay_over(base: &mut Value, top: Value) {
     }
 }
 
-fn understand(mut value: Value, path: &Path) -> Result<Source, ConfigError> {
+/// What a configuration says that was read from these files; `path` is the one that errors name.
+fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Result<Source, ConfigError> {
+    let exposed = files.iter().filter_map(|file| permissions::warning("secrets", file));
+    let exposed: Vec<String> = if permissions::has_secret(&value) { exposed.collect() } else { Vec::new() };
     variables::resolve(&mut value, |name| std::env::var(name).ok())?;
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
@@ -103,6 +106,7 @@ fn understand(mut value: Value, path: &Path) -> Result<Source, ConfigError> {
             None => super::error::value(&key, reason, format!("Correct {key} in {}.", path.display())),
         }
     })?;
+    warnings.extend(exposed);
     warnings.extend(unknown.iter().filter(|key| !key.starts_with("globals.")).map(|key| describe_unknown(key)));
     Ok(Source { document, product: product_folder(path), warnings })
 }

@@ -90,7 +90,12 @@ impl Messages {
 /// The sender of an output's messages, with a connection and a queue of its own.
 fn sender(output: &OutputPlan) -> Option<BestEffort> {
     let Receiver::Devo(settings) = &output.receiver else { return None };
-    let settings = DevoSettings { queue_in_bytes: QUEUE_IN_BYTES, concurrent_connections: 1, ..(**settings).clone() };
+    let settings = DevoSettings {
+        queue_in_bytes: QUEUE_IN_BYTES,
+        concurrent_connections: 1,
+        dead_letters: None,
+        ..(**settings).clone()
+    };
     let thread = SenderNames::new(output).sender(SenderService::Internal, 0);
     let span = log::internal_span(log::Process::Output, &thread);
     output.takes_internal_messages.then(|| span.in_scope(|| BestEffort::start(settings, Framer::of_this_machine())))

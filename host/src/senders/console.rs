@@ -10,7 +10,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 use super::retained::CHUNK;
-use super::{Cause, Event, Framer, Refusal, SendError, Statistics, Table};
+use super::{Cause, Event, Framer, SendError, Statistics, Table};
 
 /// Writes the events of one service to standard output. A flush confirms that the operating system has taken them.
 pub struct ConsoleHandle {
@@ -48,10 +48,7 @@ impl ConsoleHandle {
     pub fn check(&self, events: &[Event]) -> Result<(), SendError> {
         match events.iter().position(|event| !event.is_one_line()) {
             None => Ok(()),
-            Some(index) => {
-                let output = Arc::clone(&self.name);
-                Err(SendError::EventRefused { output, index, refusal: Refusal::LineBreak })
-            }
+            Some(index) => Err(SendError::EventRefused { output: Arc::clone(&self.name), index }),
         }
     }
 

@@ -15,6 +15,7 @@
 //! that it was given in, the task drops what is left of an older one, and a flush can only succeed within the epoch of
 //! all its events.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
@@ -26,7 +27,7 @@ use tracing::Instrument;
 
 use super::retained::{CHUNK, Chunk, Queued};
 use super::sender::{Goal, Sender};
-use super::{Cause, DevoSettings, Event, Framer, Refusal, SendError, Statistics, Table, all};
+use super::{Cause, DevoSettings, Event, Framer, SendError, Statistics, Table, all};
 
 /// Sends the events of one service to one receiver. For one user at a time, whose calls follow each other: a failed
 /// `flush` or a `discard` gives up everything unconfirmed. Dropping it ends the sender at once, and with it what is
@@ -94,15 +95,10 @@ impl DevoHandle {
 
     /// Whether each of the events can be sent as it is; otherwise says which one can't.
     pub fn check(&self, events: &[Event]) -> Result<(), SendError> {
-        for (index, event) in events.iter().enumerate() {
-            let refusal = match self.settings.max_event_in_bytes {
-                _ if !event.is_one_line() => Refusal::LineBreak,
-                Some(limit) if event.body.len() > limit => Refusal::TooLarge { size: event.body.len(), limit },
-                _ => continue,
-            };
-            return Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index, refusal });
+        match events.iter().position(|event| !event.is_one_line()) {
+            None => Ok(()),
+            Some(index) => Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index }),
         }
-        Ok(())
     }
 
     /// Takes the events for `table`, in their order. Waits while the queue is full. Taken is not delivered: see
@@ -116,9 +112,13 @@ impl DevoHandle {
             }
             epoch.number
         };
+        let fitting = match &self.settings.dead_letters {
+            Some(dead_letters) => dead_letters.put_aside(&self.settings.name, table, events).await?,
+            None => Cow::Borrowed(events),
+        };
         // Chunks of at most half of the queue, so that one can be filled while another one is on its way.
         let most = CHUNK.min(bound(&self.settings) / 2);
-        let mut rest = events;
+        let mut rest = &*fitting;
         while !rest.is_empty() {
             let mut length = 0;
             let fitting = rest.iter().take_while(|event| {

@@ -4,6 +4,7 @@
 //! another cure. So the [`Cause`] is found where the facts are known, and each has its own message and cure.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,29 @@ use super::verifier::ChainFault;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// One event can't be sent as it is. None of its list was taken; those before it are not affected.
-    #[error("output \"{output}\": event {index} of the list is refused: {refusal}")]
+    #[error(
+        "output \"{output}\": event {index} of the list is refused, for its body has a line break and would arrive as two \
+         broken events; write it as one line of JSON"
+    )]
     EventRefused {
         /// The output's name in the configuration.
         output: Arc<str>,
         /// Which event of the list, from 0.
         index: usize,
-        /// What is wrong with it.
-        refusal: Refusal,
+    },
+    /// An event is larger than the output takes, and could not be put aside either. None of its list was taken.
+    #[error(
+        "output \"{output}\": an event is larger than \"max_event_in_bytes\", and could not be written to {file}: {reason}; \
+         check permissions and free space there",
+        file = .file.display()
+    )]
+    NotPutAside {
+        /// The output's name in the configuration.
+        output: Arc<str>,
+        /// The file of dead letters.
+        file: PathBuf,
+        /// What the operating system said.
+        reason: String,
     },
     /// The receiver could not be reached or did not confirm, and the retries are used up. What was sent since the last
     /// successful flush is no longer kept: it may or may not have arrived, and must be sent again.
@@ -40,25 +56,6 @@ pub enum SendError {
     Discarded {
         /// The output's name in the configuration.
         output: Arc<str>,
-    },
-}
-
-/// What is wrong with one event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The body would arrive as two broken events.
-    #[error("its body has a line break; write it as one line of JSON")]
-    LineBreak,
-    /// Larger than the output takes.
-    #[error(
-        "its body has {size} bytes and the output takes at most {limit}; \
-         raise \"max_event_in_bytes\" if that is intended"
-    )]
-    TooLarge {
-        /// Bytes in the body.
-        size: usize,
-        /// Most bytes that a body may have.
-        limit: usize,
     },
 }
 

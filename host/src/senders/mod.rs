@@ -9,6 +9,7 @@
 //! - `devo`: a Devo output, over `sender` (one connection and what it has to confirm), `connection` (the connection
 //!   alone), `stream` (TLS or plain TCP), `retained` (the unconfirmed events), `gzip` and `retry`;
 //! - `console`: standard output instead;
+//! - [`DeadLetters`]: a file for events that are too large for an output;
 //! - [`BestEffort`]: the collector's own messages, which may be lost but never hold anything up;
 //! - [`Statistics`]: what was delivered;
 //! - [`SendError`] and [`Cause`]: what the operator is told.
@@ -18,6 +19,7 @@ mod best_effort;
 mod certificate;
 mod connection;
 mod console;
+mod dead_letters;
 mod devo;
 mod error;
 mod event;
@@ -42,8 +44,9 @@ use futures_util::future::join_all;
 pub use address::{Address, AddressError};
 pub use best_effort::BestEffort;
 pub use console::ConsoleHandle;
+pub use dead_letters::DeadLetters;
 pub use devo::DevoHandle;
-pub use error::{Cause, Refusal, SendError};
+pub use error::{Cause, SendError};
 pub use event::Event;
 pub use frame::Framer;
 pub use gzip::Compression;

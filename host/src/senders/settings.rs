@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::retry::Retries;
-use super::{Address, Compression, Tls};
+use super::{Address, Compression, DeadLetters, Tls};
 
 /// How the bytes of an output travel.
 #[derive(Clone, Debug)]
@@ -32,8 +32,8 @@ pub struct DevoSettings {
     /// Room for events that are taken and not confirmed, in bytes of their frames. The one bound of the sender's
     /// memory, for all of its connections. A larger single event still passes, alone. 8 MiB.
     pub queue_in_bytes: usize,
-    /// Bodies larger than this are refused. No limit, for Devo documents none.
-    pub max_event_in_bytes: Option<usize>,
+    /// Which events are too large, and where they are kept instead. No limit, for Devo documents none.
+    pub dead_letters: Option<DeadLetters>,
     /// How long a flush waits for the receiver's end of file. 30 s.
     pub confirm_timeout: Duration,
     /// How long the receiver may take nothing while there is something to send. 5 s.
@@ -60,7 +60,7 @@ impl DevoSettings {
             concurrent_connections: 1,
             compression: None,
             queue_in_bytes: 8 * 1024 * 1024,
-            max_event_in_bytes: None,
+            dead_letters: None,
             confirm_timeout: Duration::from_secs(30),
             sending_timeout: Duration::from_secs(5),
             sending_retries: 5,

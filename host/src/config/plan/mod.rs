@@ -52,7 +52,7 @@ impl Plan {
         let persistence = persistence(&document, &product, &mut warnings)?;
         let mut outputs = Vec::new();
         for (name, output) in &document.outputs {
-            outputs.push(OutputPlan::new(name, output, &product)?);
+            outputs.push(OutputPlan::new(name, output, &product, &mut warnings)?);
         }
         if outputs.is_empty() {
             return Err(

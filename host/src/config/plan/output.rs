@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::super::document::{Output, OutputConfig, Pkcs};
 use super::super::error::{Cause, ConfigError, value};
+use super::super::permissions;
 use super::super::secret::Secret;
 use super::certificate;
-use crate::senders::{Address, Compression, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
+use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
 /// The port of Devo's own receivers. Relays have none that could be taken for granted.
 const DEVO_PORT: u16 = 443;
@@ -37,9 +38,15 @@ pub enum Receiver {
 }
 
 impl OutputPlan {
-    pub(super) fn new(name: &str, output: &Output, product: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        name: &str,
+        output: &Output,
+        product: &Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
         let keys = Keys { output: name, product };
         let config = &output.config;
+        warnings.extend(keys.exposed(config));
         let receiver = match output.kind.as_str() {
             "devo_platform" | "relay" => keys.devo(config, Transport::Tls(keys.tls(config)?), Some(DEVO_PORT))?,
             "in_house_relay" | "syslog" | "sidecar" => keys.devo(config, Transport::Tcp, None)?,
@@ -128,6 +135,11 @@ impl Keys<'_> {
             settings.concurrent_connections = self.within("concurrent_connections", connections, 1, 64)?;
         }
         settings.compression = self.compression(config)?;
+        settings.dead_letters = config.max_event_in_bytes.map(|max_event_in_bytes| {
+            let name =
+                config.dead_letters_file.clone().unwrap_or_else(|| format!("dead_letters/{}.ndjson", self.output));
+            DeadLetters { max_event_in_bytes, file: self.product.join(name) }
+        });
         settings.confirm_timeout =
             self.seconds("confirm_timeout_in_seconds", config.confirm_timeout_in_seconds, settings.confirm_timeout)?;
         settings.sending_timeout = self.seconds("sending_timeout", config.sending_timeout, settings.sending_timeout)?;
@@ -179,6 +191,20 @@ impl Keys<'_> {
         Ok(if config.verify_hostname.unwrap_or(true) { tls } else { tls.without_host_name_check() })
     }
 
+    /// Warnings of files that others can read, and should not.
+    fn exposed(&self, config: &OutputConfig) -> impl Iterator<Item = String> {
+        let key = config.key.as_ref().map(|key| certificate(self.product, key));
+        let pkcs = config.pkcs.as_ref().map(|pkcs| certificate(self.product, &pkcs.path));
+        let password = config.pkcs.as_ref().and_then(|pkcs| pkcs.password_file.as_ref());
+        [
+            key.and_then(|file| permissions::warning("a private key", &file)),
+            pkcs.and_then(|file| permissions::warning("a private key", &file)),
+            password.and_then(|file| permissions::warning("a password", &self.product.join(file))),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
     fn file(&self, field: &str, given: &Option<String>) -> Result<PathBuf, ConfigError> {
         Ok(certificate(self.product, &self.required(field, given)?))
     }
@@ -200,7 +226,7 @@ mod tests {
 
     fn plan(output: Value) -> Result<OutputPlan, String> {
         let output = serde_json::from_value(output).unwrap();
-        OutputPlan::new("devo_us_1", &output, Path::new("product")).map_err(|error| error.to_string())
+        OutputPlan::new("devo_us_1", &output, Path::new("product"), &mut Vec::new()).map_err(|error| error.to_string())
     }
 
     fn syslog(more: Value) -> Result<OutputPlan, String> {
@@ -272,6 +298,13 @@ mod tests {
         };
         assert_eq!(compression(-1.0), Some(Compression { threshold: -1.0, level: 9, buffer_in_bytes: 1000 }));
         assert!(compression(1.0).is_some() && compression(1.1).is_none());
+    }
+
+    #[test]
+    fn what_is_too_large_is_put_aside_in_the_product_folder() {
+        assert_eq!(settings(syslog(json!({})).unwrap()).dead_letters, None);
+        let letters = settings(syslog(json!({"max_event_in_bytes": 1000})).unwrap()).dead_letters.unwrap();
+        assert_eq!(letters.file, Path::new("product/dead_letters/devo_us_1.ndjson"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::document::{Input, Service};
 use super::super::error::{Cause, ConfigError, value};
+use super::super::permissions;
 use super::super::secret::Secret;
 use super::{Identity, certificate, scalar};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
@@ -107,6 +108,9 @@ impl Keys<'_> {
                 Cause::KeyMissing(self.input_key("base_url")).cure("Set it to the address of your CloudSEK instance.")
             })?;
         let token = self.token()?;
+        if let Secret::File(file) = &token {
+            warnings.extend(permissions::warning("the token", file));
+        }
         let current = token.read().map_err(|error| {
             let cure = "Put the API token from your CloudSEK admin portal there.";
             value(self.input_key("credentials.token"), error.to_string(), cure)

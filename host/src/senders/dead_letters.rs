@@ -1,0 +1,157 @@
+//! Events that are too large for an output: kept in a file with the reason, for somebody to look at, never silently away
+//! and never in the way of the others.
+//!
+//! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`. It is on the disk before the events
+//! after it are sent; a crash may make it stand there twice.
+
+use std::borrow::Cow;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use chrono::{SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tracing::warn;
+
+use super::{Event, SendError, Table};
+
+/// Where an output's dead letters are kept, and what becomes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// Bodies of more bytes are put aside.
+    pub max_event_in_bytes: usize,
+    /// The file, to which lines are added. It and its folder are made when they are needed.
+    pub file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Letter<'a> {
+    time: String,
+    output: &'a str,
+    table: &'a str,
+    reason: String,
+    event: Content<'a>,
+}
+
+/// A record stays as it came; what is not JSON, which other components may send, becomes a text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Json(&'a RawValue),
+    Text(Cow<'a, str>),
+}
+
+impl DeadLetters {
+    /// Writes what is too large to the file and returns the rest.
+    ///
+    /// # Errors
+    /// [`SendError::NotPutAside`] when the file can't be written.
+    pub(super) async fn put_aside<'a>(
+        &self,
+        output: &std::sync::Arc<str>,
+        table: &Table,
+        events: &'a [Event],
+    ) -> Result<Cow<'a, [Event]>, SendError> {
+        let fits = |event: &&Event| event.body.len() <= self.max_event_in_bytes;
+        let (fitting, large): (Vec<&Event>, Vec<&Event>) = events.iter().partition(fits);
+        if large.is_empty() {
+            return Ok(Cow::Borrowed(events));
+        }
+        let lines: Vec<u8> = large.iter().flat_map(|event| self.line(output, table, event)).collect();
+        let file = self.file.clone();
+        let written = tokio::task::spawn_blocking(move || append(&file, &lines)).await.unwrap_or_else(|error| {
+            // The runtime is ending.
+            Err(io::Error::other(error))
+        });
+        written.map_err(|error| SendError::NotPutAside {
+            output: output.clone(),
+            file: self.file.clone(),
+            reason: error.to_string(),
+        })?;
+        warn!(
+            "Output \"{output}\": {} events of more than {} bytes were not sent; they are kept in {}",
+            large.len(),
+            self.max_event_in_bytes,
+            self.file.display()
+        );
+        Ok(Cow::Owned(fitting.into_iter().cloned().collect()))
+    }
+
+    fn line(&self, output: &str, table: &Table, event: &Event) -> Vec<u8> {
+        let text = String::from_utf8_lossy(&event.body);
+        let letter = Letter {
+            time: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
+            output,
+            table: table.as_str(),
+            reason: format!("{} bytes, max_event_in_bytes is {}", event.body.len(), self.max_event_in_bytes),
+            event: serde_json::from_str(&text).map_or_else(|_| Content::Text(text.clone()), Content::Json),
+        };
+        // Texts and JSON are always JSON.
+        let mut line = serde_json::to_vec(&letter).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut file: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.write_all(lines)?;
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use chrono::DateTime;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn event(body: &str) -> Event {
+        Event { time: DateTime::UNIX_EPOCH, body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+
+    fn dead_letters(name: &str) -> DeadLetters {
+        let folder = std::env::temp_dir().join(format!("devo-collector-dead-letters-{}-{name}", std::process::id()));
+        DeadLetters { max_event_in_bytes: 10, file: folder.join("new/devo_us_1.ndjson") }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_kept_as_it_is_and_the_rest_is_sent() {
+        let letters = dead_letters("kept");
+        let table = "my.app.t".parse().unwrap();
+        let events = [event("{\"a\":1.0}"), event("{\"a\":1.00000}"), event("no JSON at all"), event("{}")];
+        for _ in 0..2 {
+            let rest = letters.put_aside(&"devo_us_1".into(), &table, &events).await.unwrap();
+            assert_eq!(*rest, [events[0].clone(), events[3].clone()]);
+        }
+        let text = std::fs::read_to_string(&letters.file).unwrap();
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.contains(r#""event":{"a":1.00000}}"#), "{text}");
+        let mut second: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
+        assert!(second["time"].take().as_str().unwrap().ends_with('Z'));
+        assert_eq!(
+            second,
+            json!({
+                "time": null, "output": "devo_us_1", "table": "my.app.t",
+                "reason": "14 bytes, max_event_in_bytes is 10", "event": "no JSON at all",
+            })
+        );
+        std::fs::remove_dir_all(letters.file.parent().unwrap().parent().unwrap()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn nothing_is_taken_when_it_can_not_be_put_aside() {
+        let letters = DeadLetters { file: "/proc/nowhere/letters".into(), ..dead_letters("none") };
+        let table = "my.app.t".parse().unwrap();
+        let refused = letters.put_aside(&"o".into(), &table, &[event("{\"a\":1.00000}")]).await.unwrap_err();
+        assert!(refused.to_string().contains("/proc/nowhere/letters"), "{refused}");
+        let fits = [event("{}")];
+        assert_eq!(*letters.put_aside(&"o".into(), &table, &fits).await.unwrap(), fits);
+    }
+}
