@@ -15,6 +15,7 @@ pub mod compact;
 pub mod folder;
 pub mod installation;
 pub mod process;
+pub mod progress;
 pub mod receiver;
 pub mod simulator;
 pub mod stage;

@@ -46,7 +46,7 @@ impl Plan {
     }
 }
 
-/// A set stage. Its folder is kept when a test fails.
+/// A set stage. Its folder is kept when a test fails. At its end it makes sure that the token has got nowhere.
 #[derive(Debug)]
 pub struct Stage {
     /// All alerts that the source has had, in the order in which they were added.
@@ -158,5 +158,27 @@ impl Stage {
             }
         }
         Ok(())
+    }
+}
+
+/// Whatever a test is about, the token must not be where it has no business.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let log = std::fs::read(self.installation.product().join("collector.log")).unwrap_or_default();
+        let state = self.installation.state_files().unwrap_or_default();
+        let frames = self.receiver.frames_from(0);
+        let places = std::iter::once(("the log", &log[..]))
+            .chain(state.values().map(|content| ("the state", &content[..])))
+            .chain(frames.iter().map(|frame| ("an event", &frame.line[..])));
+        let tokens = [self.simulator.token(), self.settings.token.clone()];
+        for (place, bytes) in places {
+            for token in tokens.iter().filter(|token| token.len() > 8) {
+                let found = memchr::memmem::find(bytes, token.as_bytes());
+                assert!(found.is_none(), "the token is in {place} of {}", self.installation.product().display());
+            }
+        }
     }
 }

@@ -56,8 +56,8 @@ pub struct Outcome {
 }
 
 impl Torture {
-    /// Does it. `progress` hears after each kill how many there have been, and how many events have arrived.
-    pub fn run(&self, mut progress: impl FnMut(usize, usize)) -> Result<Outcome> {
+    /// Does it. `progress` hears after each kill how many there have been.
+    pub fn run(&self, mut progress: impl FnMut(usize)) -> Result<Outcome> {
         let started = Instant::now();
         let mut stage = Stage::set("torture", &Plan { age: self.age(), ..Plan::new(self.at_source(0.0)) })?;
         stage.settings.period = 1;
@@ -83,7 +83,7 @@ impl Torture {
             }
             collector.kill()?;
             tally.take(&stage, &collector)?;
-            progress(kill + 1, tally.seen.len());
+            progress(kill + 1);
         }
         let collector = stage.start()?;
         stage.wait_for_all(&collector)?;

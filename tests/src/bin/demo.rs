@@ -3,14 +3,14 @@
 //!
 //! Ends with 0 only if every alert arrived once and as it was.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount};
 use sandbox::collector::{Collector, binary};
+use sandbox::progress::Progress;
 use sandbox::stage::{Plan, Stage};
 use sandbox::statistics::Statistics;
 
@@ -143,40 +143,4 @@ fn state(stage: &Stage) -> Result<String> {
     let shown: String = text.chars().take(SHOWN).collect();
     let more = if text.chars().count() > SHOWN { " ..." } else { "" };
     Ok(format!("state/{name}, {}\n                 {shown}{more}", HumanBytes(content.len() as u64)))
-}
-
-/// A bar on a terminal, a line at every tenth elsewhere. On standard error, so that the figures can be kept by themselves.
-struct Progress {
-    bar: ProgressBar,
-    name: &'static str,
-    plain: Option<std::cell::Cell<usize>>,
-    total: usize,
-}
-
-impl Progress {
-    fn new(name: &'static str, total: usize) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(total as u64), target);
-        if let Ok(style) = ProgressStyle::with_template("{msg:16} [{bar:40}] {human_pos}/{human_len} {per_sec}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(name);
-        Self { bar, name, plain: (!terminal).then(|| std::cell::Cell::new(0)), total }
-    }
-
-    fn show(&self, arrived: usize) {
-        self.bar.set_position(arrived as u64);
-        if let Some(shown) = &self.plain {
-            let tenth = arrived * 10 / self.total.max(1);
-            if tenth > shown.get() {
-                shown.set(tenth);
-                eprintln!("{:16} {arrived}/{}", self.name, self.total);
-            }
-        }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
 }

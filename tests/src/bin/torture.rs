@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use sandbox::collector::binary;
+use sandbox::progress::Progress;
 use sandbox::torture::{PIECE_IN_BYTES, Torture};
 
 /// Kills devo-collector at random moments while alerts keep arriving, and counts what is lost and what is repeated.
@@ -38,15 +39,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     binary()?;
     let Arguments { kills, alerts, seed } = *arguments;
-    let bar = ProgressBar::new(kills as u64);
-    if let Ok(style) = ProgressStyle::with_template("{pos}/{len} kills [{bar:40}] {msg} alerts arrived, {eta} left") {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    let outcome = Torture { kills, alerts, seed }.run(|kill, arrived| {
-        bar.set_position(kill as u64);
-        bar.set_message(HumanCount(arrived as u64).to_string());
-    })?;
-    bar.finish_and_clear();
+    let progress = Progress::new("kills", kills);
+    let outcome = Torture { kills, alerts, seed }.run(|kill| progress.show(kill))?;
+    progress.finish();
     let (report, tally) = (&outcome.report, &outcome.tally);
     println!("Kills            {} in {}", HumanCount(outcome.kills as u64), HumanDuration(outcome.took));
     println!("  while sending  {}", HumanCount(tally.killed_while_sending as u64));
