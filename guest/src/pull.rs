@@ -92,7 +92,8 @@ pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
 /// Delivers a piece of what is new at the source, and records it as delivered.
 pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     let settings = read_settings(platform)?;
-    let stored = load(platform)?;
+    // It was there when the service started: what is wrong now may pass, such as a server that is away.
+    let stored = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
     let mut state = match read_state(stored.as_deref())? {
         Some(state) => state.upgraded(&settings),
         None => State::new(&settings),
@@ -334,7 +335,7 @@ fn load<P: Platform>(platform: &P) -> Result<Option<Vec<u8>>, Failure> {
         Failure::state(
             203,
             format!("The persisted state can't be loaded: {error}"),
-            "Nothing is pulled until it is mended.",
+            "Nothing is pulled until it can be.",
         )
     })
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use cloudsek_xvigil::failure::Class;
 use proptest::prelude::*;
 use source::{Fault, Kind, Order, PLAIN, PastEnd, Shape, Step, Totals, World, start};
 
@@ -108,6 +109,21 @@ fn whatever_fails_nothing_is_lost_and_a_piece_at_most_is_repeated() {
             }
         }
     }
+}
+
+#[test]
+fn a_state_that_can_not_be_loaded_for_a_while_is_waited_for() {
+    let world = World::paged(PLAIN, 10);
+    world.source(|source| source.add_history(95, start(), minutes(97)));
+    world.pull().unwrap();
+    world.source(|source| source.add_history(5, start() + minutes(98), minutes(1)));
+    world.inner().faults = BTreeSet::from([Fault::Load]);
+    let failure = world.pull().unwrap_err();
+    assert_eq!((failure.class, failure.code), (Class::Pull, 302));
+    assert_eq!(world.inner().arrived.len(), 95);
+    world.inner().faults.clear();
+    world.settle();
+    world.assert_delivered_once();
 }
 
 #[test]

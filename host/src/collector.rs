@@ -14,7 +14,7 @@ use crate::log::{self, Process};
 use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::Sandbox;
 use crate::service::{End, Service};
-use crate::state::{StateFolder, Store};
+use crate::state::{RedisDatabase, StateFolder, Store};
 use crate::status::Status;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
@@ -116,10 +116,10 @@ fn announce_inputs(services: &[ServicePlan]) {
 }
 
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
-    match persistence {
+    let opened = match persistence {
         Persistence::Memory => Ok(Store::memory()),
-        Persistence::Files(folder) => StateFolder::open(folder)
-            .map(Store::files)
-            .map_err(|error| Cause::State(error.to_string()).cure("Nothing was started.")),
-    }
+        Persistence::Files(folder) => StateFolder::open(folder).map(Store::files),
+        Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
+    };
+    opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
 }

@@ -12,6 +12,7 @@ pub mod internal;
 pub mod log;
 pub mod rate;
 pub mod sandbox;
+pub mod secret;
 pub mod senders;
 pub mod service;
 pub mod state;

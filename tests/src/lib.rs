@@ -17,6 +17,7 @@ pub mod installation;
 pub mod process;
 pub mod progress;
 pub mod receiver;
+pub mod redis;
 pub mod simulator;
 pub mod stage;
 pub mod statistics;

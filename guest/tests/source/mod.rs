@@ -289,6 +289,8 @@ pub enum Fault {
     Send(u64),
     Flush(u64),
     Store(u64),
+    /// The state can't be read.
+    Load,
     /// From the n-th operation on nothing works any more.
     Crash(u64),
 }
@@ -581,6 +583,9 @@ impl Platform for World {
     fn load(&self) -> Result<Option<Vec<u8>>, String> {
         let mut inner = self.inner();
         inner.works()?;
+        if inner.fails(Fault::Load) {
+            return Err("no answer".to_owned());
+        }
         Ok(inner.state.clone())
     }
 

@@ -39,18 +39,28 @@ pub struct Globals {
 /// Where state is kept.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Persistence {
-    /// `filesystem`, `json` (the same) or `memory`.
+    /// `filesystem`, `json` (the same), `redis` or `memory`.
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
     pub config: PersistenceConfig,
 }
 
-/// Where state files are kept.
+/// Where state files or the redis server are.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct PersistenceConfig {
     /// The state folder, relative to the product folder. `state` if not given.
     pub directory_name: Option<String>,
+    /// The redis server's host.
+    pub host: Option<String>,
+    /// The redis server's port; 6379 if not given.
+    pub port: Option<u16>,
+    #[schemars(with = "Option<String>")]
+    pub password: Option<SecretString>,
+    /// A file with the password.
+    pub password_file: Option<String>,
+    /// The number of the redis database; 0 if not given.
+    pub db: Option<i64>,
 }
 
 /// One output.

@@ -43,8 +43,8 @@ pub enum Cause {
     /// Code 6: a certificate or key can't be used.
     #[error("the certificates of the output {output} can't be used: {reason}")]
     Certificates { output: String, reason: String },
-    /// Code 7: the state folder can't be used.
-    #[error("the state folder can't be used: {0}")]
+    /// Code 7: the place for the state can't be used.
+    #[error("the state can't be kept: {0}")]
     State(String),
 }
 

@@ -6,10 +6,8 @@ mod error;
 mod permissions;
 mod plan;
 mod read;
-mod secret;
 mod variables;
 
 pub use error::{Cause, ConfigError};
 pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
 pub use read::{Place, Source, read, schema};
-pub use secret::{Secret, SecretError};

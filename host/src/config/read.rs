@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 use super::document::Document;
@@ -46,7 +47,8 @@ pub fn read(place: &Place) -> Result<Source, ConfigError> {
 }
 
 fn parse(path: &Path) -> Result<Value, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    // It may have secrets in it, which are wiped when they are no longer needed.
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
         Cause::Unreadable { path: path.to_owned(), reason: error.to_string() }
             .cure("Make it readable for the user that the collector runs as.")
     })?;

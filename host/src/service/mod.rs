@@ -135,13 +135,12 @@ impl Service {
 
 /// Where there is no state yet but one of the original collector, that one is taken over: once, for then there is one.
 fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Result<(), StartError> {
-    let Some(folder) = store.folder() else { return Ok(()) };
     if bucket.get(STATE_KEY)?.is_some() {
         return Ok(());
     }
-    if let Some(state) = find_original(folder, &identity.input, &identity.id, &identity.service)? {
+    if let Some(state) = find_original(store, &identity.input, &identity.id, &identity.service)? {
         bucket.set(STATE_KEY, &state)?;
-        info!("The state of the original collector has been taken over; its file is left as it is");
+        info!("The state of the original collector has been taken over; it is left as it is where it was");
     }
     Ok(())
 }

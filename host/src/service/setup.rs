@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::End;
 use super::call::{Caller, Interrupted};
 use super::schedule::Backoff;
-use crate::config::Secret;
+use crate::secret::Secret;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]

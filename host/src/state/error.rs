@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -48,6 +49,14 @@ pub enum StateError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The redis server can't be used, or not for this.
+    #[error("the state in redis at {address}: {problem}")]
+    Redis {
+        /// Host and port.
+        address: String,
+        /// What is wrong with it.
+        problem: RedisProblem,
+    },
     /// Bucket and key together are longer than a file name can be.
     #[error(
         "the state name \"{name}\" is too long for a file: {length} bytes where {limit} fit; shorten the input's name or id"
@@ -90,6 +99,72 @@ pub enum FolderProblem {
     /// Its file system has no locks.
     #[error("can't be locked ({0}); use a file system with locks, such as a local disk")]
     NoLocks(io::Error),
+}
+
+/// Why a redis server can't hold state.
+#[derive(Debug, Error)]
+pub enum RedisProblem {
+    /// No connection, or it broke.
+    #[error("no connection ({0}); check that the server runs, and host and port of persistence.config")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("no answer within {0:?}; check the server and the network")]
+    TimedOut(Duration),
+    /// It wants a password.
+    #[error("it asks for a password; set persistence.config.password or password_file")]
+    PasswordMissing,
+    /// The password itself can't be had.
+    #[error("its password can't be read: {0}")]
+    PasswordUnreadable(String),
+    /// It does not take this password.
+    #[error("it does not take the password; correct persistence.config.password or password_file")]
+    PasswordRefused,
+    /// It has fewer databases.
+    #[error("it has no database {0}; correct persistence.config.db")]
+    NoSuchDatabase(i64),
+    /// It answers in another protocol.
+    #[error("what answers there is no redis server; check host and port of persistence.config")]
+    NotRedis,
+    /// It refused the command.
+    #[error("it refused with {code}; {cure}", cure = server_cure(.code))]
+    Server {
+        /// The first word of its answer, such as `OOM` or `READONLY`.
+        code: String,
+    },
+    /// Another process has written the same state since it was read here.
+    #[error(
+        "another collector writes the same state; stop one of the two, or give this one another input id or database"
+    )]
+    WrittenByAnother,
+    /// What was there is gone.
+    #[error(
+        "the state that was there is gone: the server was emptied, or came back without its data; restore it and start the collector again (started without it, it sends all alerts again)"
+    )]
+    Lost,
+    /// There is a value, and it is not the one that was written.
+    #[error(
+        "the field {field} of {hash} is not usable: {damage}; restore it, or remove it with HDEL to start anew (alerts then come again)"
+    )]
+    Corrupt {
+        /// The hash of the bucket.
+        hash: String,
+        /// The key.
+        field: String,
+        /// What is wrong with it.
+        damage: Damage,
+    },
+}
+
+fn server_cure(code: &str) -> &'static str {
+    match code {
+        "OOM" => "its memory is full: raise maxmemory, and use the policy noeviction",
+        "READONLY" => "it is a replica: name the primary",
+        "LOADING" => "it is still starting, the next pull tries again",
+        "MISCONF" => "it can't save to its disk: mend that first",
+        "NOPERM" => "its user may not do that: allow HGET, HSET, HDEL, HEXISTS, HKEYS, GET and EVAL",
+        "WRONGTYPE" => "another program keeps something else under that name: use another db",
+        _ => "see the server's log",
+    }
 }
 
 /// What is wrong with a state file.

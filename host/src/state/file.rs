@@ -1,6 +1,5 @@
-//! One value in one file: what is read is what was written, or an error. A first line in ASCII, `devo-collector-state 1
-//! <CRC-32 of the value, 8 hex digits> <length of the value>`, then the value's bytes as they are. Which file belongs
-//! to which key, and who may write, is left to the store and the folder.
+//! One value in one file, in its envelope. Which file belongs to which key, and who may write, is left to the store and
+//! the folder.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -9,14 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::envelope;
 use super::error::{Damage, StateError};
 use super::name::{PREVIOUS_SUFFIX, temporary_name};
-
-const MAGIC: &str = "devo-collector-state";
-const VERSION: u32 = 1;
-
-/// Longest first line: the magic, ten digits of version, the checksum, twenty digits of length, blanks.
-const LONGEST_HEADER: usize = 64;
 
 /// Makes each temporary name new, so that two writers of one key don't write into one file.
 static TEMPORARY_NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -36,7 +30,7 @@ pub(super) fn previous_of(path: &Path) -> PathBuf {
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     let corrupt = |damage| StateError::Corrupt { path: path.to_owned(), damage };
     match fs::read(path) {
-        Ok(content) => decode(content).map(Some).map_err(corrupt),
+        Ok(content) => envelope::open(content).map(Some).map_err(corrupt),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if exists(path)? {
                 Err(corrupt(Damage::Missing))
@@ -92,7 +86,7 @@ pub(super) fn delete(path: &Path) -> Result<(), StateError> {
 fn write_new(path: &Path, value: &[u8]) -> io::Result<()> {
     // Alert ids are nobody else's business.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(header(value).as_bytes())?;
+    file.write_all(envelope::header(value).as_bytes())?;
     file.write_all(value)?;
     // Else a power cut after the rename could leave the new name with an empty file.
     file.sync_all()
@@ -132,44 +126,8 @@ fn temporary_of(path: &Path, number: u64) -> PathBuf {
     path.with_file_name(temporary_name(&path.file_name().unwrap_or_default().to_string_lossy(), number))
 }
 
-fn header(value: &[u8]) -> String {
-    format!("{MAGIC} {VERSION} {:08x} {}\n", crc32fast::hash(value), value.len())
-}
-
-fn decode(mut content: Vec<u8>) -> Result<Vec<u8>, Damage> {
-    let end = content.iter().take(LONGEST_HEADER).position(|byte| *byte == b'\n').ok_or(Damage::Header)?;
-    let value = content.split_off(end + 1);
-    let line = std::str::from_utf8(&content[..end]).map_err(|_| Damage::Header)?;
-    let mut words = line.split(' ');
-    if words.next() != Some(MAGIC) {
-        return Err(Damage::Header);
-    }
-    // Versions count up: a larger one is a later format, which a version-1 reader must not guess at.
-    match words.next().and_then(|version| version.parse::<u32>().ok()) {
-        Some(VERSION) => {}
-        Some(version) if version > VERSION => return Err(Damage::NewerVersion(version)),
-        _ => return Err(Damage::Header),
-    }
-    let checksum = words.next().and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or(Damage::Header)?;
-    let expected = words.next().and_then(|digits| digits.parse::<u64>().ok()).ok_or(Damage::Header)?;
-    let found = value.len() as u64;
-    if found != expected {
-        return Err(Damage::Length { expected, found });
-    }
-    if crc32fast::hash(&value) != checksum {
-        return Err(Damage::Checksum);
-    }
-    // A line that says the same in another way ("+5", upper case) was changed all the same.
-    if content != header(&value).as_bytes() {
-        return Err(Damage::Header);
-    }
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::state::folder::scratch::Scratch;
 
@@ -323,21 +281,5 @@ mod tests {
                 assert!(value.len() == 1000 && value.iter().all(|byte| *byte == value[0]));
             }
         });
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_read_is_what_was_written(value: Vec<u8>) {
-            let encoded = [header(&value).as_bytes(), &value].concat();
-            prop_assert_eq!(decode(encoded), Ok(value));
-        }
-
-        #[test]
-        fn no_content_makes_the_reader_fail_otherwise(content: Vec<u8>) {
-            let mut line = MAGIC.as_bytes().to_vec();
-            line.extend_from_slice(&content);
-            prop_assert!(decode(content).is_err());
-            prop_assert!(decode(line).is_err());
-        }
     }
 }

@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::error::StateError;
+use super::store::Store;
 pub use pickle::PickleError;
 
 /// The ids of one moment are a few kilobytes at most.
@@ -39,14 +41,16 @@ pub enum OriginalError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The redis server that may have it can't be asked.
+    #[error(transparent)]
+    Redis(#[from] StateError),
     /// It is not what the original writes.
     #[error(
-        "the original collector's state {path} can't be taken over: {problem}; restore it from a backup, or move it elsewhere to start without it (alerts from initial_start_time_in_utc on then come again)",
-        path = .path.display()
+        "the original collector's state {place} can't be taken over: {problem}; restore it from a backup, or move it elsewhere to start without it (alerts from initial_start_time_in_utc on then come again)"
     )]
     Unusable {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the key in redis.
+        place: String,
         /// What is wrong with it.
         problem: Problem,
     },
@@ -80,30 +84,43 @@ pub enum Problem {
     },
 }
 
-/// Looks for the original's state of a service in its state folder and gives it as text of version 1. `None` if there is
-/// none, or an empty one. Blocks.
+/// Looks for the original's state of a service where ours is to be kept, and gives it as text of version 1. `None` if
+/// there is none, or an empty one. Blocks.
 ///
 /// # Errors
 /// When there is one that can't be taken over: to go on without it would send again what was sent.
-pub fn find(folder: &Path, input: &str, id: &str, service: &str) -> Result<Option<Vec<u8>>, OriginalError> {
-    for name in file_names(input, id, service) {
+pub fn find(store: &Store, input: &str, id: &str, service: &str) -> Result<Option<Vec<u8>>, OriginalError> {
+    let identity = format!("{input};{id};{service};None");
+    match store {
+        Store::Files(folder) => find_file(folder.path(), &identity),
+        Store::Redis(database) => {
+            let Some(content) = database.text(&identity)? else { return Ok(None) };
+            let unusable = |problem| OriginalError::Unusable { place: format!("{identity} in redis"), problem };
+            translate(&content).map_err(unusable)
+        }
+        Store::Memory(_) => Ok(None),
+    }
+}
+
+fn find_file(folder: &Path, identity: &str) -> Result<Option<Vec<u8>>, OriginalError> {
+    for name in file_names(identity) {
         let path = folder.join(name);
         let content = match read(&path) {
             Ok(Some(content)) => content,
             Ok(None) => continue,
             Err(source) => return Err(OriginalError::Read { path, source }),
         };
-        return translate(&content).map_err(|problem| OriginalError::Unusable { path, problem });
+        let unusable = |problem| OriginalError::Unusable { place: path.display().to_string(), problem };
+        return translate(&content).map_err(unusable);
     }
     Ok(None)
 }
 
 /// The names that the file may have: the hash of the service's identity, or, as its redis key is, the identity itself.
-fn file_names(input: &str, id: &str, service: &str) -> impl Iterator<Item = String> {
-    let identity = format!("{input};{id};{service};None");
-    let hash = Md5::digest(&identity).iter().map(|byte| format!("{byte:02x}")).collect();
+fn file_names(identity: &str) -> impl Iterator<Item = String> {
+    let hash = Md5::digest(identity).iter().map(|byte| format!("{byte:02x}")).collect();
     // A name with a slash would lead to another folder.
-    let plain = Some(identity).filter(|name| !name.contains(['/', '\0']) && name.len() <= 255);
+    let plain = Some(identity.to_owned()).filter(|name| !name.contains(['/', '\0']) && name.len() <= 255);
     [Some(hash), plain].into_iter().flatten()
 }
 

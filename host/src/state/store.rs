@@ -1,9 +1,8 @@
-//! The store that a tenant's key-value capability stands on: buckets of values, in files or, without persistence, in
-//! memory. A bucket is all that a service's sandbox gets to see; who gets which is left to the sandbox.
+//! The store that a tenant's key-value capability stands on: buckets of values, in files, in redis or, without
+//! persistence, in memory. A bucket is all that a service's sandbox gets to see; who gets which is left to the sandbox.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +10,15 @@ use super::error::{FolderProblem, StateError};
 use super::file;
 use super::folder::StateFolder;
 use super::name::{self, file_name, parse_file_name};
+use super::redis::RedisDatabase;
 
 /// Where values are kept. Clones share them.
 #[derive(Clone, Debug)]
 pub enum Store {
     /// In files (`persistence.type: filesystem`).
     Files(Arc<StateFolder>),
+    /// In a redis server (`persistence.type: redis`).
+    Redis(Arc<RedisDatabase>),
     /// In memory, gone with the process (`persistence.type: memory`).
     Memory(Arc<Mutex<Values>>),
 }
@@ -30,17 +32,14 @@ impl Store {
         Self::Files(Arc::new(folder))
     }
 
+    /// A store in a redis server.
+    pub fn redis(database: RedisDatabase) -> Self {
+        Self::Redis(Arc::new(database))
+    }
+
     /// An empty store in memory.
     pub fn memory() -> Self {
         Self::Memory(Arc::default())
-    }
-
-    /// The folder, where there is one.
-    pub fn folder(&self) -> Option<&Path> {
-        match self {
-            Self::Files(folder) => Some(folder.path()),
-            Self::Memory(_) => None,
-        }
     }
 
     /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
@@ -66,7 +65,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`StateError::Corrupt`] when there is a value and it is not what was set, [`StateError::Read`],
-    /// [`StateError::Folder`] when the folder is gone, [`StateError::NameTooLong`].
+    /// [`StateError::Folder`] when the folder is gone, [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         match &self.store {
             Store::Files(folder) => {
@@ -76,6 +75,7 @@ impl Bucket {
                 }
                 Ok(value)
             }
+            Store::Redis(database) => database.get(&self.name, key),
             Store::Memory(values) => Ok(lock(values).get(&self.entry(key)).cloned()),
         }
     }
@@ -84,10 +84,11 @@ impl Bucket {
     /// one stays. What was there is not looked at: a corrupt value is replaced, and kept as the previous one.
     ///
     /// # Errors
-    /// [`StateError::Write`], [`StateError::NameTooLong`].
+    /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StateError> {
         match &self.store {
             Store::Files(folder) => file::write(&self.path(folder, key)?, value),
+            Store::Redis(database) => database.set(&self.name, key, value),
             Store::Memory(values) => {
                 lock(values).insert(self.entry(key), value.to_vec());
                 Ok(())
@@ -98,10 +99,11 @@ impl Bucket {
     /// Removes a key, its value and the one before; a corrupt one too. There need not be any.
     ///
     /// # Errors
-    /// [`StateError::Write`], [`StateError::NameTooLong`].
+    /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn delete(&self, key: &str) -> Result<(), StateError> {
         match &self.store {
             Store::Files(folder) => file::delete(&self.path(folder, key)?),
+            Store::Redis(database) => database.delete(&self.name, key),
             Store::Memory(values) => {
                 lock(values).remove(&self.entry(key));
                 Ok(())
@@ -112,7 +114,7 @@ impl Bucket {
     /// Whether [`Bucket::get`] would give a value, or an error in place of one.
     ///
     /// # Errors
-    /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::NameTooLong`].
+    /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn exists(&self, key: &str) -> Result<bool, StateError> {
         match &self.store {
             Store::Files(folder) => {
@@ -122,6 +124,7 @@ impl Bucket {
                 }
                 Ok(exists)
             }
+            Store::Redis(database) => database.exists(&self.name, key),
             Store::Memory(values) => Ok(lock(values).contains_key(&self.entry(key))),
         }
     }
@@ -129,7 +132,7 @@ impl Bucket {
     /// The keys that have a value, in order.
     ///
     /// # Errors
-    /// [`StateError::Folder`] when the folder is gone or can't be listed.
+    /// [`StateError::Folder`] when the folder is gone or can't be listed, [`StateError::Redis`].
     pub fn list(&self) -> Result<Vec<String>, StateError> {
         let mut keys = match &self.store {
             Store::Files(folder) => {
@@ -139,6 +142,7 @@ impl Bucket {
                     problem: FolderProblem::NotReadable(error),
                 })?
             }
+            Store::Redis(database) => database.list(&self.name)?,
             Store::Memory(values) => {
                 lock(values).keys().filter(|(bucket, _)| *bucket == self.name).map(|(_, key)| key.clone()).collect()
             }
@@ -178,17 +182,19 @@ fn lock<T>(values: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::state::folder::scratch::Scratch;
+    use crate::state::redis::tests::Server;
 
-    /// The same statement about both kinds of store.
-    fn on_both(statement: impl Fn(Store)) {
+    /// The same statement about every kind of store.
+    fn on_each(statement: impl Fn(Store)) {
         let scratch = Scratch::new();
         statement(Store::files(StateFolder::open(scratch.path()).unwrap()));
+        statement(Server::start(&["--save", ""]).store());
         statement(Store::memory());
     }
 
     #[test]
     fn a_bucket_gives_back_what_was_set() {
-        on_both(|store| {
+        on_each(|store| {
             let bucket = store.bucket("cloudsek;cloudsek_1;alerts");
             assert_eq!(bucket.get("state").unwrap(), None);
             assert!(!bucket.exists("state").unwrap());
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_bucket_never_shows_anothers_values() {
-        on_both(|store| {
+        on_each(|store| {
             let names = ["a;b", "a-b", "a", "a.b", "../a", "", "%"];
             for name in names {
                 store.bucket(name).set("state", name.as_bytes()).unwrap();

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::document::{Document, Globals};
+use super::document::{Document, Globals, PersistenceConfig};
 use super::error::{Cause, ConfigError, value};
+use super::permissions;
 use super::read::Source;
 use crate::rate::{self, InputLimiter};
+use crate::secret::Secret;
+use crate::state::RedisSettings;
 
 pub use identity::Identity;
 pub use output::{OutputPlan, Receiver};
@@ -19,6 +22,9 @@ pub use service::{Limits, ServicePlan};
 
 /// The collector's name where the configuration gives it none.
 const DEFAULT_NAME: &str = "collector";
+
+/// The port of a redis server.
+const REDIS_PORT: u16 = 6379;
 
 /// Everything that a configuration asks for.
 #[derive(Debug)]
@@ -36,10 +42,12 @@ pub struct Plan {
 }
 
 /// Where state is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Persistence {
     /// In files of this folder.
     Files(PathBuf),
+    /// In a redis server.
+    Redis(RedisSettings),
     /// Nowhere: it ends with the process.
     Memory,
 }
@@ -105,13 +113,25 @@ fn persistence(document: &Document, product: &Path, warnings: &mut Vec<String>) 
             let folder = persistence.config.directory_name.as_deref().unwrap_or("state");
             Ok(Persistence::Files(product.join(folder)))
         }
+        "redis" => Ok(Persistence::Redis(redis(&persistence.config, product, warnings)?)),
         "memory" => Ok(Persistence::Memory),
         other => Err(value(
             "globals.persistence.type",
             format!("{other} is not a type that this version has"),
-            "Use filesystem, json or memory.",
+            "Use filesystem, json, redis or memory.",
         )),
     }
+}
+
+fn redis(config: &PersistenceConfig, product: &Path, warnings: &mut Vec<String>) -> Result<RedisSettings, ConfigError> {
+    let host = config.host.clone().ok_or_else(|| {
+        Cause::KeyMissing("globals.persistence.config.host".to_owned()).cure("Set it to the redis server's host.")
+    })?;
+    let password = Secret::new(config.password.as_ref(), config.password_file.as_deref(), product);
+    if let Some(Secret::File(file)) = &password {
+        warnings.extend(permissions::warning("a password", file));
+    }
+    Ok(RedisSettings { host, port: config.port.unwrap_or(REDIS_PORT), password, db: config.db.unwrap_or(0) })
 }
 
 /// A relative certificate name is looked up in `certs/` as the original does, then beside it.
@@ -167,7 +187,7 @@ mod tests {
         );
         assert_eq!(service.period, Duration::from_secs(60));
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
-        assert_eq!(plan.persistence, Persistence::Files(PathBuf::from("product/state")));
+        assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     }
 
@@ -191,6 +211,19 @@ mod tests {
         let mut named = document(usual(), json("{}"));
         named["globals"]["name"] = "a/b".into();
         assert!(plan(named).unwrap_err().to_string().contains("globals.name"));
+    }
+
+    #[test]
+    fn state_can_be_in_redis() {
+        let mut redis = document(usual(), serde_json::json!({}));
+        let config = serde_json::json!({"host": "redis.internal", "password": "hunter2"});
+        redis["globals"]["persistence"] = serde_json::json!({"type": "redis", "config": config});
+        let plan_of = plan(redis.clone()).unwrap();
+        assert!(!format!("{plan_of:?}").contains("hunter2"));
+        let Persistence::Redis(settings) = plan_of.persistence else { panic!("{:?}", plan_of.persistence) };
+        assert_eq!((&*settings.host, settings.port, settings.db), ("redis.internal", 6379, 0));
+        redis["globals"]["persistence"]["config"] = serde_json::json!({});
+        assert!(plan(redis).unwrap_err().to_string().contains("globals.persistence.config.host"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::document::{Output, OutputConfig, Pkcs};
 use super::super::error::{Cause, ConfigError, value};
 use super::super::permissions;
-use super::super::secret::Secret;
 use super::certificate;
+use crate::secret::Secret;
 use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
 /// The port of Devo's own receivers. Relays have none that could be taken for granted.

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::super::document::{Input, Service};
 use super::super::error::{Cause, ConfigError, value};
 use super::super::permissions;
-use super::super::secret::Secret;
 use super::{Identity, certificate, scalar};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
+use crate::secret::Secret;
 use crate::senders::Table;
 
 /// The specification's period.

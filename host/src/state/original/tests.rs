@@ -47,7 +47,7 @@ fn pickle_error(content: &[u8]) -> PickleError {
 }
 
 fn found(scratch: &Scratch) -> Result<Option<Vec<u8>>, OriginalError> {
-    find(scratch.path(), "cloudsek", "cloudsek_1", "alerts")
+    find_file(scratch.path(), "cloudsek;cloudsek_1;alerts;None")
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn the_file_is_found_under_its_hash_and_under_its_plain_name() {
         assert!(found(&scratch).unwrap().is_none());
         fs::write(scratch.join(name), STATES[4]).unwrap();
         assert!(found(&scratch).unwrap().is_some());
-        assert!(find(scratch.path(), "cloudsek", "cloudsek_2", "alerts").unwrap().is_none());
+        assert!(find_file(scratch.path(), "cloudsek;cloudsek_2;alerts;None").unwrap().is_none());
         assert_eq!(fs::read(scratch.join(name)).unwrap(), STATES[4], "it is left as it was");
         assert_eq!(scratch.names(), [name]);
     }
@@ -238,7 +238,7 @@ fn the_file_is_found_under_its_hash_and_under_its_plain_name() {
 #[test]
 fn a_missing_folder_holds_no_state() {
     let scratch = Scratch::new();
-    assert!(find(&scratch.join("state"), "cloudsek", "cloudsek_1", "alerts").unwrap().is_none());
+    assert!(find_file(&scratch.join("state"), "cloudsek;cloudsek_1;alerts;None").unwrap().is_none());
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn a_name_does_not_lead_out_of_the_folder() {
     fs::create_dir(&folder).unwrap();
     fs::write(scratch.join("a;b;alerts;None"), STATES[0]).unwrap();
     for input in ["../a", "a\0", &"a".repeat(1_000)] {
-        assert!(find(&folder, input, "b", "alerts").unwrap().is_none());
+        assert!(find_file(&folder, &format!("{input};b;alerts;None")).unwrap().is_none());
     }
 }
 

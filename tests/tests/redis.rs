@@ -1,0 +1,81 @@
+//! State in redis: what lasts there is what lasts in files, and a server that is away is waited for.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use chrono::{SecondsFormat, Utc};
+use sandbox::redis::Redis;
+use sandbox::stage::Stage;
+use sandbox::{ALERTS_TABLE, PATIENCE};
+
+/// A stage whose state is in a redis-server, and the folder in which that one saves.
+fn staged(name: &str, alerts: usize) -> Result<(Stage, Redis, PathBuf)> {
+    let stage = Stage::new(name, alerts)?;
+    let folder = stage.folder.path().join("redis");
+    let redis = Redis::start(&folder)?;
+    let yaml = stage.settings.yaml();
+    let files = "    type: filesystem\n    config:\n      directory_name: state\n";
+    let port = redis.port();
+    let in_redis = format!("    type: redis\n    config: {{host: 127.0.0.1, port: {port}, db: 2}}\n");
+    stage.installation.write_config(&yaml.replace(files, &in_redis))?;
+    Ok((stage, redis, folder))
+}
+
+#[test]
+fn a_restart_goes_on_where_it_stood() {
+    let (mut stage, redis, _) = staged("redis", 300).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(300).unwrap();
+    collector.stop(PATIENCE).unwrap();
+    stage.add_newer(20);
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(20).unwrap();
+    stage.compare().exactly_once().unwrap();
+    assert!(stage.installation.state_files().unwrap().is_empty());
+    assert!(redis.ask("INFO keyspace").unwrap().contains("db2:keys=1"));
+}
+
+#[test]
+fn a_server_that_is_away_is_waited_for() {
+    let (mut stage, mut redis, folder) = staged("redis-away", 200).unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(200).unwrap();
+    redis.kill().unwrap();
+    stage.add_newer(30);
+    collector.wait_for_complaint(&["PullError [CODE:03", &format!("127.0.0.1:{}", redis.port())]).unwrap();
+    assert!(collector.is_running());
+    redis.start_again(&folder).unwrap();
+    collector.wait_until_sent(230).unwrap();
+    stage.compare().at_least_once().unwrap();
+}
+
+#[test]
+fn a_server_that_is_not_there_at_the_start_is_named() {
+    let (stage, redis, _) = staged("redis-none", 5).unwrap();
+    redis.kill().unwrap();
+    let collector = stage.start().unwrap();
+    let place = format!("127.0.0.1:{}", redis.port());
+    collector.wait_for_line(&["CollectorConfigurationException [CODE:0007]", &place], PATIENCE).unwrap();
+    assert_eq!(collector.wait_for_exit(PATIENCE).unwrap().code(), Some(1));
+    assert_eq!(stage.simulator.request_count(), 0);
+}
+
+#[test]
+fn the_originals_state_is_taken_over() {
+    let (mut stage, redis, _) = staged("redis-original", 100).unwrap();
+    // As the original leaves it once it has sent all that there is.
+    let newest = stage.source.iter().map(|alert| alert.incident_time).max().unwrap();
+    let ids: Vec<_> =
+        stage.source.iter().filter(|alert| alert.incident_time == newest).map(|alert| &*alert.id).collect();
+    let time = newest.with_timezone(&Utc).to_rfc3339_opts(SecondsFormat::Millis, true);
+    let state =
+        format!(r#"{{"last_event_time_in_utc":"{time}","last_ids":[{}],"@persistence_version":1}}"#, ids.join(","));
+    let quoted = state.replace('"', "\\\"");
+    let answer = redis.ask(&format!("SELECT 2\r\nSET \"cloudsek;cloudsek_1;alerts;None\" \"{quoted}\"")).unwrap();
+    assert!(answer.starts_with("+OK\r\n+OK"), "{answer}");
+    stage.add_newer(20);
+    let collector = stage.start().unwrap();
+    collector.wait_for_line(&["The state of the original collector has been taken over"], PATIENCE).unwrap();
+    collector.wait_until_sent(20).unwrap();
+    assert_eq!(stage.receiver.count(ALERTS_TABLE), 20);
+}
