@@ -33,4 +33,9 @@ lint: guest
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
 
+# Check licences, sources and duplicates of the dependencies, and advisories where their database can be had
+deny $PATH=(justfile_directory() / ".venv/bin:" + env("PATH")):
+    cargo deny check bans licenses sources
+    if cargo deny fetch db 2>/dev/null; then cargo deny check advisories; else echo "advisories not checked: no database"; fi
+
 alias check := lint
