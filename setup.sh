@@ -83,6 +83,9 @@ fi
 # A redis server, in which some tests keep state.
 has redis-server || packages redis-server || say "redis-server is missing: the tests that use it will fail." >&2
 
+# What makes PKCS#12 files and weak certificates, for the tests of those.
+has openssl || packages openssl || say "openssl is missing: the tests that use it will fail." >&2
+
 PATH=$callers_path
 has just || say "if your shell doesn't find just, open a new one or run  . ~/.cargo/env"
 say "ready. Next: just demo"

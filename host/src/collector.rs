@@ -18,12 +18,29 @@ use crate::state::{RedisDatabase, StateFolder, Store};
 use crate::status::Status;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
-pub async fn run(plan: Plan, messages: Messages, stop: CancellationToken) -> anyhow::Result<End> {
+pub async fn run(plan: Plan, messages: Messages, stop: CancellationToken) -> End {
     messages.open(&plan);
+    let end = supervise(plan, &messages, stop).await.unwrap_or_else(|error| {
+        report(&error);
+        End::Failed
+    });
+    messages.flush().await;
+    end
+}
+
+/// Says why the collector ends.
+pub fn report(error: &anyhow::Error) {
+    match error.downcast_ref::<ConfigError>() {
+        Some(known) => error!(class = known.class(), code = known.code(), "{known}"),
+        None => error!("{error:#}"),
+    }
+}
+
+async fn supervise(plan: Plan, messages: &Messages, stop: CancellationToken) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
     let Prepared { services, end: prepared } = prepare(plan, &stop)?;
     services.iter().for_each(Service::announce);
-    let status = Status::start(&services, &outputs, &messages);
+    let status = Status::start(&services, &outputs, messages);
     let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
     let ended = async {
         let mut end = prepared;
@@ -44,7 +61,6 @@ pub async fn run(plan: Plan, messages: Messages, stop: CancellationToken) -> any
         End::Failed if stop.is_cancelled() => warn!("All services have stopped; one of them had failed before"),
         End::Failed => error!("The collector ends: none of its services can go on without the operator"),
     }
-    messages.flush().await;
     Ok(end)
 }
 
@@ -56,6 +72,8 @@ pub async fn validate(plan: Plan, stop: CancellationToken) -> anyhow::Result<End
             info!("{}: the API accepts the credentials", service.identity());
         } else {
             error!(
+                class = "SetupError",
+                code = 100,
                 "SetupError [CODE:0100] reason: The remote data is not pullable with the given credentials. Check the error \
                  traces for details. ({})",
                 service.identity()
@@ -84,7 +102,9 @@ fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
         match Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()) {
             Ok(service) => prepared.services.push(service),
             Err(error) => {
-                log::service_span(Process::Input, &identity.puller(), &identity).in_scope(|| error!("{error}"));
+                let (class, code) = error.kind();
+                log::service_span(Process::Input, &identity.puller(), &identity)
+                    .in_scope(|| error!(class, code, "{error}"));
                 prepared.end = End::Failed;
             }
         }

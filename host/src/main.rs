@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use devo_collector::config::{self, Persistence, Place, Plan};
 use devo_collector::internal::{self, Messages};
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
             if arguments.validate {
                 collector::validate(plan, stop).await
             } else {
-                collector::run(plan, messages, stop).await
+                Ok(collector::run(plan, messages, stop).await)
             }
         });
         // A look-up or a write that hangs in the system must not hold up the end.
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Failed) => ExitCode::FAILURE,
         Err(error) => {
-            error!("{error:#}");
+            collector::report(&error);
             ExitCode::FAILURE
         }
     }

@@ -42,7 +42,7 @@ impl Secret {
         file.map(|file| Self::File(product.join(file))).or_else(|| text.cloned().map(Self::Text))
     }
 
-    /// The secret as it is now, without the white space around it.
+    /// The secret as it is now, without the line break that editors put at the end of a file.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Text(text) => Zeroizing::new(text.expose_secret().to_owned()),
@@ -54,7 +54,7 @@ impl Secret {
                 text
             }
         };
-        let secret = text.trim();
-        if secret.is_empty() { Err(SecretError::Empty) } else { Ok(SecretString::from(secret)) }
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.trim().is_empty() { Err(SecretError::Empty) } else { Ok(SecretString::from(secret)) }
     }
 }

@@ -1,8 +1,9 @@
 //! Certificates of a test authority: the good ones, and one of every kind of bad one that an operator meets.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
@@ -72,6 +73,47 @@ impl Certificates {
             foreign_chain,
         })
     }
+
+    /// Writes the client's certificate, its key and the authority into one PKCS#12 file, locked with `password`.
+    pub fn write_pkcs12(&self, to: &Path, password: &str) -> Result<()> {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["pkcs12", "-export", "-passout", &format!("pass:{password}")]);
+        let Pair { cert, key } = &self.client;
+        run(openssl, &[("-in", cert), ("-inkey", key), ("-certfile", &self.chain), ("-out", to)])
+    }
+}
+
+/// Makes a certificate for `localhost` that is signed with an RSA key of 1024 bits, and a chain file of its authority.
+pub fn weak_server(folder: &Path) -> Result<(Pair, PathBuf)> {
+    let file = |name: &str| folder.join(name);
+    let (chain, authority_key) = (file("weak-chain.crt"), file("weak-authority.key"));
+    let mut authority = Command::new("openssl");
+    authority.args(["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "3650", "-subj", "/CN=Weak Authority"]);
+    run(authority, &[("-keyout", &authority_key), ("-out", &chain)])?;
+
+    let pair = Pair { cert: file("weak-server.crt"), key: file("weak-server.key") };
+    let request = file("weak-server.csr");
+    let mut key = Command::new("openssl");
+    key.args(["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=weak-server"]);
+    key.args(["-addext", "subjectAltName=DNS:localhost"]);
+    run(key, &[("-keyout", &pair.key), ("-out", &request)])?;
+
+    let mut certificate = Command::new("openssl");
+    certificate.args(["x509", "-req", "-days", "3650", "-set_serial", "2", "-copy_extensions", "copyall"]);
+    let files: [(&str, &Path); 4] =
+        [("-in", &request), ("-CA", &chain), ("-CAkey", &authority_key), ("-out", &pair.cert)];
+    run(certificate, &files)?;
+    Ok((pair, chain))
+}
+
+/// Runs openssl, which makes what the library of the other certificates doesn't.
+fn run(mut openssl: Command, files: &[(&str, &Path)]) -> Result<()> {
+    for (option, file) in files {
+        openssl.arg(option).arg(file);
+    }
+    let output = openssl.output().context("there is no openssl: run ./setup.sh")?;
+    ensure!(output.status.success(), "{openssl:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
 }
 
 fn authority(name: &str, path: &Path) -> Result<Authority> {

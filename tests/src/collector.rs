@@ -39,6 +39,11 @@ impl Collector {
         self.lines_with(&[Statistics::LINE]).iter().map(|line| line.parse()).collect()
     }
 
+    /// How many events the finished pull cycles have sent together: confirmed and recorded.
+    pub fn sent(&self) -> Result<u64> {
+        Ok(self.statistics()?.iter().map(|cycle| cycle.sent).sum())
+    }
+
     /// Waits for a warning or an error that contains all of `parts`, and returns it.
     pub fn wait_for_complaint(&self, parts: &[&str]) -> Result<String> {
         let what = format!("are a warning or an error and contain {parts:?}");

@@ -14,11 +14,13 @@ pub struct Settings {
     pub base_url: String,
     /// The API's token.
     pub token: String,
+    /// The output's type. Those without TLS are given no certificates.
+    pub kind: String,
     /// Host of the Devo receiver.
     pub address: String,
     /// Port of the Devo receiver.
     pub port: u16,
-    /// File names in `certs/`.
+    /// File names in `certs/`; where one is empty, its key is left out.
     pub chain: String,
     /// The client's certificate.
     pub cert: String,
@@ -26,10 +28,14 @@ pub struct Settings {
     pub key: String,
     /// Seconds from the start of a pull to the start of the next.
     pub period: u32,
+    /// Whether the log has more detail.
+    pub debug: bool,
     /// YAML that is added to `globals`, without indentation.
     pub globals: String,
     /// YAML that is added to the output's `config`.
     pub output: String,
+    /// YAML of further outputs, as it stands under `outputs`, without indentation.
+    pub more_outputs: String,
     /// YAML that is added to the input.
     pub input: String,
     /// YAML that is added to the service `alerts`.
@@ -42,14 +48,17 @@ impl Settings {
         Self {
             base_url,
             token,
+            kind: "devo_platform".into(),
             address: "localhost".into(),
             port,
             chain: "chain.crt".into(),
             cert: "example-domain.crt".into(),
             key: "example-domain.key".into(),
             period: 2,
+            debug: false,
             globals: String::new(),
             output: String::new(),
+            more_outputs: String::new(),
             // The simulator has no limit, and the product's own, made for the vendor's, would be all that is measured.
             input: "requests_limits: [{period: 1m, number_of_requests: -1}]\n".into(),
             service: String::new(),
@@ -58,15 +67,16 @@ impl Settings {
 
     /// The text of `config.yaml`.
     pub fn yaml(&self) -> String {
-        let Self { base_url, token, address, port, chain, cert, key, period, .. } = self;
+        let Self { debug, base_url, token, kind, address, port, period, .. } = self;
         let https = base_url.starts_with("https:");
         let transport = if https { "ca_file: chain.crt" } else { "allow_http: true" };
         let (globals, output) = (indented(2, &self.globals), indented(6, &self.output));
+        let (tls, more_outputs) = (indented(6, &self.tls()), indented(2, &self.more_outputs));
         let (input, service) = (indented(4, &self.input), indented(8, &self.service));
         format!(
             "\
 globals:
-  debug: false
+  debug: {debug}
   id: not_used
   name: cloudsek
   persistence:
@@ -76,15 +86,11 @@ globals:
 {globals}\
 outputs:
   devo_us_1:
-    type: devo_platform
+    type: {kind}
     config:
       address: {address}
       port: {port}
-      type: SSL
-      chain: {chain}
-      cert: {cert}
-      key: {key}
-{output}\
+{tls}{output}{more_outputs}\
 inputs:
   cloudsek:
     id: cloudsek_1
@@ -99,6 +105,15 @@ inputs:
         request_period_in_seconds: {period}
 {service}"
         )
+    }
+
+    fn tls(&self) -> String {
+        if !["devo_platform", "relay"].contains(&self.kind.as_str()) {
+            return String::new();
+        }
+        let files = [("chain", &self.chain), ("cert", &self.cert), ("key", &self.key)];
+        let given = files.into_iter().filter(|(_, name)| !name.is_empty());
+        given.fold("type: SSL\n".to_owned(), |yaml, (key, name)| format!("{yaml}{key}: {name}\n"))
     }
 }
 
@@ -204,6 +219,13 @@ mod tests {
                         requests_limits: [{period: 1m, number_of_requests: -1}]\n    services:\n      alerts:\n        \
                         request_period_in_seconds: 2\n        overlap_in_seconds: 60\n        types:\n          - a\n";
         assert!(text.ends_with(expected), "{text}");
+        let output = "  devo_us_1:\n    type: devo_platform\n    config:\n      address: localhost\n      port: 2\n      \
+                      type: SSL\n      chain: chain.crt\n      cert: example-domain.crt\n      key: example-domain.key\ninputs:";
+        assert!(text.contains(output), "{text}");
+        settings.kind = "syslog".into();
+        settings.more_outputs = "screen: {type: console}\n".into();
+        let output = "    type: syslog\n    config:\n      address: localhost\n      port: 2\n  screen: {type: console}\ninputs:";
+        assert!(settings.yaml().contains(output), "{}", settings.yaml());
         settings.base_url = "http://localhost:1".into();
         assert!(settings.yaml().contains("    allow_http: true\n"));
     }

@@ -84,6 +84,9 @@ impl Stage {
         let receiver = Receiver::start(&certificates, &plan.receiver)?;
         let installation = Installation::new(&folder.path().join("product"), &certificates)?;
         let mut settings = Settings::new(simulator.base_url(), simulator.token(), receiver.port());
+        if !plan.receiver.tls {
+            settings.kind = "syslog".into();
+        }
         let start = (newest - plan.spread - TimeDelta::days(1)).format("%Y-%m-%dT%H:%M:%SZ");
         settings.service = format!("initial_start_time_in_utc: \"{start}\"\n");
         installation.configure(&settings)?;

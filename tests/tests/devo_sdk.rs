@@ -1,5 +1,7 @@
 //! The bytes on the wire are those of Devo's own sender, devo-sdk, for the same date, host, table and message.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,8 +24,15 @@ fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// Whether the events are compressed on their way.
+#[derive(Clone, Copy)]
+enum Form {
+    Plain,
+    Zip,
+}
+
 /// Sends these (date, host, table, message) with the SDK.
-fn send(folder: &Path, to: u16, certificates: &Certificates, messages: &[[Option<&str>; 4]]) -> Result<()> {
+fn send(folder: &Path, to: u16, certificates: &Certificates, messages: &[[Option<&str>; 4]], form: Form) -> Result<()> {
     let file = folder.join("messages.json");
     let mut lines = String::new();
     for message in messages {
@@ -37,15 +46,18 @@ fn send(folder: &Path, to: u16, certificates: &Certificates, messages: &[[Option
         &certificates.client.key,
         &file,
     ]);
+    command.arg(match form {
+        Form::Plain => "plain",
+        Form::Zip => "zip",
+    });
     let sender = Process::start("devo-sdk", command, &folder.join("devo-sdk.log"))?;
     let status = sender.wait_for_exit(PATIENCE)?;
     ensure!(status.success(), "{status}: {:#?}", sender.lines());
     Ok(())
 }
 
-#[test]
-fn the_frames_are_those_of_devos_own_sender() {
-    let stage = Stage::new("devo-sdk", 200).unwrap();
+/// Compares what the stage's collector sends with what the SDK makes of the same dates, hosts, tables and messages.
+fn assert_same_frames(stage: &Stage, form: Form) {
     let collector = stage.start().unwrap();
     collector.wait_until_sent(200).unwrap();
     let ours: Vec<Frame> = stage.arrived();
@@ -60,15 +72,32 @@ fn the_frames_are_those_of_devos_own_sender() {
         })
         .collect();
     let reference = Receiver::start(&stage.certificates, &Settings::default()).unwrap();
-    send(stage.folder.path(), reference.port(), &stage.certificates, &messages).unwrap();
+    send(stage.folder.path(), reference.port(), &stage.certificates, &messages, form).unwrap();
     reference.wait_for(ALERTS_TABLE, 200, PATIENCE).unwrap();
 
     for (ours, theirs) in ours.iter().zip(reference.events(ALERTS_TABLE)) {
         assert_eq!(String::from_utf8_lossy(&ours.line), String::from_utf8_lossy(&theirs.line));
     }
     assert_eq!(reference.frames_from(0).len(), 200);
+    for receiver in [&stage.receiver, &reference] {
+        let mut carriers = receiver.connections().into_iter().filter(|connection| connection.events > 0);
+        assert!(carriers.all(|connection| connection.compressed == matches!(form, Form::Zip)));
+    }
     let host = nix::unistd::gethostname().unwrap();
     assert!(parts.iter().all(|parts| parts.host == host.to_str().unwrap()), "the host is this machine");
+}
+
+#[test]
+fn the_frames_are_those_of_devos_own_sender() {
+    assert_same_frames(&Stage::new("devo-sdk", 200).unwrap(), Form::Plain);
+}
+
+#[test]
+fn unpacked_the_frames_are_those_of_devos_own_sender_with_zip() {
+    let mut stage = Stage::new("devo-sdk-zip", 200).unwrap();
+    stage.settings.output = "threshold_for_using_gzip_in_transport_layer: -1\n".into();
+    stage.configure().unwrap();
+    assert_same_frames(&stage, Form::Zip);
 }
 
 #[test]
@@ -80,7 +109,7 @@ fn the_receiver_understands_devos_own_sender() {
         [None, Some("host"), Some("my.app.table"), Some("undated")],
         [Some("2023-06-02 10:11:12.123"), Some("host"), Some("my.app.table"), Some(r#"{"text":"例え 🏦"}"#)],
     ];
-    send(folder.path(), receiver.port(), &certificates, &messages).unwrap();
+    send(folder.path(), receiver.port(), &certificates, &messages, Form::Plain).unwrap();
     receiver.wait_for("my.app.table", 2, PATIENCE).unwrap();
     let lines: Vec<_> = receiver.events("my.app.table").iter().map(|frame| frame.line.clone()).collect();
     assert_eq!(lines[0], "<14>Jan  1 00:00:00 host my.app.table: undated");

@@ -1,9 +1,15 @@
 //! The log lines that operators of the original collector have dashboards and alarms on: each appears, in that order.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::time::Duration;
 
+use chrono::DateTime;
 use sandbox::PATIENCE;
+use sandbox::collector::Collector;
+use sandbox::simulator::Fault;
 use sandbox::stage::Stage;
+use serde_json::Value;
 
 /// The specification's "Setup output". `#` stands for a number, `...` for what differs from run to run.
 const SETUP: [&str; 25] = [
@@ -131,4 +137,79 @@ fn every_line_has_the_originals_form() {
         );
         assert!(rest.contains(" -> "), "{line}");
     }
+}
+
+/// The lines of a collector that was started with `--log-format json`, each of which must be an object with what a line has.
+fn objects(collector: &Collector) -> Vec<Value> {
+    let lines = collector.lines();
+    let objects: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, object) in lines.iter().zip(&objects) {
+        for member in ["time", "level", "process", "thread", "message"] {
+            assert!(object[member].is_string(), "no {member} in {line}");
+        }
+        assert!(DateTime::parse_from_rfc3339(object["time"].as_str().unwrap()).is_ok(), "{line}");
+        assert!(["DEBUG", "INFO", "WARNING", "ERROR"].contains(&object["level"].as_str().unwrap()), "{line}");
+        if object["message"].as_str().unwrap().contains(" [CODE:") {
+            let (class, code) = (object["class"].as_str().unwrap_or_default(), object["code"].as_u64());
+            // What stands in the text is a fact of its own as well: no program has to take it from there.
+            let start = format!("{class} [CODE:{:04}]", code.unwrap_or_default());
+            assert!(object["message"].as_str().unwrap().starts_with(&start), "{line}");
+        }
+    }
+    objects
+}
+
+/// The last lines of the cycles, once these have sent `total` events together.
+fn ends(collector: &Collector, total: u64) -> Vec<Value> {
+    let mut ends: Vec<Value> = Vec::new();
+    while sum(&ends, "sent") < total {
+        let lines = collector.wait_for_lines(ends.len() + 1, &["Data collection completed."], PATIENCE).unwrap();
+        ends = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    }
+    ends
+}
+
+fn sum(ends: &[Value], member: &str) -> u64 {
+    ends.iter().map(|end| end[member].as_u64().unwrap()).sum()
+}
+
+fn start_with_json(stage: &Stage) -> Collector {
+    Collector::start_with(&stage.installation, &["--config", "config.yaml", "--log-format", "json"]).unwrap()
+}
+
+#[test]
+fn for_programs_every_line_is_an_object() {
+    let mut stage = Stage::new("json-lines", 250).unwrap();
+    stage.simulator.fail(1, Fault::Status(403));
+    let collector = start_with_json(&stage);
+    ends(&collector, 250);
+    stage.add_newer(7);
+    let ends = ends(&collector, 257);
+    collector.stop(PATIENCE).unwrap();
+    let objects = objects(&collector);
+    let errors: Vec<_> = objects.iter().filter(|object| object["level"] == "ERROR").collect();
+    assert!(errors.iter().any(|error| error["class"] == "ApiError" && error["code"] == 403), "{errors:#?}");
+
+    assert_eq!(sum(&ends, "sent"), 257);
+    assert_eq!(sum(&ends, "received") - sum(&ends, "duplicates"), 257);
+    let requests = sum(&ends, "requests");
+    assert!((4..=stage.simulator.request_count() as u64).contains(&requests), "250 alerts are on 3 pages: {ends:#?}");
+    for end in &ends {
+        assert_eq!(
+            [&end["input"], &end["id"], &end["service"], &end["process"]],
+            ["cloudsek", "cloudsek_1", "alerts", "InputProcess"]
+        );
+    }
+}
+
+#[test]
+fn for_programs_a_configuration_error_is_an_object_with_its_code() {
+    let mut stage = Stage::new("json-configuration", 5).unwrap();
+    stage.settings.kind = "printer".into();
+    stage.configure().unwrap();
+    let collector = start_with_json(&stage);
+    assert_eq!(collector.wait_for_exit(PATIENCE).unwrap().code(), Some(1));
+    let objects = objects(&collector);
+    let [error] = &objects[..] else { panic!("one clear line: {objects:#?}") };
+    assert_eq!((&error["class"], &error["code"]), (&"CollectorConfigurationException".into(), &5.into()));
 }

@@ -1,5 +1,5 @@
-//! A receiver that nobody wrote for this test: Debian's rsyslogd with GnuTLS and client certificates takes the events as they
-//! were sent.
+//! A receiver that nobody wrote for this test: Debian's rsyslogd, with GnuTLS and client certificates or over plain TCP, takes
+//! the events as they were sent.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,8 +21,35 @@ struct Rsyslog {
 }
 
 impl Rsyslog {
-    /// Starts it; clients must have a certificate of the test authority with the name `client`.
+    /// Starts it with TLS; clients must have a certificate of the test authority with the name `client`.
     fn start(folder: &Path, certificates: &Certificates, client: &str) -> Result<Self> {
+        let global = format!(
+            r#"
+    defaultNetstreamDriver="gtls"
+    defaultNetstreamDriverCAFile="{chain}"
+    defaultNetstreamDriverCertFile="{cert}"
+    defaultNetstreamDriverKeyFile="{key}""#,
+            chain = certificates.chain.display(),
+            cert = certificates.server.cert.display(),
+            key = certificates.server.key.display(),
+        );
+        let module = format!(
+            r#"
+    streamDriver.name="gtls"
+    streamDriver.mode="1"
+    streamDriver.authMode="x509/name"
+    permittedPeer=["{client}"]"#
+        );
+        Self::start_with(folder, &global, &module)
+    }
+
+    /// Starts it without TLS.
+    fn start_plain(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, "", "")
+    }
+
+    /// Starts it with these parameters of the whole and of its module for TCP.
+    fn start_with(folder: &Path, global: &str, module: &str) -> Result<Self> {
         let program =
             ["/usr/sbin/rsyslogd", "/usr/local/sbin/rsyslogd"].into_iter().find(|path| Path::new(path).is_file());
         let Some(program) = program else { bail!("there is no rsyslogd: run ./setup.sh") };
@@ -34,18 +61,10 @@ impl Rsyslog {
             r#"global(
     workDirectory="{folder}"
     maxMessageSize="256k"
-    parser.escapeControlCharactersOnReceive="off"
-    defaultNetstreamDriver="gtls"
-    defaultNetstreamDriverCAFile="{chain}"
-    defaultNetstreamDriverCertFile="{cert}"
-    defaultNetstreamDriverKeyFile="{key}"
+    parser.escapeControlCharactersOnReceive="off"{global}
 )
 module(
-    load="imtcp"
-    streamDriver.name="gtls"
-    streamDriver.mode="1"
-    streamDriver.authMode="x509/name"
-    permittedPeer=["{client}"]
+    load="imtcp"{module}
 )
 # As it came: neither the time nor the tag taken apart and put together anew.
 template(name="asSent" type="string" string="%rawmsg%\n")
@@ -60,9 +79,6 @@ if $syslogfacility-text == "syslog" then {{
 }}
 "#,
             folder = folder.display(),
-            chain = certificates.chain.display(),
-            cert = certificates.server.cert.display(),
-            key = certificates.server.key.display(),
             events = events.display(),
             port = port_file.display(),
         );
@@ -106,6 +122,19 @@ fn rsyslog_receives_every_alert_once_and_as_it_was() {
     // Counted as sent only because rsyslogd closed its side after it had read everything.
     collector.wait_until_sent(1000).unwrap();
     rsyslog.wait_for_all(&stage).unwrap().exactly_once().unwrap();
+}
+
+#[test]
+fn rsyslog_without_tls_receives_every_alert_once_and_as_it_was() {
+    let mut stage = Stage::new("rsyslog-plain", 1000).unwrap();
+    let rsyslog = Rsyslog::start_plain(stage.folder.path()).unwrap();
+    stage.settings.kind = "syslog".into();
+    stage.settings.port = rsyslog.port;
+    stage.configure().unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_until_sent(1000).unwrap();
+    rsyslog.wait_for_all(&stage).unwrap().exactly_once().unwrap();
+    assert_eq!(stage.receiver.connections().len(), 0, "the other receiver is none of the output's");
 }
 
 #[test]

@@ -48,6 +48,24 @@ pub enum Cause {
     State(String),
 }
 
+impl ConfigError {
+    /// The original's name for errors of this kind.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Collector { .. } => "CollectorConfigurationException",
+            Self::Limits(_) => "InitVariablesError",
+        }
+    }
+
+    /// The number of the error within its class.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Collector { cause, .. } => cause.code(),
+            Self::Limits(_) => LimitError::CODE,
+        }
+    }
+}
+
 impl Cause {
     fn code(&self) -> u16 {
         match self {

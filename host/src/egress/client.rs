@@ -260,7 +260,8 @@ impl fmt::Debug for ApiClient {
 
 fn credential(prefix: &str, token: &SecretString) -> Result<HeaderValue, EgressError> {
     let failed = |problem| EgressError::Credential { problem };
-    let token = token.expose_secret();
+    // Blanks around it come from copying and from variables; no token has any.
+    let token = token.expose_secret().trim();
     if token.is_empty() {
         return Err(failed(CredentialProblem::Empty));
     }

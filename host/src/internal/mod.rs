@@ -60,9 +60,13 @@ impl Messages {
         self.0.get()?.outputs.iter().find(|sender| sender.name() == output)
     }
 
-    /// Tells Devo how much was sent to an output in a period.
-    pub fn report(&self, delivered: &Delivered) {
-        self.send(|service| (&service.tables.metric, service.author.metric(delivered)));
+    /// Tells this output, if it takes messages, how much was sent to it in a period. No other: the metrics that arrive at
+    /// a receiver are added up there, and have to be about the events that arrived there.
+    pub fn report(&self, output: &str, delivered: &Delivered) {
+        let Some((service, sender)) = self.0.get().zip(self.sender(output)) else { return };
+        let event = Event { time: Utc::now(), body: service.author.metric(delivered) };
+        // A message is a line of JSON, and no limit is set for its size: it can't be refused.
+        let _ = sender.try_send(&service.tables.metric, event);
     }
 
     /// Gives what is queued a moment to be delivered, at the end of the collector.

@@ -73,6 +73,11 @@ pub enum LimitError {
     },
 }
 
+impl LimitError {
+    /// The code that the original has for all of them, among its `InitVariablesError`s.
+    pub const CODE: u16 = 2;
+}
+
 /// What is wrong with an entry of `requests_limits`.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EntryProblem {

@@ -54,6 +54,17 @@ pub enum StartError {
     Original(#[from] OriginalError),
 }
 
+impl StartError {
+    /// The class of the error as the original names it, and its code.
+    pub fn kind(&self) -> (&'static str, u16) {
+        match self {
+            Self::Api(_) => ("SetupError", 102),
+            Self::State(_) => ("PrePullError", 203),
+            Self::Original(_) => ("PrePullError", 204),
+        }
+    }
+}
+
 /// Why a service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {

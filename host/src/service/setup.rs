@@ -93,7 +93,7 @@ impl Setup {
     /// Whether settings and credentials are accepted.
     pub async fn check_once(&self) -> Result<bool, Interrupted> {
         if let Err(reason) = self.refresh_token() {
-            error!("SetupError [CODE:0101] reason: {reason}.");
+            error!(class = "SetupError", code = 101, "SetupError [CODE:0101] reason: {reason}.");
             return Ok(false);
         }
         let call = self.caller.sandbox().set_up(self.caller.tenant());

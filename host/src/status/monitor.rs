@@ -70,7 +70,7 @@ impl Monitor {
                 self.output
             );
         }
-        self.messages.report(&now.standard.sent.since(&self.last.standard.sent));
+        self.messages.report(&self.output, &now.standard.sent.since(&self.last.standard.sent));
         self.last = now;
     }
 
@@ -104,7 +104,9 @@ impl Reading {
             dropped_messages = sender.dropped();
         }
         let standard = standard.fold(Senders::none(), Senders::and);
-        Self { standard, lookup: Senders::none(), internal, dropped_messages }
+        // It has nothing to send and never will: it is there for those who look for its lines.
+        let lookup = Senders { available: 1, ..Senders::none() };
+        Self { standard, lookup, internal, dropped_messages }
     }
 }
 

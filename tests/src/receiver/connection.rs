@@ -5,39 +5,80 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::MultiGzDecoder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::frame::{Frame, parts};
-use super::{Behaviour, Connection, End, Shared, State};
+use super::{Behaviour, Connection, End, Handshake, Shared, State};
 
 /// Room for reading. Larger than a TLS record, so that a busy sender is read with few system calls.
 const CHUNK: usize = 256 * 1024;
+
+/// How the tables begin that the collector writes its own messages to.
+const MESSAGES: &str = "devo.";
 
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         // Too many open files, for example: the next client may be luckier.
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let (number, behaviour) = shared.state.change(|state| {
+        let (number, behaviour, handshake) = shared.state.change(|state| {
             state.connections.push(Connection::default());
-            (state.connections.len() - 1, state.behaviour)
+            (state.connections.len() - 1, state.behaviour, state.handshake.clone())
         });
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let end = converse(stream, number, behaviour, &shared).await;
+            let end = converse(stream, number, behaviour, handshake, &shared).await;
             shared.state.change(|state| state.connections[number].end = Some(end));
         });
     }
 }
 
-async fn converse(stream: TcpStream, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
+/// A connection that is ready for events.
+trait Ready: AsyncRead + AsyncWrite + Unpin {
+    /// How it ends when its sender ends it in order.
+    const GOOD_END: End;
+
+    /// The connection below.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Ready for TlsStream<TcpStream> {
+    const GOOD_END: End = End::CloseNotify;
+
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+impl Ready for TcpStream {
+    const GOOD_END: End = End::EndOfStream;
+
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    number: usize,
+    behaviour: Behaviour,
+    handshake: Option<Handshake>,
+    shared: &Shared,
+) -> End {
     if behaviour == Behaviour::NeverAnswer {
         return hold(stream).await;
     }
-    let config = if behaviour == Behaviour::RefuseClientCertificate { &shared.refuses } else { &shared.accepts };
-    let Ok(mut stream) = TlsAcceptor::from(Arc::clone(config)).accept(stream).await else { return End::NoHandshake };
+    let Some(Handshake { accepts, refuses }) = handshake else { return serve(stream, number, behaviour, shared).await };
+    let config = if behaviour == Behaviour::RefuseClientCertificate { refuses } else { accepts };
+    match TlsAcceptor::from(config).accept(stream).await {
+        Ok(stream) => serve(stream, number, behaviour, shared).await,
+        Err(_) => End::NoHandshake,
+    }
+}
+
+async fn serve<S: Ready>(mut stream: S, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
     let end = match behaviour {
         Behaviour::CloseWithoutReading => End::CutOff,
         Behaviour::StopReading => return hold(stream).await,
@@ -45,7 +86,7 @@ async fn converse(stream: TcpStream, number: usize, behaviour: Behaviour, shared
     };
     match end {
         End::CutOff => {
-            let _ = stream.get_ref().0.set_zero_linger();
+            let _ = stream.tcp().set_zero_linger();
         }
         End::CloseNotify | End::EndOfStream if behaviour == Behaviour::NeverConfirm => {
             return hold(stream).await;
@@ -64,7 +105,7 @@ async fn hold<T>(_stream: T) -> End {
     std::future::pending().await
 }
 
-async fn read(stream: &mut TlsStream<TcpStream>, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
+async fn read<S: Ready>(stream: &mut S, number: usize, behaviour: Behaviour, shared: &Shared) -> End {
     let mut lines = BytesMut::with_capacity(CHUNK);
     let mut unpack = None;
     let mut bytes = 0;
@@ -72,7 +113,7 @@ async fn read(stream: &mut TlsStream<TcpStream>, number: usize, behaviour: Behav
         lines.reserve(CHUNK / 4);
         let before = lines.len();
         let count = match stream.read_buf(&mut lines).await {
-            Ok(0) => return End::CloseNotify,
+            Ok(0) => return S::GOOD_END,
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return End::EndOfStream,
             Err(_) => return End::Broken,
@@ -90,6 +131,8 @@ async fn read(stream: &mut TlsStream<TcpStream>, number: usize, behaviour: Behav
             lines.extend_from_slice(&std::mem::take(unpack.get_mut()));
         }
         let frames = split(&mut lines, number);
+        let carries_messages =
+            frames.first().and_then(Frame::parts).is_some_and(|parts| parts.tag.starts_with(MESSAGES));
         let cut_off = shared.state.change(|state| {
             let connection = &mut state.connections[number];
             connection.bytes = bytes;
@@ -107,6 +150,9 @@ async fn read(stream: &mut TlsStream<TcpStream>, number: usize, behaviour: Behav
         });
         if cut_off {
             return End::CutOff;
+        }
+        if carries_messages && behaviour == Behaviour::StallMessages {
+            return std::future::pending().await;
         }
     }
 }

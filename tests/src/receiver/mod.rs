@@ -1,4 +1,5 @@
-//! Devo's receiver: TLS with client certificates, events line by line, and the ways in which it can fail a sender.
+//! Devo's receiver: TLS with client certificates or plain TCP, events line by line, and the ways in which it can fail a
+//! sender.
 //!
 //! It keeps every event as it came, in the order in which it came, and which connection brought it.
 
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::runtime::Runtime;
 
-use crate::certificates::Certificates;
+use crate::certificates::{Certificates, Pair};
 use crate::tls;
 use crate::waiting::Watched;
 
@@ -45,11 +46,16 @@ pub enum Behaviour {
     NeverAnswer,
     /// Reads everything and never closes its side: nothing is confirmed.
     NeverConfirm,
+    /// Reads the beginning of a connection that carries the collector's own messages (tables of `devo.`) and then nothing
+    /// more; the others are healthy.
+    StallMessages,
 }
 
 /// How the receiver is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// TLS with client certificates, or plain TCP.
+    pub tls: bool,
     /// TLS versions that it takes.
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Keep the events themselves. Without it they are only counted, for measurements.
@@ -60,7 +66,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { versions: tls::TLS_12_AND_13.to_vec(), keep: true, threads: 1 }
+        Self { tls: true, versions: tls::TLS_12_AND_13.to_vec(), keep: true, threads: 1 }
     }
 }
 
@@ -69,7 +75,7 @@ impl Default for Settings {
 pub enum End {
     /// With a close_notify.
     CloseNotify,
-    /// With an end of the stream but no close_notify, as Devo's own SDK does it.
+    /// With an end of the stream but no close_notify: as Devo's own SDK does it, and every sender without TLS.
     EndOfStream,
     /// By an error while reading.
     Broken,
@@ -101,18 +107,26 @@ pub struct Receiver {
     runtime: Option<Runtime>,
     port: u16,
     threads: usize,
+    versions: Vec<&'static SupportedProtocolVersion>,
 }
 
 #[derive(Debug)]
 struct Shared {
     state: Watched<State>,
+    keep: bool,
+}
+
+/// What the handshake of a connection is made with.
+#[derive(Debug, Clone)]
+struct Handshake {
     accepts: Arc<ServerConfig>,
     refuses: Arc<ServerConfig>,
-    keep: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// Without one, connections are plain.
+    handshake: Option<Handshake>,
     behaviour: Behaviour,
     resets_done: u32,
     frames: Vec<Frame>,
@@ -123,15 +137,22 @@ struct State {
 impl Receiver {
     /// Starts on a free port of the loopback interface.
     pub fn start(certificates: &Certificates, settings: &Settings) -> Result<Self> {
-        let shared = Shared {
-            state: Watched::default(),
-            accepts: tls::mutual_server(&certificates.server, &certificates.chain, &settings.versions)?,
-            refuses: tls::mutual_server(&certificates.server, &certificates.foreign_chain, &settings.versions)?,
-            keep: settings.keep,
-        };
-        let mut receiver = Self { shared: Arc::new(shared), runtime: None, port: 0, threads: settings.threads };
+        let Settings { versions, threads, keep, .. } = settings.clone();
+        let shared = Arc::new(Shared { state: Watched::default(), keep });
+        let mut receiver = Self { shared, runtime: None, port: 0, threads, versions };
+        if settings.tls {
+            receiver.present(certificates, &certificates.server)?;
+        }
         receiver.listen()?;
         Ok(receiver)
+    }
+
+    /// Shows this certificate on the connections that it accepts from now on.
+    pub fn present(&self, certificates: &Certificates, server: &Pair) -> Result<()> {
+        let with = |authority| tls::mutual_server(server, authority, &self.versions);
+        let handshake = Handshake { accepts: with(&certificates.chain)?, refuses: with(&certificates.foreign_chain)? };
+        self.shared.state.change(|state| state.handshake = Some(handshake));
+        Ok(())
     }
 
     /// Stops: open connections break and new ones are refused until [`Receiver::resume`]. What has arrived stays.
@@ -221,6 +242,17 @@ impl Receiver {
         self.shared
             .state
             .wait(timeout, |state| state.frames.get(known..).filter(|new| !new.is_empty()).map(<[_]>::to_vec))
+    }
+
+    /// Waits until the frames so far are such that `look` finds what it looks for; `what` names it.
+    pub fn wait_for_frames<R>(
+        &self,
+        what: &str,
+        timeout: Duration,
+        mut look: impl FnMut(&[Frame]) -> Option<R>,
+    ) -> Result<R> {
+        let found = self.shared.state.wait(timeout, |state| look(&state.frames));
+        found.with_context(|| format!("waited {timeout:?} for {what}"))
     }
 
     /// Waits until the connections so far are such that `look` finds what it looks for; `what` names it.

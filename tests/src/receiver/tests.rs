@@ -151,6 +151,30 @@ fn a_receiver_that_never_confirms_still_reads() {
 }
 
 #[test]
+fn without_tls_events_are_taken_and_confirmed_all_the_same() {
+    let place = place(&Settings { tls: false, ..Settings::default() });
+    let mut stream = TcpStream::connect(("127.0.0.1", place.receiver.port())).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(event(1).as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    assert_eq!(place.receiver.count("my.table"), 1);
+}
+
+#[test]
+fn connections_with_messages_stall_if_asked_and_those_with_events_do_not() {
+    let place = place(&Settings::default());
+    place.receiver.behave(Behaviour::StallMessages);
+    let mut messages = connect(&place, &place.certificates.client);
+    messages.write_all(b"<14>2023-06-02 10:11:12.123 host devo.collectors.out.local.info: {}\n").unwrap();
+    place.receiver.wait_for("devo.collectors.out.local.info", 1, PATIENCE).unwrap();
+    let mut events = connect(&place, &place.certificates.client);
+    events.write_all(event(1).as_bytes()).unwrap();
+    assert!(confirm(&mut events).is_ok());
+    assert_eq!(place.receiver.connections()[0].end, None);
+}
+
+#[test]
 fn it_can_be_gone_for_a_while() {
     let mut place = place(&Settings::default());
     let port = place.receiver.port();

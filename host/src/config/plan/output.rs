@@ -186,7 +186,7 @@ impl Keys<'_> {
         };
         let tls = tls.map_err(|error| {
             Cause::Certificates { output: self.output.to_owned(), reason: error.to_string() }
-                .cure("Download the certificates of your Devo domain again if in doubt.")
+                .cure("Nothing was started.")
         })?;
         Ok(if config.verify_hostname.unwrap_or(true) { tls } else { tls.without_host_name_check() })
     }
