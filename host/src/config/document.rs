@@ -55,12 +55,19 @@ pub struct PersistenceConfig {
     pub host: Option<String>,
     /// The redis server's port; 6379 if not given.
     pub port: Option<u16>,
+    /// The redis user; the server's default one if not given.
+    pub username: Option<String>,
     #[schemars(with = "Option<String>")]
     pub password: Option<SecretString>,
     /// A file with the password.
     pub password_file: Option<String>,
     /// The number of the redis database; 0 if not given.
     pub db: Option<i64>,
+    /// Whether to speak TLS with the redis server.
+    #[serde(default)]
+    pub tls: bool,
+    /// With TLS, root certificates in place of the system's, PEM.
+    pub ca_file: Option<String>,
 }
 
 /// One output.

@@ -102,14 +102,25 @@ pub enum FolderProblem {
 }
 
 /// Why a redis server can't hold state.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum RedisProblem {
     /// No connection, or it broke.
-    #[error("no connection ({0}); check that the server runs, and host and port of persistence.config")]
+    #[error("no connection ({0}); check that the server runs, and host, port and tls of persistence.config")]
     Unreachable(String),
     /// No answer in time.
-    #[error("no answer within {0:?}; check the server and the network")]
+    #[error("no answer within {0:?}; check the server, the network, and tls of persistence.config")]
     TimedOut(Duration),
+    /// It has as many clients as it takes.
+    #[error("it takes no further clients; raise its maxclients, or stop others")]
+    TooManyClients,
+    /// The certificates to trust can't be had.
+    #[error("its ca_file {path} can't be used: {reason}; correct persistence.config.ca_file", path = .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// It wants a password.
     #[error("it asks for a password; set persistence.config.password or password_file")]
     PasswordMissing,
@@ -117,19 +128,21 @@ pub enum RedisProblem {
     #[error("its password can't be read: {0}")]
     PasswordUnreadable(String),
     /// It does not take this password.
-    #[error("it does not take the password; correct persistence.config.password or password_file")]
+    #[error(
+        "it does not take the password, or has none set; correct username, password or password_file of persistence.config"
+    )]
     PasswordRefused,
     /// It has fewer databases.
     #[error("it has no database {0}; correct persistence.config.db")]
     NoSuchDatabase(i64),
     /// It answers in another protocol.
-    #[error("what answers there is no redis server; check host and port of persistence.config")]
+    #[error("what answers there is no redis server; check host, port and tls of persistence.config")]
     NotRedis,
     /// It refused the command.
     #[error("it refused with {code}; {cure}", cure = server_cure(.code))]
     Server {
         /// The first word of its answer, such as `OOM` or `READONLY`.
-        code: String,
+        code: &'static str,
     },
     /// Another process has written the same state since it was read here.
     #[error(
@@ -159,9 +172,12 @@ fn server_cure(code: &str) -> &'static str {
     match code {
         "OOM" => "its memory is full: raise maxmemory, and use the policy noeviction",
         "READONLY" => "it is a replica: name the primary",
-        "LOADING" => "it is still starting, the next pull tries again",
+        "LOADING" => "it is still loading its data: wait until it has",
         "MISCONF" => "it can't save to its disk: mend that first",
-        "NOPERM" => "its user may not do that: allow HGET, HSET, HDEL, HEXISTS, HKEYS, GET and EVAL",
+        "NOREPLICAS" => "it has too few replicas to write: mend those first",
+        "NOPERM" => "its user may not do that: allow PING, HGET, HSET, HDEL, HEXISTS, HKEYS, GET and EVAL",
+        "DENIED" => "it takes nobody from another machine without a password: set one there and in persistence.config",
+        "MOVED" | "CLUSTERDOWN" => "it is part of a cluster: use one that is not",
         "WRONGTYPE" => "another program keeps something else under that name: use another db",
         _ => "see the server's log",
     }
@@ -200,7 +216,7 @@ fn corrupt_cure(damage: &Damage, path: &std::path::Path) -> String {
             "run the newer collector again, or set reset_persistence_auth to start anew".to_owned()
         }
         _ => format!(
-            "rename {previous} to that name to go on from the state before it (some alerts come again), or remove both files, or set reset_persistence_auth, to start anew"
+            "rename {previous} to that name to go on from the state before it (some alerts come again), or set reset_persistence_auth to start anew"
         ),
     }
 }

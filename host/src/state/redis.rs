@@ -3,128 +3,119 @@
 //! A field holds a revision, which is new with every write, and the value in its [envelope]. A write names the revision
 //! that it takes the place of: two collectors on one database find out about each other instead of overwriting each
 //! other's state, which is what the lock does for a folder. Reading remembers what is there, so that a server that came
-//! back empty is an error and not a new start. Calls are short and one connection serves all of them; it is made anew
-//! when it breaks.
+//! back empty is an error and not a new start. Calls are short and one [connection] serves all of them.
+
+mod connection;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ::redis::{
-    Client, Cmd, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, cmd,
-};
-use secrecy::ExposeSecret;
+use ::redis::cmd;
 
 use super::envelope;
 use super::error::{RedisProblem, StateError};
-use crate::secret::Secret;
+use connection::Link;
+pub use connection::RedisSettings;
 
-/// How long the server may take to connect, and then for each answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Hexadecimal digits of a revision.
+/// Hexadecimal digits of a revision: as many of the process, and of the write.
 const REVISION: usize = 32;
 
-/// Writes a value if the field is at the expected revision (none for a field that is not there), or already at the new
-/// one: then this is the repeat of a write whose answer was lost. Returns 1 if the value is there now.
+/// Writes a value if the field is at the expected revision (none for a field that is not there), or at one of this very
+/// process: then a write whose answer was lost has been done all the same. Returns 1 if it was written, 0 if somebody
+/// else's value is there, -1 if none is.
 const SET: &str = "
 local field = redis.call('HGET', KEYS[1], ARGV[1])
 local revision = field and string.sub(field, 1, string.len(ARGV[3])) or ''
-if revision == ARGV[3] then return 1 end
-if revision ~= ARGV[2] then return 0 end
+local half = string.len(ARGV[3]) / 2
+if revision ~= ARGV[2] and string.sub(revision, 1, half) ~= string.sub(ARGV[3], 1, half) then
+    return field and 0 or -1
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ARGV[4])
 return 1
 ";
 
-/// Where the server is and who asks.
-#[derive(Clone, Debug)]
-pub struct RedisSettings {
-    pub host: String,
-    pub port: u16,
-    /// Read for each connection: it may have been replaced.
-    pub password: Option<Secret>,
-    /// The number of the database.
-    pub db: i64,
-}
+/// Writes and removes, in a hash that no bucket has: what a replica, a full server, a full disk or a user without the
+/// permission refuses.
+const CHECK: &str = "
+redis.call('HSET', KEYS[1], 'check', '')
+return redis.call('HDEL', KEYS[1], 'check')
+";
+
+/// The bucket of the check. A service's has its identity for a name.
+const CHECK_BUCKET: &str = ":check";
 
 /// A database in a redis server.
 pub struct RedisDatabase {
-    settings: RedisSettings,
-    client: Client,
-    state: Mutex<State>,
+    link: Link,
+    /// The revision at which each field of each bucket was last seen; empty for one that was not there.
+    seen: Mutex<HashMap<(String, String), Vec<u8>>>,
     /// What this process's revisions begin with.
     process: u64,
-}
-
-#[derive(Default)]
-struct State {
-    connection: Option<Connection>,
-    /// The revision at which each field of each bucket was last seen; empty for one that was not there.
-    seen: HashMap<(String, String), String>,
-    writes: u64,
+    writes: AtomicU64,
 }
 
 impl RedisDatabase {
-    /// Connects, and makes sure that the server takes the password and has the database.
+    /// Connects, and makes sure that the server takes the password, has the database and can be written to: better now
+    /// than when the first alerts have been sent.
     ///
     /// # Errors
     /// [`StateError::Redis`].
     pub fn open(settings: RedisSettings) -> Result<Self, StateError> {
-        let address = ConnectionAddr::Tcp(settings.host.clone(), settings.port);
-        // Password and database are named by `connect`, within a time-out of which this library knows nothing.
-        let plain = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let client = address
-            .into_connection_info()
-            .and_then(|info| Client::open(info.set_redis_settings(plain)))
-            .map_err(|error| failed(&settings, problem(&error)))?;
+        let link = Link::new(settings)?;
+        link.ask::<String>(&cmd("PING"))?;
+        link.ask::<u64>(cmd("EVAL").arg(CHECK).arg(1).arg(hash(CHECK_BUCKET)))?;
         let process = RandomState::new().hash_one(std::process::id());
-        let database = Self { settings, client, state: Mutex::default(), process };
-        database.ask::<String>(&cmd("PING"))?;
-        Ok(database)
+        Ok(Self { link, seen: Mutex::default(), process, writes: AtomicU64::new(0) })
     }
 
     /// The value of a key; none if it was never set, or was deleted.
     pub(super) fn get(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let field: Option<Vec<u8>> = self.ask(cmd("HGET").arg(hash(bucket)).arg(key))?;
-        let Some(mut field) = field else { return self.note_absence(bucket, key).map(|()| None) };
-        let corrupt = |damage| self.failed(RedisProblem::Corrupt { hash: hash(bucket), field: key.to_owned(), damage });
-        let content = if field.len() < REVISION { Vec::new() } else { field.split_off(REVISION) };
-        let value = envelope::open(content).map_err(corrupt)?;
-        self.note(bucket, key, String::from_utf8_lossy(&field).into_owned());
-        Ok(Some(value))
+        let Some(mut field) = self.field(bucket, key)? else {
+            self.note_absence(bucket, key)?;
+            return Ok(None);
+        };
+        let content = field.split_off(field.len().min(REVISION));
+        self.note(bucket, key, field);
+        let corrupt = |damage| RedisProblem::Corrupt { hash: hash(bucket), field: key.to_owned(), damage };
+        envelope::open(content).map(Some).map_err(|damage| self.link.failed(corrupt(damage)))
     }
 
     /// Sets the value of a key. A corrupt one is replaced.
     pub(super) fn set(&self, bucket: &str, key: &str, value: &[u8]) -> Result<(), StateError> {
-        let expected = match self.seen(bucket, key) {
+        let seen = self.seen().get(&entry(bucket, key)).cloned();
+        let expected = match seen {
             Some(revision) => revision,
             // Somebody who writes without having read takes what is there as it is.
-            None => self.revision(bucket, key)?,
+            None => self.field(bucket, key)?.map(revision_of).unwrap_or_default(),
         };
-        let revision = self.new_revision();
+        let revision = format!("{:016x}{:016x}", self.process, self.writes.fetch_add(1, Ordering::Relaxed));
         let content = [envelope::header(value).as_bytes(), value].concat();
         let mut set = cmd("EVAL");
-        set.arg(SET).arg(1).arg(hash(bucket)).arg(key).arg(&expected).arg(&revision).arg(content);
-        if self.ask::<bool>(&set)? {
-            self.note(bucket, key, revision);
-            return Ok(());
+        set.arg(SET).arg(1).arg(hash(bucket)).arg(key).arg(expected).arg(&revision).arg(content);
+        match self.link.ask(&set)? {
+            1 => {
+                self.note(bucket, key, revision.into_bytes());
+                Ok(())
+            }
+            -1 => Err(self.link.failed(RedisProblem::Lost)),
+            _ => Err(self.link.failed(RedisProblem::WrittenByAnother)),
         }
-        let now = self.revision(bucket, key)?;
-        Err(self.failed(if now.is_empty() { RedisProblem::Lost } else { RedisProblem::WrittenByAnother }))
     }
 
     /// Removes a key. There need not be any.
     pub(super) fn delete(&self, bucket: &str, key: &str) -> Result<(), StateError> {
-        self.ask::<u64>(cmd("HDEL").arg(hash(bucket)).arg(key))?;
-        self.note(bucket, key, String::new());
+        // Where the answer is lost, it may be gone, and then this is no loss.
+        self.seen().remove(&entry(bucket, key));
+        self.link.ask::<u64>(cmd("HDEL").arg(hash(bucket)).arg(key))?;
+        self.note(bucket, key, Vec::new());
         Ok(())
     }
 
     /// Whether there is a value, or something in place of one.
     pub(super) fn exists(&self, bucket: &str, key: &str) -> Result<bool, StateError> {
-        let exists: bool = self.ask(cmd("HEXISTS").arg(hash(bucket)).arg(key))?;
+        let exists: bool = self.link.ask(cmd("HEXISTS").arg(hash(bucket)).arg(key))?;
         if !exists {
             self.note_absence(bucket, key)?;
         }
@@ -133,105 +124,50 @@ impl RedisDatabase {
 
     /// The keys of a bucket.
     pub(super) fn list(&self, bucket: &str) -> Result<Vec<String>, StateError> {
-        self.ask(cmd("HKEYS").arg(hash(bucket)))
+        let fields: Vec<Vec<u8>> = self.link.ask(cmd("HKEYS").arg(hash(bucket)))?;
+        // Another name than text was not given here.
+        let keys: Vec<_> = fields.into_iter().filter_map(|field| String::from_utf8(field).ok()).collect();
+        let is_lost = |((of, key), revision): (&(String, String), &Vec<u8>)| {
+            of == bucket && !revision.is_empty() && !keys.contains(key)
+        };
+        if self.seen().iter().any(is_lost) {
+            return Err(self.link.failed(RedisProblem::Lost));
+        }
+        Ok(keys)
     }
 
     /// The text under a key of the database itself, which is how the original collector keeps its state.
     pub(super) fn text(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
-        self.ask(cmd("GET").arg(key))
+        self.link.ask(cmd("GET").arg(key))
     }
 
-    fn revision(&self, bucket: &str, key: &str) -> Result<String, StateError> {
-        let field: Option<Vec<u8>> = self.ask(cmd("HGET").arg(hash(bucket)).arg(key))?;
-        let field = field.unwrap_or_default();
-        Ok(String::from_utf8_lossy(field.get(..REVISION).unwrap_or(&field)).into_owned())
+    fn field(&self, bucket: &str, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.link.ask(cmd("HGET").arg(hash(bucket)).arg(key))
     }
 
-    fn new_revision(&self) -> String {
-        let mut state = self.state();
-        state.writes += 1;
-        format!("{:016x}{:016x}", self.process, state.writes)
-    }
-
-    fn seen(&self, bucket: &str, key: &str) -> Option<String> {
-        self.state().seen.get(&(bucket.to_owned(), key.to_owned())).cloned()
-    }
-
-    fn note(&self, bucket: &str, key: &str, revision: String) {
-        self.state().seen.insert((bucket.to_owned(), key.to_owned()), revision);
+    fn note(&self, bucket: &str, key: &str, revision: Vec<u8>) {
+        self.seen().insert(entry(bucket, key), revision);
     }
 
     /// A value that was there does not go away by itself.
     fn note_absence(&self, bucket: &str, key: &str) -> Result<(), StateError> {
-        match self.seen(bucket, key) {
-            Some(revision) if !revision.is_empty() => Err(self.failed(RedisProblem::Lost)),
-            _ => {
-                self.note(bucket, key, String::new());
-                Ok(())
-            }
+        if self.seen().entry(entry(bucket, key)).or_default().is_empty() {
+            Ok(())
+        } else {
+            Err(self.link.failed(RedisProblem::Lost))
         }
     }
 
-    /// Asks on the connection that there is; if that one breaks, once more on a new one. Every command may be repeated.
-    fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StateError> {
-        let mut state = self.state();
-        if let Some(mut connection) = state.connection.take() {
-            match command.query(&mut connection) {
-                Ok(answer) => {
-                    state.connection = Some(connection);
-                    return Ok(answer);
-                }
-                Err(error) if !error.is_io_error() => {
-                    state.connection = Some(connection);
-                    return Err(self.failed(problem(&error)));
-                }
-                // Closed while it was idle, or half-open since the server was started anew.
-                Err(_) => {}
-            }
-        }
-        let mut connection = self.connect().map_err(|problem| self.failed(problem))?;
-        let answer = command.query(&mut connection).map_err(|error| self.failed(problem(&error)));
-        state.connection = answer.is_ok().then_some(connection);
-        answer
-    }
-
-    fn connect(&self) -> Result<Connection, RedisProblem> {
-        let mut connection = self.client.get_connection_with_timeout(PATIENCE).map_err(|error| problem(&error))?;
-        let timeouts = connection.set_read_timeout(Some(PATIENCE));
-        timeouts.and_then(|()| connection.set_write_timeout(Some(PATIENCE))).map_err(|error| problem(&error))?;
-        if let Some(password) = &self.settings.password {
-            let password = password.read().map_err(|error| RedisProblem::PasswordUnreadable(error.to_string()))?;
-            let refused = |error: RedisError| match problem(&error) {
-                RedisProblem::Server { .. } => RedisProblem::PasswordRefused,
-                other => other,
-            };
-            cmd("AUTH").arg(password.expose_secret()).query::<()>(&mut connection).map_err(refused)?;
-        }
-        if self.settings.db != 0 {
-            cmd("SELECT").arg(self.settings.db).query::<()>(&mut connection).map_err(|error| {
-                match problem(&error) {
-                    RedisProblem::Server { code } if code == "ERR" => RedisProblem::NoSuchDatabase(self.settings.db),
-                    other => other,
-                }
-            })?;
-        }
-        Ok(connection)
-    }
-
-    fn failed(&self, problem: RedisProblem) -> StateError {
-        failed(&self.settings, problem)
-    }
-
-    /// A panic elsewhere can't leave it half changed: a connection under way is not in it.
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic elsewhere can't leave the map half changed: each change is one call.
+    fn seen(&self) -> MutexGuard<'_, HashMap<(String, String), Vec<u8>>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Shows nothing of what is said to the server, which begins with a password.
 impl std::fmt::Debug for RedisDatabase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RedisDatabase").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("RedisDatabase").field("settings", self.link.settings()).finish_non_exhaustive()
     }
 }
 
@@ -239,21 +175,13 @@ fn hash(bucket: &str) -> String {
     format!("devo-collector:{bucket}")
 }
 
-fn failed(settings: &RedisSettings, problem: RedisProblem) -> StateError {
-    StateError::Redis { address: format!("{}:{}", settings.host, settings.port), problem }
+fn entry(bucket: &str, key: &str) -> (String, String) {
+    (bucket.to_owned(), key.to_owned())
 }
 
-/// Without the server's own words, for some of them repeat what was said to it: the password among it.
-fn problem(error: &RedisError) -> RedisProblem {
-    match (error.kind(), error.code()) {
-        _ if error.is_timeout() => RedisProblem::TimedOut(PATIENCE),
-        (ErrorKind::Io, _) => RedisProblem::Unreachable(error.to_string()),
-        (_, Some("NOAUTH")) => RedisProblem::PasswordMissing,
-        (_, Some(code)) => {
-            RedisProblem::Server { code: code.chars().filter(char::is_ascii_uppercase).take(20).collect() }
-        }
-        _ => RedisProblem::NotRedis,
-    }
+fn revision_of(mut field: Vec<u8>) -> Vec<u8> {
+    field.truncate(REVISION);
+    field
 }
 
 #[cfg(test)]

@@ -131,7 +131,15 @@ fn redis(config: &PersistenceConfig, product: &Path, warnings: &mut Vec<String>)
     if let Some(Secret::File(file)) = &password {
         warnings.extend(permissions::warning("a password", file));
     }
-    Ok(RedisSettings { host, port: config.port.unwrap_or(REDIS_PORT), password, db: config.db.unwrap_or(0) })
+    Ok(RedisSettings {
+        host,
+        port: config.port.unwrap_or(REDIS_PORT),
+        username: config.username.clone(),
+        password,
+        db: config.db.unwrap_or(0),
+        tls: config.tls,
+        ca_file: config.ca_file.as_deref().map(|name| certificate(product, name)),
+    })
 }
 
 /// A relative certificate name is looked up in `certs/` as the original does, then beside it.

@@ -1,88 +1,12 @@
-//! Against a redis-server of our own, which can be killed, emptied and filled up.
+//! What is kept in a redis-server of our own, through its restarts and beside others who write there.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::Instant;
+mod connecting;
+mod server;
 
 use super::*;
-use crate::state::folder::scratch::Scratch;
-use crate::state::{Damage, Store, find_original};
-
-/// A redis-server on a free port of the loopback interface, ended with the test.
-pub struct Server {
-    process: Child,
-    port: u16,
-    folder: Scratch,
-    arguments: Vec<&'static str>,
-}
-
-impl Server {
-    pub fn start(arguments: &[&'static str]) -> Self {
-        let folder = Scratch::new();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = run(&folder, port, arguments);
-        Self { process, port, folder, arguments: arguments.to_vec() }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn start_again(&mut self) {
-        self.process = run(&self.folder, self.port, &self.arguments);
-    }
-
-    fn settings(&self) -> RedisSettings {
-        settings(self.port)
-    }
-
-    pub fn store(&self) -> Store {
-        Store::redis(RedisDatabase::open(self.settings()).unwrap())
-    }
-
-    fn tell(&self, words: &[&str]) {
-        let client = Client::open(("127.0.0.1", self.port)).unwrap();
-        let mut command = cmd(words[0]);
-        command.arg(&words[1..]);
-        command.exec(&mut client.get_connection().unwrap()).unwrap();
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn run(folder: &Scratch, port: u16, arguments: &[&str]) -> Child {
-    let mut command = Command::new("redis-server");
-    command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir", &folder.path().to_string_lossy()]);
-    command.args(arguments).stdout(Stdio::null());
-    let mut process = command.spawn().expect("redis-server can't be started: run ./setup.sh");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !answers(port).unwrap_or(false) {
-        assert!(process.try_wait().unwrap().is_none() && Instant::now() < deadline, "redis-server does not listen");
-        sleep(Duration::from_millis(5));
-    }
-    process
-}
-
-/// Whether it is done with loading; that it asks for a password is an answer too.
-fn answers(port: u16) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(b"PING\r\n")?;
-    let mut answer = [0; 5];
-    stream.read_exact(&mut answer)?;
-    Ok(!answer.starts_with(b"-LOAD"))
-}
-
-fn settings(port: u16) -> RedisSettings {
-    RedisSettings { host: "127.0.0.1".to_owned(), port, password: None, db: 0 }
-}
+use crate::state::{Damage, find_original};
+pub use server::Server;
+use server::{DURABLE, Fault, IN_MEMORY, Network};
 
 fn problem_of<T: std::fmt::Debug>(outcome: Result<T, StateError>) -> RedisProblem {
     match outcome {
@@ -90,16 +14,6 @@ fn problem_of<T: std::fmt::Debug>(outcome: Result<T, StateError>) -> RedisProble
         other => panic!("{other:?}"),
     }
 }
-
-fn text(password: &str) -> Secret {
-    Secret::Text(password.into())
-}
-
-/// Nothing is written to the disk.
-const IN_MEMORY: [&str; 4] = ["--save", "", "--appendonly", "no"];
-
-/// Every write is on the disk before it is confirmed.
-const DURABLE: [&str; 6] = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
 
 #[test]
 fn a_server_that_comes_back_with_its_data_is_used_again() {
@@ -124,6 +38,7 @@ fn a_server_that_comes_back_empty_is_an_error_and_not_a_new_start() {
     server.start_again();
     assert!(matches!(problem_of(bucket.get("state")), RedisProblem::Lost));
     assert!(matches!(problem_of(bucket.exists("state")), RedisProblem::Lost));
+    assert!(matches!(problem_of(bucket.list()), RedisProblem::Lost));
     assert!(matches!(problem_of(bucket.set("state", b"two")), RedisProblem::Lost));
     // The operator has read it, and starts anew.
     assert_eq!(server.store().bucket("a").get("state").unwrap(), None);
@@ -144,17 +59,43 @@ fn two_collectors_do_not_overwrite_each_others_state() {
 }
 
 #[test]
-fn a_write_that_is_repeated_is_no_conflict() {
+fn a_write_whose_answer_is_lost_is_repeated() {
     let server = Server::start(&IN_MEMORY);
-    let database = RedisDatabase::open(server.settings()).unwrap();
-    let revision = "0".repeat(REVISION);
-    let set = |value: &str| {
-        let mut set = cmd("EVAL");
-        set.arg(SET).arg(1).arg(hash("a")).arg("state").arg("").arg(&revision).arg(value);
-        database.ask::<bool>(&set).unwrap()
-    };
-    assert!(set("one") && set("one"));
-    assert_eq!(database.revision("a", "state").unwrap(), revision);
+    let network = Network::before(&server);
+    let bucket = network.store().bucket("a");
+    assert_eq!(bucket.get("state").unwrap(), None);
+    network.plan(&[Fault::Lost]);
+    bucket.set("state", b"one").unwrap();
+    assert_eq!(server.store().bucket("a").get("state").unwrap().unwrap(), b"one");
+}
+
+#[test]
+fn a_write_of_which_nothing_is_known_is_not_taken_for_another_collectors() {
+    let server = Server::start(&IN_MEMORY);
+    let network = Network::before(&server);
+    let (bucket, other) = (network.store().bucket("a"), server.store().bucket("a"));
+    bucket.set("state", b"one").unwrap();
+    network.plan(&[Fault::Lost, Fault::Lost]);
+    assert!(matches!(problem_of(bucket.set("state", b"two")), RedisProblem::Unreachable(_)));
+    bucket.set("state", b"three").unwrap();
+    assert_eq!(other.get("state").unwrap().unwrap(), b"three");
+    // Another's is still told from it.
+    network.plan(&[Fault::Lost, Fault::Lost]);
+    problem_of(bucket.set("state", b"four"));
+    assert_eq!(other.get("state").unwrap().unwrap(), b"four");
+    other.set("state", b"of the other").unwrap();
+    assert!(matches!(problem_of(bucket.set("state", b"five")), RedisProblem::WrittenByAnother));
+}
+
+#[test]
+fn a_removal_whose_answer_is_lost_is_no_loss_of_the_state() {
+    let server = Server::start(&IN_MEMORY);
+    let network = Network::before(&server);
+    let bucket = network.store().bucket("a");
+    bucket.set("state", b"one").unwrap();
+    network.plan(&[Fault::Lost, Fault::Lost]);
+    assert!(matches!(problem_of(bucket.delete("state")), RedisProblem::Unreachable(_)));
+    assert_eq!(bucket.get("state").unwrap(), None);
 }
 
 #[test]
@@ -175,47 +116,57 @@ fn what_somebody_else_put_there_is_an_error_and_not_a_new_start() {
 }
 
 #[test]
-fn a_password_is_given_where_it_is_asked_for_and_shown_nowhere() {
-    let server = Server::start(&["--save", "", "--requirepass", "correct horse"]);
-    let open = |password: Option<&str>| {
-        RedisDatabase::open(RedisSettings { password: password.map(text), ..server.settings() })
+fn a_value_with_a_bit_flipped_is_an_error_and_can_be_replaced() {
+    let server = Server::start(&IN_MEMORY);
+    let bucket = server.store().bucket("a");
+    let flip = |at: usize| {
+        let at = at.to_string();
+        let flip = "local f = redis.call('HGET', KEYS[1], 'state')
+            local at = tonumber(ARGV[1])
+            local flipped = string.char(bit.bxor(string.byte(f, at), 128))
+            return redis.call('HSET', KEYS[1], 'state', string.sub(f, 1, at - 1) .. flipped .. string.sub(f, at + 1))";
+        server.tell(&["EVAL", flip, "1", "devo-collector:a", &at]);
     };
-    let database = open(Some("correct horse")).unwrap();
-    assert!(!format!("{database:?}").contains("horse"));
-    Store::redis(database).bucket("a").set("state", b"one").unwrap();
-    assert!(matches!(problem_of(open(None)), RedisProblem::PasswordMissing));
-    let wrong = open(Some("battery staple")).unwrap_err();
-    assert!(matches!(problem_of(Err::<(), _>(wrong)), RedisProblem::PasswordRefused));
-    let wrong = format!("{0:?} {0}", open(Some("battery staple")).unwrap_err());
-    assert!(wrong.contains(&server.port.to_string()) && !wrong.contains("staple"), "{wrong}");
+    let length = REVISION + envelope::header(b"one").len() + b"one".len();
+    for at in REVISION + 1..=length {
+        bucket.set("state", b"one").unwrap();
+        // The revision too: it is compared as the bytes that it is.
+        flip(1);
+        flip(at);
+        assert!(matches!(problem_of(bucket.get("state")), RedisProblem::Corrupt { .. }), "{at}");
+    }
+    bucket.set("state", b"two").unwrap();
+    assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
 }
 
 #[test]
-fn a_password_is_not_shown_by_a_server_that_repeats_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answering = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut buffer = [0; 1000];
-        let count = stream.read(&mut buffer).unwrap();
-        let text = String::from_utf8_lossy(&buffer[..count]).replace(['\r', '\n'], " ");
-        stream.write_all(format!("-ERR unknown command, args beginning with: {text}\r\n").as_bytes()).unwrap();
-    });
-    let password = Some(text("hunter2"));
-    let error = RedisDatabase::open(RedisSettings { password, ..settings(port) }).unwrap_err();
-    answering.join().unwrap();
-    assert!(!format!("{error:?} {error}").contains("hunter2"), "{error:?}");
+fn keys_that_no_collector_has_written_are_not_listed() {
+    let server = Server::start(&IN_MEMORY);
+    let bucket = server.store().bucket("a");
+    bucket.set("state", b"one").unwrap();
+    let odd = "return redis.call('HSET', KEYS[1], string.char(255), '')";
+    server.tell(&["EVAL", odd, "1", "devo-collector:a"]);
+    assert_eq!(bucket.list().unwrap(), ["state"]);
+}
+
+#[test]
+fn opening_leaves_nothing_behind() {
+    let server = Server::start(&IN_MEMORY);
+    server.tell(&["SET", "of another program", "one"]);
+    server.store();
+    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]), ["of another program"]);
 }
 
 #[test]
 fn databases_are_kept_apart() {
     let server = Server::start(&IN_MEMORY);
-    let in_database = |db| Store::redis(RedisDatabase::open(RedisSettings { db, ..server.settings() }).unwrap());
-    in_database(3).bucket("a").set("state", b"three").unwrap();
-    assert_eq!(in_database(0).bucket("a").get("state").unwrap(), None);
-    assert_eq!(in_database(3).bucket("a").get("state").unwrap().unwrap(), b"three");
-    let none = RedisDatabase::open(RedisSettings { db: 99, ..server.settings() });
-    assert!(matches!(problem_of(none), RedisProblem::NoSuchDatabase(99)));
+    let open = |db| RedisDatabase::open(RedisSettings { db, ..server.settings() });
+    let bucket = |db| crate::state::Store::redis(open(db).unwrap()).bucket("a");
+    bucket(3).set("state", b"three").unwrap();
+    assert_eq!(bucket(0).get("state").unwrap(), None);
+    assert_eq!(bucket(3).get("state").unwrap().unwrap(), b"three");
+    assert!(matches!(problem_of(open(99)), RedisProblem::NoSuchDatabase(99)));
+    assert!(matches!(problem_of(open(-1)), RedisProblem::NoSuchDatabase(-1)));
 }
 
 #[test]
@@ -232,32 +183,15 @@ fn a_full_server_keeps_the_old_value_and_says_so() {
 }
 
 #[test]
-fn what_is_no_redis_server_is_named() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let refused = RedisDatabase::open(settings(port)).unwrap_err();
-    assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
-    assert!(matches!(problem_of(Err::<(), _>(refused)), RedisProblem::Unreachable(_)));
-
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answering = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-        let _ = stream.read(&mut [0; 100]);
-    });
-    assert!(matches!(problem_of(RedisDatabase::open(settings(port))), RedisProblem::NotRedis));
-    answering.join().unwrap();
+fn a_large_value_is_kept_as_it_is() {
+    let server = Server::start(&IN_MEMORY);
+    let value: Vec<u8> = (0..16 * 1024 * 1024_u32).map(|number| (number % 251) as u8).collect();
+    server.store().bucket("a").set("state", &value).unwrap();
+    assert!(server.store().bucket("a").get("state").unwrap().unwrap() == value);
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = RedisDatabase::open(settings(listener.local_addr().unwrap().port()));
-    assert!(matches!(problem_of(silent), RedisProblem::TimedOut(PATIENCE)));
-}
-
-#[test]
-fn the_originals_state_is_found_under_its_key() {
+fn the_originals_state_is_found_under_its_key_and_left_there() {
     let server = Server::start(&IN_MEMORY);
     let find = || find_original(&server.store(), "cloudsek", "cloudsek_1", "alerts");
     assert!(find().unwrap().is_none());
@@ -266,6 +200,7 @@ fn the_originals_state_is_found_under_its_key() {
     server.tell(&["SET", key, state]);
     let found = String::from_utf8(find().unwrap().unwrap()).unwrap();
     assert!(found.contains("1a2b3c") && found.contains("2024-01-01T00:00:00Z"), "{found}");
+    assert_eq!(server.ask::<String>(&["GET", key]), state);
     server.tell(&["SET", key, "nonsense"]);
     let unusable = find().unwrap_err().to_string();
     assert!(unusable.contains(key) && unusable.contains("redis"), "{unusable}");
