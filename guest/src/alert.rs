@@ -19,6 +19,9 @@ pub struct Alert<'a> {
     pub time: Option<DateTime<Utc>>,
 }
 
+/// What the key of an id that is a number begins with.
+pub const NUMBER: &str = "number:";
+
 /// What an alert is known by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
@@ -74,7 +77,7 @@ impl<'a> Alert<'a> {
 fn id_key(value: &[u8]) -> Option<Key> {
     match value.first()? {
         b'"' if value.len() > 2 => Some(Key::Id(json::scalar_text(value))),
-        b'-' | b'0'..=b'9' => Some(Key::Id(format!("number:{}", json::scalar_text(value)))),
+        b'-' | b'0'..=b'9' => Some(Key::Id(format!("{NUMBER}{}", json::scalar_text(value)))),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::alert::NUMBER;
 use crate::failure::Failure;
 use crate::ledger::{Latest, Ledger};
 use crate::settings::Settings;
@@ -173,8 +174,11 @@ impl State {
         let time = |time: Option<DateTime<Utc>>| {
             time.map_or("None".to_owned(), |time| format!("'{}'", timestamp::format(time)))
         };
-        let ids: Vec<String> =
-            self.last_ids.iter().map(|id| format!("'{}'", id.replace('\\', "\\\\").replace('\'', "\\'"))).collect();
+        let id = |key: &String| match key.strip_prefix(NUMBER) {
+            Some(number) => number.to_owned(),
+            None => format!("'{}'", key.replace('\\', "\\\\").replace('\'', "\\'")),
+        };
+        let ids: Vec<String> = self.last_ids.iter().map(id).collect();
         format!(
             "{{'initial_start_time_in_utc': {}, 'last_event_time_in_utc': {}, 'last_ids': [{}], '@persistence_version': {}}}",
             time(self.initial_start_time_in_utc),
@@ -196,7 +200,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
         .into_iter()
         .map(|id| match id {
             serde_json::Value::String(text) => text,
-            other => format!("number:{other}"),
+            other => format!("{NUMBER}{other}"),
         })
         .collect())
 }
@@ -231,6 +235,12 @@ mod tests {
             "{'initial_start_time_in_utc': '2022-01-01T00:00:00Z', 'last_event_time_in_utc': '2022-01-02T00:00:00Z', \
              'last_ids': ['1a2b3c'], '@persistence_version': 1}"
         );
+    }
+
+    #[test]
+    fn the_log_shows_a_number_among_the_ids_as_a_number() {
+        let state = State::read(ORIGINAL.replace(r#"["1a2b3c"]"#, r#"[7, "7", "it's"]"#).as_bytes()).unwrap();
+        assert!(state.as_python().contains(r"'last_ids': [7, '7', 'it\'s'], "), "{}", state.as_python());
     }
 
     #[test]

@@ -305,10 +305,7 @@ fn the_originals_state_is_taken_over_and_goes_on_where_it_stood() {
             world.inner().state = Some(original("\"000000000000000000000031\", 50"));
             pull::pre_pull(&world).unwrap();
             let log = world.inner().log.clone();
-            assert!(
-                log[1].ends_with("'000000000000000000000031', 'number:50'], '@persistence_version': 1}"),
-                "{log:?}"
-            );
+            assert!(log[1].ends_with("'000000000000000000000031', 50], '@persistence_version': 1}"), "{log:?}");
             assert!(log[5].ends_with("'@persistence_version': 2}"), "{log:?}");
             for _ in 0..3 {
                 world.settle();

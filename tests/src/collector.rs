@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -63,11 +64,19 @@ impl Collector {
     ///
     /// Events are counted as sent when they are confirmed and recorded, so this is later than their arrival.
     pub fn wait_until_sent(&self, total: u64) -> Result<Vec<Statistics>> {
+        let sent = |cycles: &[Statistics]| cycles.iter().map(|cycle| cycle.sent).sum::<u64>();
         let mut cycles = self.statistics()?;
-        while cycles.iter().map(|cycle| cycle.sent).sum::<u64>() < total {
+        let (mut before, mut since) = (sent(&cycles), Instant::now());
+        while sent(&cycles) < total {
             cycles = self
                 .wait_for_cycles(cycles.len() + 1)
                 .with_context(|| format!("waiting for {total} events to be counted as sent"))?;
+            // Cycles that send nothing go on for ever.
+            if sent(&cycles) > before {
+                (before, since) = (sent(&cycles), Instant::now());
+            } else if since.elapsed() > crate::PATIENCE {
+                bail!("waited in vain for {total} events to be counted as sent, {before} were{}", self.tail());
+            }
         }
         Ok(cycles)
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http_body_util::BodyExt;
 use tracing::{Instrument, Span, debug};
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::egress::{ApiClient, EgressError};
@@ -69,5 +70,15 @@ fn error(error: EgressError) -> Error {
         EgressError::BodyTimeout { .. } => Error::ConnectionReadTimeout,
         EgressError::BodyTooLarge { limit, .. } => Error::HttpResponseBodySize(Some(limit)),
         other => Error::InternalError(Some(other.to_string())),
+    }
+}
+
+/// What a component is told of the error that a body's stream failed with: those that [`error`] makes of a body's errors.
+pub fn body_error_code(error: &wasmtime::Error) -> Option<ErrorCode> {
+    match error.downcast_ref::<Error>()? {
+        Error::ConnectionReadTimeout => Some(ErrorCode::ConnectionReadTimeout),
+        Error::HttpResponseBodySize(limit) => Some(ErrorCode::HttpResponseBodySize(*limit)),
+        Error::InternalError(text) => Some(ErrorCode::InternalError(text.clone())),
+        _ => None,
     }
 }

@@ -11,9 +11,9 @@ mod ticker;
 use std::sync::Arc;
 
 use tracing::Instrument;
-use wasmtime::component::{Component, HasData, Linker};
+use wasmtime::component::{Component, HasData, Linker, Resource};
 use wasmtime::error::Context;
-use wasmtime::{Config, Engine, Store};
+use wasmtime::{Config, Engine, Store, StoreContextMut};
 use wasmtime_wasi::clocks::WasiClocks;
 use wasmtime_wasi::p2::bindings::{clocks, io};
 use wasmtime_wasi_http::WasiHttp;
@@ -24,6 +24,7 @@ pub use bindings::{devo, wasi};
 pub use cycle::Tenant;
 pub use limits::Breach;
 
+use crate::capabilities::http::body_error_code;
 use crate::capabilities::{config, keyvalue, logging, output};
 use bindings::{Implemented as Collector, ImplementedPre as CollectorPre};
 use cycle::Cycle;
@@ -100,6 +101,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cycle>> {
     let options = http::types::LinkOptions::default();
     http::outgoing_handler::add_to_linker::<Cycle, WasiHttp>(&mut linker, Cycle::http)?;
     http::types::add_to_linker::<Cycle, WasiHttp>(&mut linker, &options, Cycle::http)?;
+    tell_errors_of_bodies(&mut linker)?;
     clocks::wall_clock::add_to_linker::<Cycle, WasiClocks>(&mut linker, Cycle::clocks)?;
     clocks::monotonic_clock::add_to_linker::<Cycle, WasiClocks>(&mut linker, Cycle::clocks)?;
     io::error::add_to_linker::<Cycle, Table>(&mut linker, Cycle::table)?;
@@ -110,6 +112,20 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cycle>> {
     wasi::logging::logging::add_to_linker::<Cycle, logging::Logging>(&mut linker, Cycle::logging)?;
     devo::collector::output::add_to_linker::<Cycle, output::Output>(&mut linker, Cycle::output)?;
     Ok(linker)
+}
+
+/// Takes the place of wasmtime-wasi-http's `http-error-code`, which looks for another type than the one that its streams
+/// fail with: a component would never learn that an answer was too large or too slow.
+fn tell_errors_of_bodies(linker: &mut Linker<Cycle>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    linker.instance("wasi:http/types@0.2.12")?.func_wrap(
+        "http-error-code",
+        |mut store: StoreContextMut<'_, Cycle>, (error,): (Resource<io::error::Error>,)| {
+            Ok((body_error_code(store.data_mut().table().get(&error)?),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 /// The handles of one instance, as wasi:io sees them.

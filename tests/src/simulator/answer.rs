@@ -18,6 +18,8 @@ pub(super) enum Answer {
     Hang(Response<Bytes>),
     Reset,
     Stall,
+    /// Not even HTTP, perhaps.
+    Raw(Bytes),
 }
 
 impl Shared {
@@ -35,7 +37,7 @@ impl Shared {
                 Answer::Whole(response) | Answer::Cut(response) | Answer::Hang(response) => {
                     Some(response.status().as_u16())
                 }
-                Answer::Reset | Answer::Stall => None,
+                Answer::Reset | Answer::Stall | Answer::Raw(_) => None,
             };
             let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
             state.requests.push(super::Request { at: Instant::now(), target, authorized, status });
@@ -65,6 +67,16 @@ impl State {
                 }
                 return Answer::Whole(response);
             }
+            Some(Fault::Answer { status, headers, body }) => {
+                let mut response = response(*status, JSON, body.clone());
+                for (name, value) in headers {
+                    if let Ok(value) = value.parse() {
+                        response.headers_mut().insert(*name, value);
+                    }
+                }
+                return Answer::Whole(response);
+            }
+            Some(Fault::Raw(bytes)) => return Answer::Raw(bytes.clone()),
             Some(Fault::Truncated | Fault::StallInBody) | None => {}
         }
         let whole = self.page(request, token, authorized);

@@ -1,5 +1,7 @@
 //! What can go wrong at the API.
 
+use bytes::Bytes;
+
 /// How a request fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -19,4 +21,15 @@ pub enum Fault {
     StallInBody,
     /// A redirect to this address.
     Redirect(String),
+    /// This answer, whatever was asked for.
+    Answer {
+        /// Its status.
+        status: u16,
+        /// Its headers, besides those about the connection and the length.
+        headers: Vec<(&'static str, String)>,
+        /// Its body.
+        body: Bytes,
+    },
+    /// These bytes as they are, be they HTTP or not, and then the end of the connection. Over plain HTTP only.
+    Raw(Bytes),
 }

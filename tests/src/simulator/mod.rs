@@ -67,6 +67,8 @@ pub struct Settings {
     pub max_limit: usize,
     /// No limit without one.
     pub rate_limit: Option<RateLimit>,
+    /// Take connections and never say anything, not even in the TLS handshake.
+    pub mute: bool,
     /// Threads that serve requests.
     pub threads: usize,
 }
@@ -82,6 +84,7 @@ impl Default for Settings {
             envelope: Envelope::default(),
             max_limit: 100,
             rate_limit: None,
+            mute: false,
             threads: 1,
         }
     }

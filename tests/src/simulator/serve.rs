@@ -31,6 +31,9 @@ pub(super) async fn accept(listener: TcpListener, tls: Option<Arc<rustls::Server
         let tls = tls.clone();
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
+            if shared.state.read(|state| state.settings.mute) {
+                return std::future::pending().await;
+            }
             let Ok(handle) = stream.as_fd().try_clone_to_owned() else { return };
             match tls {
                 None => serve(stream, handle, shared).await,
@@ -62,6 +65,10 @@ async fn respond(answer: Answer, socket: Socket) -> Result<Response<BoxBody<Byte
         Answer::Stall => std::future::pending().await,
         Answer::Reset => {
             socket.reset_on_close();
+            Err(Broken)
+        }
+        Answer::Raw(bytes) => {
+            socket.write(&bytes);
             Err(Broken)
         }
     }
@@ -96,6 +103,11 @@ impl Socket {
     fn reset_on_close(&self) {
         let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
         let _ = nix::sys::socket::setsockopt(&self.0, nix::sys::socket::sockopt::Linger, &linger);
+    }
+
+    /// Past the HTTP library. A socket takes a few kilobytes at once.
+    fn write(&self, bytes: &[u8]) {
+        let _ = nix::unistd::write(&*self.0, bytes);
     }
 }
 

@@ -161,3 +161,16 @@ fn every_envelope_holds_the_same_records() {
         assert_eq!(empty.pointer(records), Some(&nothing), "{envelope:?}");
     }
 }
+
+#[test]
+fn any_answer_can_be_given_and_any_bytes() {
+    let simulator = start(Settings::default(), 10);
+    let headers = vec![("retry-after", "7".to_owned())];
+    simulator.fail(1, Fault::Answer { status: 503, headers, body: r#"{"a":1}"#.into() });
+    let (status, head, body) = get(&simulator, PATH, "");
+    assert_eq!((status, body), (503, serde_json::json!({"a": 1})));
+    assert!(head.contains("\r\nretry-after: 7\r\n"), "{head}");
+
+    simulator.fail(1, Fault::Raw("no HTTP at all".into()));
+    assert_eq!(raw(&simulator, PATH, "").0, b"no HTTP at all");
+}
