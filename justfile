@@ -28,6 +28,14 @@ test: build
 torture *ARGUMENTS: build
     cargo run --release --workspace --bin torture -- {{ ARGUMENTS }}
 
+# Fuzz one decoder, such as `just fuzz answer 60`; fuzz/Cargo.toml lists them, docs/testing.md says more
+fuzz TARGET SECONDS:
+    @cargo fuzz --version >/dev/null 2>&1 || { echo "Install cargo-fuzz: cargo install cargo-fuzz, and rustup toolchain install nightly" >&2; exit 1; }
+    mkdir -p {{ quote("target/fuzz/found/" + TARGET) }}
+    cargo +nightly fuzz run --target-dir target/fuzz --sanitizer none {{ quote(TARGET) }} \
+        {{ quote("target/fuzz/found/" + TARGET) }} {{ quote("fuzz/corpus/" + TARGET) }} -- \
+        -max_total_time={{ quote(SECONDS) }} -timeout=10 -rss_limit_mb=1024 -max_len=4000 -print_final_stats=1
+
 # Check the format and the lints
 lint: guest
     cargo fmt --all --check

@@ -19,6 +19,9 @@ pub struct Alert<'a> {
     pub time: Option<DateTime<Utc>>,
 }
 
+/// What the key of an id begins with that is a text, and looks like the key of something else.
+pub const TEXT: &str = "text:";
+
 /// What the key of an id that is a number begins with.
 pub const NUMBER: &str = "number:";
 
@@ -72,14 +75,26 @@ impl<'a> Alert<'a> {
     }
 }
 
+/// What keys of all other kinds begin with.
+const KINDS: [&str; 4] = [NUMBER, "content:", "written:", TEXT];
+
 /// The key of an id: a string's text, a number as it is written. A number and a string of the same text differ, and so do
-/// an id and the digest of a content: whoever mixes them up loses an alert.
+/// an id and the digest of a content: whoever mixes them up loses an alert. A string that has no text (invalid UTF-8, lone
+/// surrogates) is known by its bytes, as others have the same ones replaced.
 fn id_key(value: &[u8]) -> Option<Key> {
     match value.first()? {
-        b'"' if value.len() > 2 => Some(Key::Id(json::scalar_text(value))),
+        b'"' if value.len() > 2 => Some(Key::Id(match serde_json::from_slice(value) {
+            Ok(text) => text_key(text),
+            Err(_) => format!("written:{}", value.escape_ascii()),
+        })),
         b'-' | b'0'..=b'9' => Some(Key::Id(format!("{NUMBER}{}", json::scalar_text(value)))),
         _ => None,
     }
+}
+
+/// The key of an id that is a text: the text itself, but never like the key of something else.
+pub fn text_key(text: String) -> String {
+    if KINDS.iter().any(|kind| text.starts_with(kind)) { format!("{TEXT}{text}") } else { text }
 }
 
 /// 128 bits of the record's compact text: enough that two records of one tenant don't meet by chance.
@@ -141,6 +156,27 @@ mod tests {
         let ids = [r#""00000000000000000000000d""#, r#""0""#, "0", r#""3e7""#, "3e7", "30000000", r#""0x0""#, "0.0"];
         let keys: std::collections::BTreeSet<_> = ids.iter().map(|id| read(&format!("{{\"id\":{id}}}")).key).collect();
         assert_eq!(keys.len(), ids.len());
+    }
+
+    #[test]
+    fn ids_that_differ_in_bytes_that_are_no_text_are_different_alerts() {
+        let key = |id: &[u8]| {
+            let record = [b"{\"id\":\"", id, b"\"}"].concat();
+            let (id, time) = (Pointer::parse("/id").unwrap(), Pointer::parse("/incident_time").unwrap());
+            Alert::read(&record, &id, &time).key
+        };
+        let ids: [&[u8]; 7] = [b"\xff", b"\xfe", b"\\ufffd", b"\\ud800", b"\\\\ud800", b"a\nb", b"a\\nb"];
+        let keys: std::collections::BTreeSet<_> = ids.iter().map(|id| key(id)).collect();
+        assert_eq!(keys.len(), ids.len(), "{keys:?}");
+    }
+
+    #[test]
+    fn an_id_that_looks_like_another_kind_of_key_is_a_different_alert() {
+        let key = |record: &str| read(record).key.as_str().to_owned();
+        assert_ne!(key(r#"{"id":"number:1"}"#), key(r#"{"id":1}"#));
+        let content = key("{}");
+        assert_ne!(key(&format!(r#"{{"id":"{content}"}}"#)), content);
+        assert_ne!(key(r#"{"id":"text:number:1"}"#), key(r#"{"id":"number:1"}"#));
     }
 
     #[test]

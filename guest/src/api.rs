@@ -227,7 +227,7 @@ fn connection_error(why: &str) -> Failure {
 }
 
 /// `Retry-After` as RFC 9110 has it: seconds, or a date.
-fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
+pub(crate) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

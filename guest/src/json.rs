@@ -63,7 +63,7 @@ pub fn find<'a>(text: &'a [u8], pointer: &Pointer) -> Option<&'a [u8]> {
         match value.first() {
             Some(b'{') => {
                 members(value, |key, member| {
-                    if key == step.as_bytes() {
+                    if is_key(key, step) {
                         found = Some(member);
                     }
                 });
@@ -82,6 +82,13 @@ pub fn find<'a>(text: &'a [u8], pointer: &Pointer) -> Option<&'a [u8]> {
         }
         found
     })
+}
+
+/// Whether a key, as it is written, is `name`: many servers write letters beyond ASCII as escapes.
+pub fn is_key(key: &[u8], name: &str) -> bool {
+    key == name.as_bytes()
+        || (key.contains(&b'\\')
+            && serde_json::from_slice::<String>(&[b"\"", key, b"\""].concat()).is_ok_and(|key| key == name))
 }
 
 /// Where a value sits in a document: a JSON pointer (RFC 6901), `/data` or `/event_details/id`; empty for the whole.
@@ -390,6 +397,12 @@ mod tests {
     fn invalid_utf8_and_lone_surrogates_pass_through() {
         let text = b"{\"a\":\"\xff\\ud800\\u0000\"}";
         assert_eq!(compact(document(text).unwrap()), text);
+    }
+
+    #[test]
+    fn a_key_that_is_written_with_escapes_is_found() {
+        let pointer = Pointer::parse("/événement/id").unwrap();
+        assert_eq!(find(br#"{"\u00e9v\u00e9nement":{"i\u0064":1}}"#, &pointer), Some(&b"1"[..]));
     }
 
     #[test]

@@ -24,3 +24,10 @@ pub mod walk;
 
 #[cfg(target_arch = "wasm32")]
 mod component;
+
+#[cfg(any(test, fuzzing))]
+pub mod laws;
+
+#[cfg(test)]
+#[path = "../../fuzz/replay.rs"]
+mod replay;

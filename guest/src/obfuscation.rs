@@ -9,6 +9,9 @@ mod rule;
 #[cfg(test)]
 mod properties;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tree;
+
 use std::borrow::Cow;
 use std::iter;
 use std::ops::Range;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::alert::NUMBER;
+use crate::alert::{NUMBER, TEXT};
 use crate::failure::Failure;
 use crate::ledger::{Latest, Ledger};
 use crate::settings::Settings;
@@ -23,6 +23,8 @@ pub struct State {
     /// Alerts from before this time are not wanted. `None`: all are.
     pub initial_start_time_in_utc: Option<DateTime<Utc>>,
     /// The newest `incident_time` delivered, but never one in the future: a single wrong date must not hide what follows.
+    /// It may be none but not missing: a value that lost it is not the state of a service that has never pulled.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub last_event_time_in_utc: Option<DateTime<Utc>>,
     /// The ids delivered with that time.
     #[serde(default, deserialize_with = "keys")]
@@ -41,6 +43,13 @@ pub struct State {
     /// Version 2: the pull cycle that is not finished yet.
     #[serde(default)]
     pub cycle: Option<Cycle>,
+}
+
+/// What every version of a state has.
+#[derive(Deserialize)]
+struct Version {
+    #[serde(rename = "@persistence_version")]
+    version: u64,
 }
 
 /// What walks have learned about the source.
@@ -90,24 +99,23 @@ impl State {
 
     /// Reads a stored state of any version up to the one that is written.
     pub fn read(text: &[u8]) -> Result<Self, Failure> {
-        let state: Self = serde_json::from_slice(text).map_err(|error| {
+        let unreadable = |error| {
             Failure::state(
                 200,
                 format!("The persisted state can't be read: {error}."),
                 "Restore it from its previous version, or remove it to start anew.",
             )
-        })?;
-        if !(1..=VERSION).contains(&state.version) {
+        };
+        // The version first: what else a newer one has is not known.
+        let Version { version } = serde_json::from_slice(text).map_err(unreadable)?;
+        if !(1..=VERSION).contains(&version) {
             return Err(Failure::state(
                 201,
-                format!(
-                    "The persisted state has version {}; this collector knows versions up to {VERSION}.",
-                    state.version
-                ),
+                format!("The persisted state has version {version}; this collector knows versions up to {VERSION}."),
                 "Run the version of the collector that wrote it, or a newer one.",
             ));
         }
-        Ok(state)
+        serde_json::from_slice(text).map_err(unreadable)
     }
 
     /// This state in the version that is written. The original knew only the ids of its newest moment, and not which word
@@ -176,7 +184,7 @@ impl State {
         };
         let id = |key: &String| match key.strip_prefix(NUMBER) {
             Some(number) => number.to_owned(),
-            None => format!("'{}'", key.replace('\\', "\\\\").replace('\'', "\\'")),
+            None => format!("'{}'", key.strip_prefix(TEXT).unwrap_or(key).replace('\\', "\\\\").replace('\'', "\\'")),
         };
         let ids: Vec<String> = self.last_ids.iter().map(id).collect();
         format!(
@@ -251,7 +259,13 @@ mod tests {
 
     #[test]
     fn garbage_and_newer_versions_are_refused_and_not_taken_for_none() {
-        for (text, code) in [("", 200), ("{}", 200), ("null", 200), (&ORIGINAL.replace(":1}", ":3}"), 201)] {
+        for (text, code) in [
+            ("", 200),
+            ("{}", 200),
+            ("null", 200),
+            (r#"{"@persistence_version":2}"#, 200),
+            (&ORIGINAL.replace(":1}", ":3}"), 201),
+        ] {
             assert_eq!(State::read(text.as_bytes()).unwrap_err().code, code, "{text}");
         }
     }

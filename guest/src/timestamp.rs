@@ -37,7 +37,8 @@ fn epoch(text: &str) -> Option<DateTime<Utc>> {
     }
     let number: f64 = text.parse().ok()?;
     let milliseconds = if number >= FIRST_MILLISECONDS { number } else { number * 1e3 };
-    DateTime::from_timestamp_millis(milliseconds as i64)
+    // Rounded: 1080000000.001 seconds times a thousand are a little less than 1080000000001 milliseconds.
+    DateTime::from_timestamp_millis(milliseconds.round() as i64)
 }
 
 /// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as there is.
@@ -79,6 +80,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_fraction_of_epoch_seconds_is_read_exactly(milliseconds in 0i64..4_102_444_800_000) {
+            let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+            prop_assert_eq!(parse(&text), DateTime::from_timestamp_millis(milliseconds));
+        }
+
         #[test]
         fn what_is_written_is_read_again(milliseconds in 0i64..4_102_444_800_000) {
             let time = DateTime::from_timestamp_millis(milliseconds).unwrap();

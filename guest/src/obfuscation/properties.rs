@@ -4,21 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::Rules;
-
-/// A JSON text, taken apart. Unlike serde's tree it knows duplicate keys, escapes and the spelling of numbers.
-#[derive(Debug, Clone)]
-enum Tree {
-    Scalar(String),
-    List(Vec<Tree>),
-    Object(Vec<Member>),
-}
-
-#[derive(Debug, Clone)]
-struct Member {
-    key: String,
-    escaped: bool,
-    value: Tree,
-}
+use super::tree::{Member, Tree, default_mask, replace};
 
 /// The form of a scalar, in which `%` becomes a number that no other scalar of the record has.
 const SCALARS: [&str; 9] =
@@ -72,51 +58,6 @@ fn written(tree: &Tree) -> String {
             format!("{{{}\t}}", members.iter().map(member).collect::<Vec<_>>().join(","))
         }
     }
-}
-
-/// Puts `mask` wherever `path` leads, and returns the scalars that stood there.
-fn replace(tree: &mut Tree, path: &[String], mask: &dyn Fn(&Tree) -> Tree) -> Vec<String> {
-    let Some((step, path)) = path.split_first() else {
-        let hidden = scalars(tree);
-        *tree = mask(tree);
-        return hidden;
-    };
-    let is_next = |name: &str| step == "*" || step == name;
-    match tree {
-        Tree::Scalar(_) => Vec::new(),
-        Tree::List(elements) => elements
-            .iter_mut()
-            .enumerate()
-            .filter(|(index, _)| is_next(&index.to_string()))
-            .flat_map(|(_, element)| replace(element, path, mask))
-            .collect(),
-        Tree::Object(members) => members
-            .iter_mut()
-            .filter(|member| is_next(&member.key))
-            .flat_map(|member| replace(&mut member.value, path, mask))
-            .collect(),
-    }
-}
-
-fn scalars(tree: &Tree) -> Vec<String> {
-    match tree {
-        Tree::Scalar(text) => vec![text.clone()],
-        Tree::List(elements) => elements.iter().flat_map(scalars).collect(),
-        Tree::Object(members) => members.iter().flat_map(|member| scalars(&member.value)).collect(),
-    }
-}
-
-fn default_mask(tree: &Tree) -> Tree {
-    Tree::Scalar(match tree {
-        Tree::Scalar(text) => match text.as_str() {
-            "null" => "null".to_owned(),
-            "true" | "false" => "false".to_owned(),
-            text if text.starts_with('"') => r#""****SANITIZED****""#.to_owned(),
-            text if text.contains(['.', 'E']) => "-1.0".to_owned(),
-            _ => "-1".to_owned(),
-        },
-        Tree::List(_) | Tree::Object(_) => r#""****SANITIZED****""#.to_owned(),
-    })
 }
 
 fn fixed_mask(tree: &Tree) -> Tree {

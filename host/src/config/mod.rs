@@ -3,6 +3,8 @@
 
 pub mod document;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod permissions;
 mod plan;
 mod read;

@@ -35,6 +35,11 @@ pub fn has_secret(configuration: &Value) -> bool {
     }
 }
 
+/// Whether what stands under a key such as `inputs.a.credentials.token` is a secret, or in the place of one.
+pub fn is_secret(key: &str) -> bool {
+    key.split('.').any(|part| SECRETS.contains(&part) || ["credentials", "pkcs"].contains(&part))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

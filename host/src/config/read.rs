@@ -52,14 +52,21 @@ fn parse(path: &Path) -> Result<Value, ConfigError> {
         Cause::Unreadable { path: path.to_owned(), reason: error.to_string() }
             .cure("Make it readable for the user that the collector runs as.")
     })?;
+    parse_text(&text, path)
+}
+
+/// JSON where the file's name says so, else YAML.
+pub(super) fn parse_text(text: &str, path: &Path) -> Result<Value, ConfigError> {
     let syntax = |reason: String| {
         Cause::Syntax { path: path.to_owned(), reason: one_line(&reason) }
             .cure("Correct it there; README.md shows a config.yaml to start from.")
     };
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
-        serde_json::from_str(&text).map_err(|error| syntax(error.to_string()))?
+        serde_json::from_str(text).map_err(|error| syntax(error.to_string()))?
     } else {
-        serde_saphyr::from_str(&text).map_err(|error| syntax(error.to_string()))?
+        // A snippet would show the lines around the error, and a secret that may stand on one.
+        let options = serde_saphyr::options! { with_snippet: false };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| syntax(error.to_string()))?
     };
     if value.is_object() {
         Ok(value)
@@ -69,7 +76,7 @@ fn parse(path: &Path) -> Result<Value, ConfigError> {
 }
 
 /// The collector server calls the globals of a file `global_overrides`.
-fn with_globals(mut value: Value) -> Value {
+pub(super) fn with_globals(mut value: Value) -> Value {
     if let Some(overrides) = value.as_object_mut().and_then(|members| members.remove("global_overrides")) {
         lay_over(&mut value, serde_json::json!({"globals": overrides}));
     }
@@ -77,7 +84,7 @@ fn with_globals(mut value: Value) -> Value {
 }
 
 /// Puts `top` over `base`: members of both are merged, everything else of `top` takes the place of what was there.
-fn lay_over(base: &mut Value, top: Value) {
+pub(super) fn lay_over(base: &mut Value, top: Value) {
     match (base, top) {
         (Value::Object(base), Value::Object(top)) => {
             for (key, value) in top {
@@ -89,7 +96,7 @@ fn lay_over(base: &mut Value, top: Value) {
 }
 
 /// What a configuration says that was read from these files; `path` is the one that errors name.
-fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Result<Source, ConfigError> {
+pub(super) fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Result<Source, ConfigError> {
     let exposed = files.iter().filter_map(|file| permissions::warning("secrets", file));
     let exposed: Vec<String> = if permissions::has_secret(&value) { exposed.collect() } else { Vec::new() };
     variables::resolve(&mut value, |name| std::env::var(name).ok())?;
@@ -105,12 +112,23 @@ fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Result<Source, 
                 let key = if key == "." { field.to_owned() } else { format!("{key}.{field}") };
                 Cause::KeyMissing(key.clone()).cure(format!("Add {key} to {}.", path.display()))
             }
-            None => super::error::value(&key, reason, format!("Correct {key} in {}.", path.display())),
+            None => {
+                super::error::value(&key, without_secret(&key, reason), format!("Correct {key} in {}.", path.display()))
+            }
         }
     })?;
     warnings.extend(exposed);
     warnings.extend(unknown.iter().filter(|key| !key.starts_with("globals.")).map(|key| describe_unknown(key)));
     Ok(Source { document, product: product_folder(path), warnings })
+}
+
+/// The reason why a value can't be used. serde repeats the value, which must not be told where it is a secret.
+fn without_secret(key: &str, reason: String) -> String {
+    if !permissions::is_secret(key) {
+        return reason;
+    }
+    let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
+    format!("expected {expected}")
 }
 
 /// The JSON schema of a configuration, as text.
@@ -187,7 +205,7 @@ fn product_folder(path: &Path) -> PathBuf {
     }
 }
 
-/// The first line of a parser's report has the place and the problem; what follows are drawings.
+/// A parser's report as a part of a line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(300).collect()
 }
@@ -252,6 +270,22 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.schema.json");
         let written = std::fs::read_to_string(path).unwrap();
         assert!(written == schema(), "run: devo-collector --print-config-schema > docs/config.schema.json");
+    }
+
+    #[test]
+    fn no_error_tells_a_secret() {
+        for (name, text) in [
+            ("line.yaml", "inputs: {a: {credentials: {token: s3cret}}}\noutputs: ["),
+            ("line.json", r#"{"inputs": {"a": {"token": "s3cret"}}"#),
+            ("twice.yaml", "inputs: {a: {token: s3cret, token: s3cret}}"),
+            ("place.yaml", "inputs: {a: {id: 1, credentials: s3cret}}"),
+        ] {
+            let error = read_text(name, text).unwrap_err().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let number = read_text("number.yaml", "inputs: {a: {id: 1, credentials: {token: 123456789}}}").unwrap_err();
+        assert!(number.to_string().contains("credentials.token has a value that can't be used: expected a string"));
+        assert!(!number.to_string().contains("123456789"));
     }
 
     #[test]

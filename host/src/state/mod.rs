@@ -6,6 +6,8 @@ mod envelope;
 mod error;
 mod file;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 mod name;
 mod original;
 mod redis;

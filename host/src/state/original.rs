@@ -136,7 +136,7 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content))
 }
 
-fn translate(content: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+pub(super) fn translate(content: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
     if content.len() as u64 > LARGEST_FILE {
         return Err(Problem::TooLarge);
     }
@@ -246,7 +246,7 @@ fn time_of_text(text: &str) -> Option<DateTime<Utc>> {
 /// Seconds or milliseconds since 1970.
 fn time_of_number(number: f64) -> Option<DateTime<Utc>> {
     let milliseconds = if number >= FIRST_MILLISECONDS { number } else { number * 1e3 };
-    if milliseconds < 0.0 { None } else { DateTime::from_timestamp_millis(milliseconds as i64) }
+    if milliseconds < 0.0 { None } else { DateTime::from_timestamp_millis(milliseconds.round() as i64) }
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ const COST_OF_A_VALUE: usize = 16;
 /// A dict of lists of texts is three deep.
 const DEEPEST: usize = 16;
 
+/// The ten bytes of a date are all that is ever encoded. What is longer is not copied: it could be, again and again.
+const LONGEST_ENCODED: usize = 2 * 10;
+
 /// Python 3.8 to 3.14 write up to version 5.
 const NEWEST_PROTOCOL: u8 = 5;
 
@@ -324,7 +327,9 @@ impl<'a> Machine<'a> {
         // No call that is known has more.
         let arguments: Vec<_> = arguments.iter().take(4).map(|id| &self.nodes[*id]).collect();
         match (function, arguments.as_slice()) {
-            (Callable::Encode, [Node::Text(text), Node::Text(encoding)]) if encoding == "latin1" => {
+            (Callable::Encode, [Node::Text(text), Node::Text(encoding)])
+                if encoding == "latin1" && text.len() <= LONGEST_ENCODED =>
+            {
                 let bytes: Option<Vec<u8>> = text.chars().map(|char| u8::try_from(char).ok()).collect();
                 bytes.map(|bytes| Node::Bytes(bytes.into()))
             }

@@ -202,6 +202,15 @@ fn a_few_bytes_never_stand_for_gigabytes() {
 }
 
 #[test]
+fn a_text_is_not_encoded_again_and_again() {
+    // One text of 64 kilobytes; each further call of eight bytes would copy it.
+    let text = "a".repeat(1 << 16);
+    let head = [b"c_codecs\nencode\nq\0X\0\0\x01\0", text.as_bytes(), b"q\x01X\x06\0\0\0latin1q\x02"].concat();
+    let pickle = [&head[..], &b"h\0h\x01h\x02\x86R".repeat(50_000), b"."].concat();
+    assert!(matches!(pickle_error(&pickle), PickleError::Nonsense(at) if at < head.len() + 10));
+}
+
+#[test]
 fn deep_nesting_is_an_error_and_no_overflow() {
     for (open, close) in [(&b"]"[..], &b"a"[..]), (b"(", b"l"), (b"(", b"t"), (b"", b"\x85")] {
         let pickle = [b"]", &open.repeat(200_000)[..], &close.repeat(200_000), b"."].concat();

@@ -1,0 +1,5 @@
+//! Fuzzes the law of the same name in `guest/src/laws.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cloudsek_xvigil::laws::answer(input));
