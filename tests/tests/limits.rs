@@ -1,6 +1,7 @@
 //! What one call of the component may use: a breach ends that call, names the limit, and loses nothing.
 
 use anyhow::Result;
+use chrono::TimeDelta;
 use sandbox::simulator::{self, Fault};
 use sandbox::stage::{Plan, Stage};
 
@@ -51,4 +52,43 @@ fn too_long_a_call_ends_and_names_the_limit() {
     drop(collector);
     stage.simulator.heal();
     raised(stage).unwrap();
+}
+
+/// Limits that the bundled collector keeps to by far, lowered until it can't.
+#[test]
+fn each_other_limit_ends_the_call_and_is_named() {
+    for limit in ["host_call_in_bytes: 1000", "handles: 2", "requests: 0", "concurrent_requests: 0", "log_lines: 1"] {
+        let mut stage = Stage::new("limit", 100).unwrap();
+        let usual = stage.settings.input.clone();
+        stage.settings.input += &format!("limits: {{{limit}}}\n");
+        stage.configure().unwrap();
+        let collector = stage.start().unwrap();
+        let key = limit.split(':').next().unwrap_or_default();
+        collector.wait_for_complaint(&["[CODE:0310]", &format!("(limits.{key})")]).unwrap();
+        assert_eq!(collector.sent().unwrap(), 0, "{limit}");
+        drop(collector);
+        stage.settings.input = usual;
+        stage.configure().unwrap();
+        let collector = stage.start().unwrap();
+        collector.wait_until_sent(100).unwrap();
+        stage.compare().exactly_once().unwrap();
+    }
+}
+
+#[test]
+fn a_state_over_its_limit_is_not_stored_and_nothing_counts_as_delivered() {
+    // All of them within the window, so that their ids are in the state.
+    let plan = Plan { spread: TimeDelta::hours(12), ..Plan::new(100) };
+    let mut stage = Stage::set("limit-state", &plan).unwrap();
+    let usual = stage.settings.input.clone();
+    stage.settings.input += "limits: {state_in_bytes: 1000}\n";
+    stage.configure().unwrap();
+    let collector = stage.start().unwrap();
+    collector.wait_for_complaint(&["PullError [CODE:0301]", "(limits.state_in_bytes)"]).unwrap();
+    assert_eq!(collector.sent().unwrap(), 0);
+    drop(collector);
+    stage.settings.input = usual;
+    stage.configure().unwrap();
+    stage.start().unwrap().wait_until_sent(100).unwrap();
+    stage.compare().at_least_once().unwrap();
 }

@@ -1,26 +1,47 @@
 //! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own origin alone and
 //! adds the credential.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::config::Limits;
 use crate::egress::{ApiClient, EgressError};
 use crate::rate::Limiter;
+use crate::sandbox::Limit;
 
 /// The way out of one instance.
 pub struct Gate {
     api: ApiClient,
     limiter: Limiter,
+    /// Requests that it may still make.
+    left: u32,
+    /// Room for requests under way. An answer that is being read keeps its place.
+    places: Arc<Semaphore>,
+    refused: Option<Limit>,
 }
 
 impl Gate {
     /// The way out to one tenant's API, as often as its limits allow.
-    pub fn new(api: ApiClient, limiter: Limiter) -> Self {
-        Self { api, limiter }
+    pub fn new(api: ApiClient, limiter: Limiter, limits: &Limits) -> Self {
+        let places = Arc::new(Semaphore::new(limits.concurrent_requests as usize));
+        Self { api, limiter, left: limits.requests, places, refused: None }
+    }
+
+    /// The limit for which a request was refused, if one was.
+    pub fn refused(&self) -> Option<Limit> {
+        self.refused
+    }
+
+    /// A place for one more request.
+    fn admit(&mut self) -> Result<OwnedSemaphorePermit, Limit> {
+        self.left = self.left.checked_sub(1).ok_or(Limit::Requests)?;
+        self.places.clone().try_acquire_owned().map_err(|_| Limit::ConcurrentRequests)
     }
 }
 
@@ -35,6 +56,14 @@ impl WasiHttpHooks for Gate {
         _options: Option<RequestOptions>,
         _processed: Worker,
     ) -> Box<dyn Future<Output = Answer> + Send> {
+        let place = match self.admit() {
+            Ok(place) => place,
+            // The call is ended for it; until then the component learns that it asked for too much.
+            Err(limit) => {
+                self.refused = Some(limit);
+                return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
+            }
+        };
         let (api, limiter) = (self.api.clone(), self.limiter.clone());
         // It runs as a task of its own, whose lines are the puller's all the same.
         let span = Span::current();
@@ -54,6 +83,11 @@ impl WasiHttpHooks for Gate {
                 started.elapsed().as_secs_f64()
             );
             let worker: Worker = Box::new(std::future::ready(Ok(())));
+            // The place is given back when the body is dropped.
+            let error = move |problem| {
+                let _ = &place;
+                error(problem)
+            };
             Ok((response.map(|body| body.map_err(error).boxed_unsync()), worker))
         };
         Box::new(request.instrument(span))

@@ -5,11 +5,11 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 use crate::sandbox::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
 use crate::state::{Bucket, StateError};
 
-/// The largest value that a component may store. The state of a busy service is around two megabytes.
-const MAX_VALUE_IN_BYTES: usize = 16 * 1024 * 1024;
-
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
+
+/// Keys of a bucket. A collector needs one.
+const MAX_KEYS: usize = 16;
 
 /// Marks the view in the linker.
 pub struct KeyValue;
@@ -22,6 +22,8 @@ impl HasData for KeyValue {
 pub struct KeyValueView<'a> {
     pub bucket: &'a Bucket,
     pub handles: &'a mut ResourceTable,
+    /// The largest value that may be stored.
+    pub max_value_in_bytes: usize,
 }
 
 /// The component's handle to the bucket.
@@ -66,12 +68,22 @@ impl HostBucket for KeyValueView<'_> {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        if key.len() > MAX_KEY_IN_BYTES || value.len() > MAX_VALUE_IN_BYTES {
-            let sizes = format!("a key of {} and a value of {} bytes", key.len(), value.len());
-            let limits = format!("{MAX_KEY_IN_BYTES} and {MAX_VALUE_IN_BYTES}");
-            return Ok(Err(Error::Other(format!("{sizes} are over the limits of {limits}"))));
+        let refuse = |reason: String| Ok(Err(Error::Other(reason)));
+        if key.len() > MAX_KEY_IN_BYTES {
+            return refuse(format!("a key of {} bytes is over the limit of {MAX_KEY_IN_BYTES}", key.len()));
         }
-        blocking(self.opened(&handle)?, move |bucket| bucket.set(&key, &value)).await
+        let (size, limit) = (value.len(), self.max_value_in_bytes);
+        if size > limit {
+            return refuse(format!("a value of {size} bytes is over the limit of {limit} (limits.state_in_bytes)"));
+        }
+        let set = move |bucket: &Bucket| {
+            let has_room = bucket.exists(&key)? || bucket.list()?.len() < MAX_KEYS;
+            if has_room { bucket.set(&key, &value).map(Some) } else { Ok(None) }
+        };
+        let outcome = blocking(self.opened(&handle)?, set).await?;
+        Ok(outcome.and_then(|done| {
+            done.ok_or_else(|| Error::Other(format!("there are {MAX_KEYS} keys, and no more are allowed")))
+        }))
     }
 
     async fn delete(&mut self, handle: Resource<OpenBucket>, key: String) -> wasmtime::Result<Result<(), Error>> {

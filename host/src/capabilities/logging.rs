@@ -3,6 +3,7 @@
 use tracing::Span;
 use wasmtime::component::HasData;
 
+use crate::sandbox::Meter;
 use crate::sandbox::wasi::logging::logging::{Host, Level};
 
 /// A line is cut after this many characters.
@@ -18,10 +19,15 @@ impl HasData for Logging {
 /// Where the component's lines go.
 pub struct LoggingView<'a> {
     pub span: &'a Span,
+    pub meter: &'a mut Meter,
 }
 
 impl Host for LoggingView<'_> {
     fn log(&mut self, level: Level, _context: String, message: String) -> wasmtime::Result<()> {
+        if matches!(level, Level::Trace | Level::Debug) && !tracing::enabled!(tracing::Level::DEBUG) {
+            return Ok(());
+        }
+        self.meter.count_log_line()?;
         let line = one_line(&message);
         self.span.in_scope(|| match level {
             Level::Trace | Level::Debug => tracing::debug!("{line}"),

@@ -219,8 +219,21 @@ pub struct TimeFilter {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub struct Limits {
     pub memory_in_bytes: Option<usize>,
+    pub table_elements: Option<usize>,
     pub cpu_in_milliseconds: Option<u64>,
     pub wall_in_seconds: Option<u64>,
+    /// What it may hand over in one call of a host function.
+    pub host_call_in_bytes: Option<usize>,
+    /// Handles that are open at the same time.
+    pub handles: Option<usize>,
+    /// Requests to the API.
+    pub requests: Option<u32>,
+    pub concurrent_requests: Option<u32>,
+    pub log_lines: Option<u32>,
+    /// The largest value that it may store.
+    pub state_in_bytes: Option<usize>,
+    /// Events that wait for one output, or for its confirmation.
+    pub queue_in_bytes: Option<usize>,
 }
 
 /// The account's secrets.

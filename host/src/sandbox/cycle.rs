@@ -7,7 +7,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
-use super::limits::Meter;
+use super::breach::Breach;
+use super::meter::Meter;
 use crate::capabilities::config::ConfigurationView;
 use crate::capabilities::http::Gate;
 use crate::capabilities::keyvalue::KeyValueView;
@@ -42,19 +43,32 @@ pub struct Cycle {
     clocks: WasiClocksCtx,
     http: WasiHttpCtx,
     gate: Gate,
-    pub(super) limits: Meter,
+    pub(super) meter: Meter,
 }
 
 impl Cycle {
     pub(super) fn new(tenant: Arc<Tenant>) -> Self {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(tenant.limits.handles);
         Self {
-            handles: ResourceTable::new(),
+            handles,
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            gate: Gate::new(tenant.api.clone(), tenant.limiter.clone()),
-            limits: Meter::new(tenant.limits),
+            gate: Gate::new(tenant.api.clone(), tenant.limiter.clone(), &tenant.limits),
+            meter: Meter::new(tenant.limits),
             tenant,
         }
+    }
+
+    /// The limit that was reached, if one was.
+    pub(super) fn breach(&self) -> Option<Breach> {
+        let refused = self.gate.refused().map(|limit| Breach::Limit { limit, allowed: self.tenant.limits });
+        self.meter.breach().or(refused)
+    }
+
+    /// Why a call failed with this error.
+    pub(super) fn breach_behind(&mut self, error: &wasmtime::Error) -> Breach {
+        self.breach().unwrap_or_else(|| self.meter.breach_behind(error))
     }
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {
@@ -70,7 +84,11 @@ impl Cycle {
     }
 
     pub(super) fn keyvalue(&mut self) -> KeyValueView<'_> {
-        KeyValueView { bucket: &self.tenant.bucket, handles: &mut self.handles }
+        KeyValueView {
+            bucket: &self.tenant.bucket,
+            handles: &mut self.handles,
+            max_value_in_bytes: self.tenant.limits.state_in_bytes,
+        }
     }
 
     pub(super) fn config(&mut self) -> ConfigurationView<'_> {
@@ -78,7 +96,7 @@ impl Cycle {
     }
 
     pub(super) fn logging(&mut self) -> LoggingView<'_> {
-        LoggingView { span: &self.tenant.span }
+        LoggingView { span: &self.tenant.span, meter: &mut self.meter }
     }
 
     pub(super) fn output(&mut self) -> OutputView<'_> {

@@ -4,8 +4,9 @@
 //! `Cycle` as long as one call.
 
 mod bindings;
+mod breach;
 mod cycle;
-mod limits;
+mod meter;
 mod ticker;
 
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use wasmtime_wasi_http::p2::bindings::http;
 
 pub use bindings::exports::devo::collector::service::{Failure, Fault, Summary};
 pub use bindings::{devo, wasi};
+pub use breach::{Breach, Limit};
 pub use cycle::Tenant;
-pub use limits::Breach;
+pub use meter::Meter;
 
 use crate::capabilities::http::body_error_code;
 use crate::capabilities::{config, keyvalue, logging, output};
@@ -80,7 +82,7 @@ impl Sandbox {
     ) -> Outcome<T> {
         let _ticking = self.ticker.tick();
         let mut store = Store::new(self.pre.engine(), Cycle::new(tenant.clone()));
-        limits::apply(&mut store);
+        meter::apply(&tenant.limits, &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
             let collector = self.pre.instantiate_async(&mut store).await?;
@@ -88,9 +90,9 @@ impl Sandbox {
         };
         let outcome = tokio::time::timeout(tenant.limits.wall, call.in_current_span()).await;
         match outcome {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(store.data().limits.breach(&error)),
-            Err(_) => Err(Breach::Wall(tenant.limits.wall)),
+            Ok(Ok(answer)) => store.data().breach().map_or(Ok(answer), Err),
+            Ok(Err(error)) => Err(store.data_mut().breach_behind(&error)),
+            Err(_) => Err(Breach::Limit { limit: Limit::Wall, allowed: tenant.limits }),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Caller {
                     return Err(Interrupted(End::Failed));
                 }
             }
-            Err(breach @ (Breach::Memory(_) | Breach::Cpu(_) | Breach::Wall(_))) => error!(
+            Err(breach @ Breach::Limit { .. }) => error!(
                 class = "PullError",
                 code = 310,
                 "PullError [CODE:0310] reason: {breach}. Nothing of the call is committed. Raise the limit if the amount of \

@@ -16,11 +16,11 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::config::{Identity, OutputPlan, Receiver, ServicePlan};
+use crate::config::{Identity, Limits, OutputPlan, Receiver, ServicePlan};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Sandbox, Tenant};
-use crate::senders::{ConsoleHandle, DevoHandle, Framer, Output, Outputs};
+use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
 use crate::status::{SenderNames, SenderService};
 use call::Caller;
@@ -90,7 +90,7 @@ impl Service {
             api: ApiClient::new(plan.api)?,
             limiter: plan.limiter,
             bucket,
-            outputs: Outputs::new(outputs.iter().map(|plan| output(plan, &identity)).collect()),
+            outputs: Outputs::new(outputs.iter().map(|output| start(output, &identity, &plan.limits)).collect()),
             table: plan.table,
             settings: plan.settings,
             limits: plan.limits,
@@ -156,11 +156,15 @@ fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Re
     Ok(())
 }
 
-fn output(plan: &OutputPlan, service: &Identity) -> Output {
+/// Starts an output for one service.
+fn start(plan: &OutputPlan, service: &Identity, limits: &Limits) -> Output {
     let framer = Framer::of_this_machine();
     let thread = SenderNames::new(plan).sender(SenderService::Standard, 0);
     log::service_span(Process::Output, &thread, service).in_scope(|| match &plan.receiver {
-        Receiver::Devo(settings) => Output::Devo(DevoHandle::start((**settings).clone(), framer)),
+        Receiver::Devo(settings) => {
+            let settings = DevoSettings { queue_in_bytes: limits.queue_in_bytes, ..(**settings).clone() };
+            Output::Devo(DevoHandle::start(settings, framer))
+        }
         Receiver::Console => Output::Console(ConsoleHandle::new(&plan.name, framer)),
     })
 }

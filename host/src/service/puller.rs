@@ -114,9 +114,9 @@ impl Puller {
                 outcome => {
                     // The state was not advanced, so the source will be read again: what is queued would only repeat.
                     self.caller.tenant().outputs.discard().await;
+                    let wait = backoff.after(&outcome);
                     self.caller.report(outcome)?;
                     self.readiness.doubt();
-                    let wait = backoff.next();
                     info!("The pull is tried again in {} seconds", wait.as_secs());
                     self.caller.pause(sleep(wait)).await?;
                     self.wait_for_setup().await?;

@@ -83,7 +83,7 @@ impl Setup {
     async fn check(&self) -> Result<(), Interrupted> {
         let mut backoff = Backoff::default();
         while !self.check_once().await? {
-            let wait = backoff.next();
+            let wait = backoff.after_failure();
             info!("The setup is tried again in {} seconds", wait.as_secs());
             self.caller.pause(sleep(wait)).await?;
         }

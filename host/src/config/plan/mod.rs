@@ -1,6 +1,7 @@
 //! What a configuration means: outputs, services and state with every value checked and every default filled in.
 
 mod identity;
+mod limits;
 mod output;
 mod service;
 
@@ -17,8 +18,9 @@ use crate::secret::Secret;
 use crate::state::RedisSettings;
 
 pub use identity::Identity;
+pub use limits::Limits;
 pub use output::{OutputPlan, Receiver};
-pub use service::{Limits, ServicePlan};
+pub use service::ServicePlan;
 
 /// The collector's name where the configuration gives it none.
 const DEFAULT_NAME: &str = "collector";

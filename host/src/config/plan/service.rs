@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::document::{Input, Service};
 use super::super::error::{Cause, ConfigError, value};
 use super::super::permissions;
-use super::{Identity, certificate, scalar};
+use super::{Identity, Limits, certificate, scalar};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
 use crate::secret::Secret;
@@ -46,29 +46,6 @@ pub struct ServicePlan {
     /// What the component is told: flat names and values, never a secret.
     pub settings: Vec<(String, String)>,
     pub limits: Limits,
-}
-
-/// What one call of the component may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// All linear memories together.
-    pub memory_in_bytes: usize,
-    /// Time in which the component's own code runs.
-    pub cpu: Duration,
-    /// Time from the start to the end of the call, waits included.
-    pub wall: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            // A piece of 4 MiB, a page of the largest size on top of it, and the ids of a busy day.
-            memory_in_bytes: 256 * 1024 * 1024,
-            cpu: Duration::from_secs(60),
-            // A piece takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its attempts.
-            wall: Duration::from_secs(600),
-        }
-    }
 }
 
 /// Reads the keys of one service, and those of its input.
@@ -141,7 +118,7 @@ impl Keys<'_> {
                 .map_err(|error| value(self.key("override_devo_tag"), format!("{error}"), "Correct the tag."))?,
             limiter: limiter.service(&limits),
             settings: component_settings(input, service, base_url),
-            limits: limits_of(input),
+            limits: Limits::new(&input.limits),
         })
     }
 
@@ -190,15 +167,6 @@ fn seconds(key: String, seconds: u64) -> Result<Duration, ConfigError> {
         return Err(value(key, "0 would never wait", "Give at least 1."));
     }
     Ok(Duration::from_secs(seconds))
-}
-
-fn limits_of(input: &Input) -> Limits {
-    let default = Limits::default();
-    Limits {
-        memory_in_bytes: input.limits.memory_in_bytes.unwrap_or(default.memory_in_bytes),
-        cpu: input.limits.cpu_in_milliseconds.map_or(default.cpu, Duration::from_millis),
-        wall: input.limits.wall_in_seconds.map_or(default.wall, Duration::from_secs),
-    }
 }
 
 /// What the component reads through its configuration interface. No secret may be among it.
