@@ -28,6 +28,10 @@ test: build
 torture *ARGUMENTS: build
     cargo run --release --workspace --bin torture -- {{ ARGUMENTS }}
 
+# Put every fault around the collector, count what is lost and repeated, and write the table of docs/reliability.md
+reliability *FAULT: build
+    cargo run --release --workspace --bin reliability -- {{ FAULT }}
+
 # Fuzz one decoder, such as `just fuzz answer 60`; fuzz/Cargo.toml lists them, docs/testing.md says more
 fuzz TARGET SECONDS:
     @cargo fuzz --version >/dev/null 2>&1 || { echo "Install cargo-fuzz: cargo install cargo-fuzz, and rustup toolchain install nightly" >&2; exit 1; }

@@ -83,6 +83,10 @@ fi
 # A redis server, in which some tests keep state.
 has redis-server || packages redis-server || say "redis-server is missing: the tests that use it will fail." >&2
 
+# What makes the clock of a collector jump, for the tests of that.
+has_faketime() { compgen -G '/usr/lib*/faketime/libfaketime.so.1' || compgen -G '/usr/lib/*/faketime/libfaketime.so.1'; }
+has_faketime >/dev/null || packages libfaketime || say "libfaketime is missing: the tests that use it will fail." >&2
+
 # What makes PKCS#12 files and weak certificates, for the tests of those.
 has openssl || packages openssl || say "openssl is missing: the tests that use it will fail." >&2
 

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use chrono::{DateTime, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
+use time::OffsetDateTime;
 
 /// A certificate and its key, as PEM files.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct Certificates {
     pub foreign_client: Pair,
     /// The client's certificate with the key of another.
     pub mismatched_client: Pair,
+    folder: PathBuf,
+    authority: Authority,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -57,13 +62,14 @@ impl Certificates {
         let elsewhere = ["elsewhere.test"];
         let server = ExtendedKeyUsagePurpose::ServerAuth;
         let client = ExtendedKeyUsagePurpose::ClientAuth;
-        let valid = 2099;
+        let valid = date_time_ymd(2099, 1, 1);
+        let past = date_time_ymd(2001, 1, 1);
         let good_client = issue(&authority, folder, "example-domain", &[], client.clone(), valid)?;
-        let expired_client = issue(&authority, folder, "expired-domain", &[], client.clone(), 2001)?;
+        let expired_client = issue(&authority, folder, "expired-domain", &[], client.clone(), past)?;
         Ok(Self {
             server: issue(&authority, folder, "server", &here, server.clone(), valid)?,
             wrong_name_server: issue(&authority, folder, "elsewhere", &elsewhere, server.clone(), valid)?,
-            expired_server: issue(&authority, folder, "expired-server", &here, server.clone(), 2001)?,
+            expired_server: issue(&authority, folder, "expired-server", &here, server.clone(), past)?,
             foreign_server: issue(&foreign, folder, "foreign-server", &here, server, valid)?,
             foreign_client: issue(&foreign, folder, "foreign-domain", &[], client, valid)?,
             mismatched_client: Pair { cert: good_client.cert.clone(), key: expired_client.key.clone() },
@@ -71,7 +77,16 @@ impl Certificates {
             expired_client,
             chain,
             foreign_chain,
+            folder: folder.to_owned(),
+            authority,
         })
+    }
+
+    /// Makes a certificate for a client that is valid until `end`: `short-lived.crt` and its key.
+    pub fn client_until(&self, end: DateTime<Utc>) -> Result<Pair> {
+        let epoch = date_time_ymd(1970, 1, 1);
+        let end = epoch + Duration::from_secs(end.timestamp().try_into().context("a time before 1970")?);
+        issue(&self.authority, &self.folder, "short-lived", &[], ExtendedKeyUsagePurpose::ClientAuth, end)
     }
 
     /// Writes the client's certificate, its key and the authority into one PKCS#12 file, locked with `password`.
@@ -132,12 +147,12 @@ fn issue(
     name: &str,
     hosts: &[&str],
     usage: ExtendedKeyUsagePurpose,
-    last_year: i32,
+    end: OffsetDateTime,
 ) -> Result<Pair> {
     let mut params = CertificateParams::new(hosts.iter().map(|&host| host.to_owned()).collect::<Vec<_>>())?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = date_time_ymd(2000, 1, 1);
-    params.not_after = date_time_ymd(last_year, 1, 1);
+    params.not_after = end;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;

@@ -130,6 +130,16 @@ pub fn compare(source: &[Alert], arrived: &[Frame]) -> Report {
 }
 
 impl Report {
+    /// Alerts that did not arrive as they were.
+    pub fn lost(&self) -> usize {
+        self.missing.len() + self.wrong.len()
+    }
+
+    /// Events that had arrived before.
+    pub fn repeated(&self) -> usize {
+        self.arrived - (self.expected - self.missing.len())
+    }
+
     /// Every alert arrived once, as it was.
     pub fn exactly_once(&self) -> Result<()> {
         if !self.doubled.is_empty() {

@@ -26,7 +26,13 @@ impl Collector {
     /// Starts it with other arguments.
     pub fn start_with(installation: &Installation, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary()?);
-        command.args(arguments).current_dir(installation.product());
+        command.args(arguments);
+        Self::start_by(installation, command)
+    }
+
+    /// Starts it by a command that becomes the collector in the end, in the installation's folder.
+    pub fn start_by(installation: &Installation, mut command: Command) -> Result<Self> {
+        command.current_dir(installation.product());
         // A proxy of the machine is no part of any test.
         for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name);

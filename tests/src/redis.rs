@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::PATIENCE;
 use crate::process::Process;
+use crate::stage::Stage;
 use crate::waiting::poll;
 
 /// A running server, with what it saves in a folder. It never outlives its owner.
@@ -29,6 +30,16 @@ impl Redis {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Writes a configuration with which the stage's collector keeps its state here, in database 2.
+    pub fn keeps_the_state_of(&self, stage: &Stage) -> Result<()> {
+        let yaml = stage.settings.yaml();
+        let files = "    type: filesystem\n    config:\n      directory_name: state\n";
+        ensure!(yaml.contains(files), "the state is kept elsewhere");
+        let port = self.port;
+        let here = format!("    type: redis\n    config: {{host: 127.0.0.1, port: {port}, db: 2}}\n");
+        stage.installation.write_config(&yaml.replace(files, &here))
     }
 
     /// Ends it with SIGKILL.

@@ -1,10 +1,8 @@
-//! How the collector gets along with the API: every order and shape of its pages, its limits, and its failures.
+//! How the collector gets along with the API: every order and shape of its pages.
 
-use std::time::Duration;
-
-use sandbox::simulator::{self, Envelope, Fault, Order, RateLimit, Simulator};
+use sandbox::PATIENCE;
+use sandbox::simulator::{self, Envelope, Order};
 use sandbox::stage::{Plan, Stage};
-use sandbox::{ALERTS_TABLE, PATIENCE};
 
 fn plan(alerts: usize, simulator: simulator::Settings) -> Plan {
     Plan { simulator, ..Plan::new(alerts) }
@@ -68,65 +66,6 @@ fn an_api_that_cuts_the_page_size_is_walked_to_the_end() {
     let collector = stage.start().unwrap();
     collector.wait_until_sent(200).unwrap();
     stage.compare().exactly_once().unwrap();
-}
-
-#[test]
-fn the_apis_own_limit_is_waited_for() {
-    let rate_limit = Some(RateLimit { requests: 4, window: Duration::from_secs(2) });
-    let settings = simulator::Settings { rate_limit, ..simulator::Settings::default() };
-    let stage = Stage::set("rate-limit", &plan(1000, settings)).unwrap();
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(1000).unwrap();
-    stage.compare().exactly_once().unwrap();
-    assert!(stage.simulator.requests().iter().any(|request| request.status == Some(429)), "the limit was never met");
-}
-
-#[test]
-fn a_passing_fault_of_the_api_loses_nothing() {
-    for fault in [
-        Fault::Status(500),
-        Fault::Status(503),
-        Fault::Status(429),
-        Fault::Html,
-        Fault::ErrorInside200,
-        Fault::Truncated,
-        Fault::Reset,
-    ] {
-        let mut stage = Stage::new("fault", 350).unwrap();
-        let collector = stage.start().unwrap();
-        collector.wait_until_sent(350).unwrap();
-        stage.simulator.fail(2, fault.clone());
-        stage.add_newer(250);
-        collector.wait_until_sent(600).unwrap_or_else(|error| panic!("{fault:?}: {error:#}"));
-        stage.compare().exactly_once().unwrap();
-    }
-}
-
-#[test]
-fn an_outage_of_the_api_loses_nothing() {
-    let mut stage = Stage::new("api-outage", 350).unwrap();
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(350).unwrap();
-    stage.simulator.stop();
-    collector.wait_for_line(&["ApiError [CODE:049"], PATIENCE).unwrap();
-    stage.simulator.resume().unwrap();
-    stage.add_newer(250);
-    collector.wait_until_sent(600).unwrap();
-    stage.compare().exactly_once().unwrap();
-}
-
-#[test]
-fn the_token_does_not_follow_a_redirect_to_another_origin() {
-    let stage = Stage::new("redirect", 20).unwrap();
-    let certificate = Some(stage.certificates.server.clone());
-    let settings = simulator::Settings { certificate, ..simulator::Settings::default() };
-    let elsewhere = Simulator::start(settings, &stage.source).unwrap();
-    let target = format!("{}{}?limit=100&page=1", elsewhere.base_url(), simulator::PATH);
-    stage.simulator.fail(100, Fault::Redirect(target));
-    let collector = stage.start().unwrap();
-    collector.wait_for_line(&["ApiError [CODE:"], PATIENCE).unwrap();
-    assert_eq!(elsewhere.request_count(), 0);
-    assert_eq!(stage.receiver.count(ALERTS_TABLE), 0);
 }
 
 #[test]

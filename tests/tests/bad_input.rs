@@ -244,28 +244,3 @@ fn a_refused_token_is_an_api_error_with_the_code_of_the_status() {
         mended(&stage).unwrap();
     }
 }
-
-#[test]
-fn a_corrupt_state_is_an_error_and_not_a_new_start() {
-    let mut stage = Stage::new("corrupt", 300).unwrap();
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(300).unwrap();
-    collector.stop(SOON).unwrap();
-    let good = stage.installation.state_files().unwrap();
-    for (name, content) in &good {
-        // Half of it, as a full disk or a broken copy leaves it.
-        std::fs::write(stage.installation.state().join(name), &content[..content.len() / 2]).unwrap();
-    }
-    stage.add_newer(10);
-    let collector = stage.start().unwrap();
-    let line = collector.wait_for_line(&["ERROR", "[CODE:02", "state/"], PATIENCE).unwrap();
-    assert!(good.keys().any(|name| line.contains(name.as_str())), "the file is not named: {line}");
-    collector.stop(SOON).unwrap();
-    assert_eq!(stage.receiver.count(ALERTS_TABLE), 300, "nothing is sent from a state that can't be trusted");
-    for (name, content) in &good {
-        std::fs::write(stage.installation.state().join(name), content).unwrap();
-    }
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(10).unwrap();
-    stage.compare().exactly_once().unwrap();
-}

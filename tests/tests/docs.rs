@@ -1,9 +1,10 @@
-//! The documents name tests: each is where its link leads.
+//! The documents name tests and faults of the matrix: each is where its link leads.
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use sandbox::collector::workspace;
+use sandbox::faults::MATRIX;
 
 /// `[text][name]` and `[text](path)` of a document, with the text's words in backticks or, if there are none, the text.
 fn links(text: &str) -> Vec<(Vec<&str>, &str)> {
@@ -27,7 +28,7 @@ fn is_test_name(label: &str) -> bool {
     label.matches('_').count() >= 2 && label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// How many tests a document names, after a look at each.
+/// How many tests and faults a document names, after a look at each.
 fn check(document: &Path) -> Result<usize> {
     let text = std::fs::read_to_string(document)?;
     let folder = document.parent().context("a folder")?;
@@ -39,6 +40,14 @@ fn check(document: &Path) -> Result<usize> {
         }
         let file = folder.join(path);
         ensure!(file.exists(), "{}: {labels:?} leads to {path}, which is not there", document.display());
+        if path.ends_with("reliability.md") {
+            for label in labels.into_iter().filter(|label| !label.ends_with("reliability.md")) {
+                let is_trial = MATRIX.iter().flat_map(|(_, trials)| *trials).any(|trial| trial.fault == label);
+                ensure!(is_trial, "{}: there is no fault {label:?} in {path}", document.display());
+                tests += 1;
+            }
+            continue;
+        }
         for label in labels.into_iter().filter(|label| is_test_name(label)) {
             let code = std::fs::read_to_string(&file)?;
             ensure!(code.contains(&format!("fn {label}(")), "{}: {path} has no test {label}", document.display());

@@ -1,6 +1,4 @@
-//! State in redis: what lasts there is what lasts in files, and a server that is away is waited for.
-
-use std::path::PathBuf;
+//! State in redis: what lasts there is what lasts in files.
 
 use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
@@ -8,22 +6,17 @@ use sandbox::redis::Redis;
 use sandbox::stage::Stage;
 use sandbox::{ALERTS_TABLE, PATIENCE};
 
-/// A stage whose state is in a redis-server, and the folder in which that one saves.
-fn staged(name: &str, alerts: usize) -> Result<(Stage, Redis, PathBuf)> {
+/// A stage whose state is in a redis-server.
+fn staged(name: &str, alerts: usize) -> Result<(Stage, Redis)> {
     let stage = Stage::new(name, alerts)?;
-    let folder = stage.folder.path().join("redis");
-    let redis = Redis::start(&folder)?;
-    let yaml = stage.settings.yaml();
-    let files = "    type: filesystem\n    config:\n      directory_name: state\n";
-    let port = redis.port();
-    let in_redis = format!("    type: redis\n    config: {{host: 127.0.0.1, port: {port}, db: 2}}\n");
-    stage.installation.write_config(&yaml.replace(files, &in_redis))?;
-    Ok((stage, redis, folder))
+    let redis = Redis::start(&stage.folder.path().join("redis"))?;
+    redis.keeps_the_state_of(&stage)?;
+    Ok((stage, redis))
 }
 
 #[test]
 fn a_restart_goes_on_where_it_stood() {
-    let (mut stage, redis, _) = staged("redis", 300).unwrap();
+    let (mut stage, redis) = staged("redis", 300).unwrap();
     let collector = stage.start().unwrap();
     collector.wait_until_sent(300).unwrap();
     collector.stop(PATIENCE).unwrap();
@@ -36,22 +29,8 @@ fn a_restart_goes_on_where_it_stood() {
 }
 
 #[test]
-fn a_server_that_is_away_is_waited_for() {
-    let (mut stage, mut redis, folder) = staged("redis-away", 200).unwrap();
-    let collector = stage.start().unwrap();
-    collector.wait_until_sent(200).unwrap();
-    redis.kill().unwrap();
-    stage.add_newer(30);
-    collector.wait_for_complaint(&["PullError [CODE:03", &format!("127.0.0.1:{}", redis.port())]).unwrap();
-    assert!(collector.is_running());
-    redis.start_again(&folder).unwrap();
-    collector.wait_until_sent(230).unwrap();
-    stage.compare().at_least_once().unwrap();
-}
-
-#[test]
 fn a_server_that_is_not_there_at_the_start_is_named() {
-    let (stage, redis, _) = staged("redis-none", 5).unwrap();
+    let (stage, redis) = staged("redis-none", 5).unwrap();
     redis.kill().unwrap();
     let collector = stage.start().unwrap();
     let place = format!("127.0.0.1:{}", redis.port());
@@ -62,7 +41,7 @@ fn a_server_that_is_not_there_at_the_start_is_named() {
 
 #[test]
 fn the_originals_state_is_taken_over() {
-    let (mut stage, redis, _) = staged("redis-original", 100).unwrap();
+    let (mut stage, redis) = staged("redis-original", 100).unwrap();
     // As the original leaves it once it has sent all that there is.
     let newest = stage.source.iter().map(|alert| alert.incident_time).max().unwrap();
     let ids: Vec<_> =
