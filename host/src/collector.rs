@@ -8,11 +8,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::config::{Cause, ConfigError, Persistence, Plan, ServicePlan};
+use crate::config::{Cause, Component, ConfigError, Persistence, Plan, ServicePlan};
 use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::rate::GENERIC_NOTICE;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Engine, Sandbox};
 use crate::service::{End, Service};
 use crate::state::{RedisDatabase, StateFolder, Store};
 use crate::status::Status;
@@ -95,11 +95,13 @@ fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
     log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
     let store = open_store(&plan.persistence)?;
-    let sandbox = Arc::new(Sandbox::bundled().map_err(|error| anyhow!("{error:#}"))?);
+    let engine = Engine::start().map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?;
+    let sandboxes = plan.services.iter().map(|service| sandbox(&engine, &service.component));
+    let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
     let mut prepared = Prepared { services: Vec::new(), end: End::Stopped };
-    for service in plan.services {
+    for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
         let identity = service.identity.clone();
-        match Service::new(service, &plan.outputs, &store, sandbox.clone(), stop.clone()) {
+        match Service::new(service, &plan.outputs, &store, sandbox, stop.clone()) {
             Ok(service) => prepared.services.push(service),
             Err(error) => {
                 let (class, code) = error.kind();
@@ -110,6 +112,13 @@ fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
         }
     }
     Ok(prepared)
+}
+
+fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox>> {
+    engine.sandbox(component).map_err(|error| match component {
+        Component::Bundled => anyhow!("the bundled component can't be run: {error}"),
+        Component::File { key, .. } => error.at(key).into(),
+    })
 }
 
 /// The steps that were taken for every service before it starts, in the original's words.

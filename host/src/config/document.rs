@@ -181,7 +181,16 @@ pub struct Input {
     /// What one call of the component may use.
     #[serde(default)]
     pub limits: Limits,
+    /// Another collector component in place of the bundled one: its file, relative to the product folder. Keys of the input
+    /// and its services that are not known here are its settings.
+    pub component: Option<String>,
+    /// Those keys as flat names, with their values.
+    #[serde(skip)]
+    pub others: Settings,
 }
+
+/// What a component is told: flat names, and their values.
+pub type Settings = Vec<(String, String)>;
 
 /// How often the set-up is repeated.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -263,6 +272,9 @@ pub struct Service {
     pub overlap_in_seconds: Option<u64>,
     pub override_devo_tag: Option<String>,
     pub override_base_url: Option<String>,
+    /// Settings of the input's own component, as flat names with their values.
+    #[serde(skip)]
+    pub others: Settings,
 }
 
 fn enabled() -> bool {

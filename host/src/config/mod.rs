@@ -8,8 +8,9 @@ pub mod laws;
 mod permissions;
 mod plan;
 mod read;
+mod unknown;
 mod variables;
 
 pub use error::{Cause, ConfigError};
-pub use plan::{Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
+pub use plan::{Component, Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
 pub use read::{Place, Source, read, schema};

@@ -40,6 +40,17 @@ pub fn is_secret(key: &str) -> bool {
     key.split('.').any(|part| SECRETS.contains(&part) || ["credentials", "pkcs"].contains(&part))
 }
 
+/// Whether a key of a component's own, such as `auth.token_v2`, has the name of a secret. Stricter than [`is_secret`]: what
+/// the key means is not known here.
+pub fn sounds_secret(key: &str) -> bool {
+    let part = |part: &str| {
+        let part = part.to_ascii_lowercase();
+        ["credentials", "pkcs", "proxy_url", "token"].iter().any(|name| part.starts_with(name))
+            || ["api_key", "apikey", "password", "secret"].iter().any(|name| part.contains(name))
+    };
+    key.split('.').any(part)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

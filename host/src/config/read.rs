@@ -1,6 +1,5 @@
 //! From a file to a [`Document`]: finds the file, parses it, and says what it does not understand.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
@@ -8,6 +7,7 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::error::{Cause, ConfigError};
+use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
 
 /// A configuration file that was read, and where things are looked up that it names.
@@ -102,9 +102,9 @@ pub(super) fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Resu
     variables::resolve(&mut value, |name| std::env::var(name).ok())?;
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
-    let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
-    let reader = serde_ignored::Deserializer::new(value, &mut note);
-    let document: Document = serde_path_to_error::deserialize(reader).map_err(|error| {
+    let mut note = |key: serde_ignored::Path<'_>| unknown.push(Key::from(&key));
+    let reader = serde_ignored::Deserializer::new(&value, &mut note);
+    let mut document: Document = serde_path_to_error::deserialize(reader).map_err(|error| {
         let key = error.path().to_string();
         let reason = error.inner().to_string();
         match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
@@ -118,7 +118,8 @@ pub(super) fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Resu
         }
     })?;
     warnings.extend(exposed);
-    warnings.extend(unknown.iter().filter(|key| !key.starts_with("globals.")).map(|key| describe_unknown(key)));
+    unknown.retain(|key| !key.starts_with("globals"));
+    warnings.extend(unknown::place(&unknown, &value, &mut document));
     Ok(Source { document, product: product_folder(path), warnings })
 }
 
@@ -148,36 +149,6 @@ fn ignored_globals(value: &Value) -> Vec<String> {
         // The value is left out: whoever puts a token in the wrong place must not find it in the log.
         .map(|(key, _)| format!("Illegal global setting has been ignored -> {key}{}", nearest(key)))
         .collect()
-}
-
-fn describe_unknown(path: &str) -> String {
-    let key = path.rsplit('.').next().unwrap_or(path);
-    format!("The key {path} is not known and has no effect{}", nearest(key))
-}
-
-/// A guess at what was meant, from all keys that there are.
-fn nearest(key: &str) -> String {
-    let mut known = BTreeSet::new();
-    collect_keys(schemars::schema_for!(Document).as_value(), &mut known);
-    let similar = known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(key, &candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len().min(key.len()) / 3 + 1)
-        .min();
-    similar.map(|(_, candidate)| format!("; did you mean {candidate}?")).unwrap_or_default()
-}
-
-fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(members) => {
-            if let Some(Value::Object(properties)) = members.get("properties") {
-                keys.extend(properties.keys().cloned());
-            }
-            members.values().for_each(|member| collect_keys(member, keys));
-        }
-        Value::Array(elements) => elements.iter().for_each(|element| collect_keys(element, keys)),
-        _ => {}
-    }
 }
 
 fn locate(name: &Path) -> Result<PathBuf, ConfigError> {

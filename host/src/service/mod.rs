@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::config::{Identity, Limits, OutputPlan, Receiver, ServicePlan};
+use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Sandbox, Tenant};
@@ -85,7 +85,10 @@ impl Service {
     ) -> Result<Self, StartError> {
         let identity = plan.identity;
         let bucket = store.bucket(identity.to_string());
-        take_over_original(store, &bucket, &identity)?;
+        // What the original has left is of use to no other component.
+        if plan.component == Component::Bundled {
+            take_over_original(store, &bucket, &identity)?;
+        }
         let tenant = Arc::new(Tenant {
             api: ApiClient::new(plan.api)?,
             limiter: plan.limiter,

@@ -1,9 +1,11 @@
 //! What a configuration means: outputs, services and state with every value checked and every default filled in.
 
+mod component;
 mod identity;
 mod limits;
 mod output;
 mod service;
+mod settings;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,7 @@ use crate::rate::{self, InputLimiter};
 use crate::secret::Secret;
 use crate::state::RedisSettings;
 
+pub use component::Component;
 pub use identity::Identity;
 pub use limits::Limits;
 pub use output::{OutputPlan, Receiver};
@@ -221,6 +224,24 @@ mod tests {
         let mut named = document(usual(), json("{}"));
         named["globals"]["name"] = "a/b".into();
         assert!(plan(named).unwrap_err().to_string().contains("globals.name"));
+    }
+
+    #[test]
+    fn an_input_with_its_own_component_names_its_services_and_table_itself() {
+        let mut input = usual();
+        input["component"] = "acme.wasm".into();
+        let mut document = document(input, serde_json::json!({}));
+        let missing = plan(document.clone()).unwrap_err().to_string();
+        assert!(missing.contains("the key inputs.cloudsek.services.alerts.override_devo_tag is missing"), "{missing}");
+        let service = serde_json::json!({"override_devo_tag": "my.app.acme.events", "types": ["any"]});
+        document["inputs"]["cloudsek"]["services"] = serde_json::json!({ "events": service });
+        let plan_of = plan(document.clone()).unwrap();
+        let Component::File { path, key } = &plan_of.services[0].component else { panic!("the bundled one") };
+        assert_eq!((path.as_path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
+        assert!(plan_of.warnings.is_empty(), "{:?}", plan_of.warnings);
+        document["inputs"]["cloudsek"]["component"] = Value::Null;
+        let unknown = plan(document).unwrap_err().to_string();
+        assert!(unknown.contains("there is no service events") && unknown.contains("inputs.cloudsek.component"));
     }
 
     #[test]

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 use secrecy::SecretString;
-use serde_json::Value;
 
 use super::super::document::{Input, Service};
 use super::super::error::{Cause, ConfigError, value};
 use super::super::permissions;
-use super::{Identity, Limits, certificate, scalar};
+use super::{Component, Identity, Limits, certificate, scalar, settings};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
 use crate::secret::Secret;
@@ -22,13 +21,17 @@ const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;
 /// How often the original checks the credentials again.
 const DEFAULT_REFRESH_IN_SECONDS: u64 = 600;
 
-/// The one type that the service has in the original.
+/// The service of the bundled component, the one type that it has in the original, and its table.
+const SERVICE: &str = "alerts";
 const TYPE: &str = "predefined";
+const TABLE: &str = "drp.cloudsek.xvigil.alerts";
 
 /// One service: what is pulled, how often, and what it may use.
 #[derive(Debug)]
 pub struct ServicePlan {
     pub identity: Identity,
+    /// What pulls.
+    pub component: Component,
     /// From the start of one pull to the start of the next.
     pub period: Duration,
     /// From one check of the credentials to the next.
@@ -68,33 +71,32 @@ impl Keys<'_> {
 
     pub fn plan(&self, limiter: &InputLimiter, warnings: &mut Vec<String>) -> Result<ServicePlan, ConfigError> {
         let Self { input_name, input, service_name, service, .. } = *self;
-        if service_name != "alerts" {
-            return Err(value(
-                self.input_key("services"),
-                format!("there is no service {service_name}"),
-                "Use alerts.",
-            ));
-        }
-        for other in service.types.iter().flatten().filter(|kind| *kind != TYPE) {
-            warnings.push(format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
+        let component = self.component();
+        if matches!(component, Component::Bundled) {
+            self.check_service(warnings)?;
         }
         let base_url = [&service.override_base_url, &service.base_url, &input.base_url, &input.credentials.base_url]
             .into_iter()
             .find_map(Clone::clone)
             .ok_or_else(|| {
-                Cause::KeyMissing(self.input_key("base_url")).cure("Set it to the address of your CloudSEK instance.")
+                Cause::KeyMissing(self.input_key("base_url")).cure(match component {
+                    Component::Bundled => "Set it to the address of your CloudSEK instance.",
+                    Component::File { .. } => "Set it to the address of the API.",
+                })
             })?;
         let token = self.token()?;
         if let Secret::File(file) = &token {
             warnings.extend(permissions::warning("the token", file));
         }
         let current = token.read().map_err(|error| {
-            let cure = "Put the API token from your CloudSEK admin portal there.";
+            let cure = match component {
+                Component::Bundled => "Put the API token from your CloudSEK admin portal there.",
+                Component::File { .. } => "Put the API token there.",
+            };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
         let id = scalar(&input.id)
             .ok_or_else(|| value(self.input_key("id"), "it is neither a text nor a number", "Give a short name."))?;
-        let table = service.override_devo_tag.as_deref().unwrap_or("drp.cloudsek.xvigil.alerts");
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
@@ -113,13 +115,46 @@ impl Keys<'_> {
             api: self.api(&base_url, current)?,
             token,
             overrides: overrides.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect(),
-            table: table
-                .parse()
-                .map_err(|error| value(self.key("override_devo_tag"), format!("{error}"), "Correct the tag."))?,
+            table: self.table(&component)?,
+            component,
             limiter: limiter.service(&limits),
-            settings: component_settings(input, service, base_url),
+            settings: settings::of(input, service, base_url),
             limits: Limits::new(&input.limits),
         })
+    }
+
+    fn component(&self) -> Component {
+        match &self.input.component {
+            None => Component::Bundled,
+            Some(name) => Component::File { path: self.product.join(name), key: self.input_key("component") },
+        }
+    }
+
+    /// The bundled component knows one service. What services another one has, only that one knows.
+    fn check_service(&self, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
+        if self.service_name != SERVICE {
+            return Err(value(
+                self.input_key("services"),
+                format!("there is no service {}", self.service_name),
+                format!("Use {SERVICE}, or set {} to a component that has this service.", self.input_key("component")),
+            ));
+        }
+        for other in self.service.types.iter().flatten().filter(|kind| *kind != TYPE) {
+            warnings.push(format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
+        }
+        Ok(())
+    }
+
+    fn table(&self, component: &Component) -> Result<Table, ConfigError> {
+        let tag = match (&self.service.override_devo_tag, component) {
+            (Some(tag), _) => tag,
+            (None, Component::Bundled) => TABLE,
+            (None, Component::File { .. }) => {
+                return Err(Cause::KeyMissing(self.key("override_devo_tag"))
+                    .cure("Set it to the Devo table that the component's events go to."));
+            }
+        };
+        tag.parse().map_err(|error| value(self.key("override_devo_tag"), format!("{error}"), "Correct the tag."))
     }
 
     fn token(&self) -> Result<Secret, ConfigError> {
@@ -167,29 +202,4 @@ fn seconds(key: String, seconds: u64) -> Result<Duration, ConfigError> {
         return Err(value(key, "0 would never wait", "Give at least 1."));
     }
     Ok(Duration::from_secs(seconds))
-}
-
-/// What the component reads through its configuration interface. No secret may be among it.
-fn component_settings(input: &Input, service: &Service, base_url: String) -> Vec<(String, String)> {
-    let request = &input.request;
-    let filter = request.time_filter.as_ref();
-    let optional = [
-        ("environment", input.environment.clone()),
-        ("initial_start_time_in_utc", service.initial_start_time_in_utc.as_ref().and_then(scalar)),
-        ("reset_persistence_auth", service.reset_persistence_auth.as_ref().and_then(scalar)),
-        ("obfuscation_data", service.obfuscation_data.as_ref().map(Value::to_string)),
-        ("overlap_in_seconds", service.overlap_in_seconds.map(|seconds| seconds.to_string())),
-        ("override_devo_tag", service.override_devo_tag.clone()),
-        ("request.path", request.path.clone()),
-        ("request.page_param", request.page_param.clone()),
-        ("request.limit_param", request.limit_param.clone()),
-        ("request.limit", request.limit.map(|limit| limit.to_string())),
-        ("request.records", request.records.clone()),
-        ("request.id", request.id.clone()),
-        ("request.time", request.time.clone()),
-        ("request.time_filter.param", filter.map(|filter| filter.param.clone())),
-        ("request.time_filter.form", filter.and_then(|filter| filter.form.clone())),
-    ];
-    let given = optional.into_iter().filter_map(|(name, value)| value.map(|value| (name.to_owned(), value)));
-    std::iter::once(("base_url".to_owned(), base_url)).chain(given).collect()
 }
