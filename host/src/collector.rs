@@ -1,6 +1,7 @@
 //! The collector as a whole: starts every service of a configuration, reports on itself, and ends when they have ended.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -18,9 +19,11 @@ use crate::state::{RedisDatabase, StateFolder, Store};
 use crate::status::Status;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
-pub async fn run(plan: Plan, messages: Messages, stop: CancellationToken) -> End {
+///
+/// Compiled components are kept in the folder `cache`, if one is given.
+pub async fn run(plan: Plan, cache: Option<&Path>, messages: Messages, stop: CancellationToken) -> End {
     messages.open(&plan);
-    let end = supervise(plan, &messages, stop).await.unwrap_or_else(|error| {
+    let end = supervise(plan, cache, &messages, stop).await.unwrap_or_else(|error| {
         report(&error);
         End::Failed
     });
@@ -36,9 +39,14 @@ pub fn report(error: &anyhow::Error) {
     }
 }
 
-async fn supervise(plan: Plan, messages: &Messages, stop: CancellationToken) -> anyhow::Result<End> {
+async fn supervise(
+    plan: Plan,
+    cache: Option<&Path>,
+    messages: &Messages,
+    stop: CancellationToken,
+) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
-    let Prepared { services, end: prepared } = prepare(plan, &stop)?;
+    let Prepared { services, end: prepared } = prepare(plan, cache, &stop)?;
     services.iter().for_each(Service::announce);
     let status = Status::start(&services, &outputs, messages);
     let mut running: JoinSet<End> = services.into_iter().map(Service::run).collect();
@@ -65,8 +73,8 @@ async fn supervise(plan: Plan, messages: &Messages, stop: CancellationToken) -> 
 }
 
 /// Checks the credentials of every service against its API, and pulls nothing.
-pub async fn validate(plan: Plan, stop: CancellationToken) -> anyhow::Result<End> {
-    let Prepared { services, mut end } = prepare(plan, &stop)?;
+pub async fn validate(plan: Plan, cache: Option<&Path>, stop: CancellationToken) -> anyhow::Result<End> {
+    let Prepared { services, mut end } = prepare(plan, cache, &stop)?;
     for service in services {
         if service.validate().await {
             info!("{}: the API accepts the credentials", service.identity());
@@ -91,11 +99,11 @@ struct Prepared {
     end: End,
 }
 
-fn prepare(plan: Plan, stop: &CancellationToken) -> anyhow::Result<Prepared> {
+fn prepare(plan: Plan, cache: Option<&Path>, stop: &CancellationToken) -> anyhow::Result<Prepared> {
     plan.warnings.iter().for_each(|warning| warn!("{warning}"));
     log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
     let store = open_store(&plan.persistence)?;
-    let engine = Engine::start().map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?;
+    let engine = Engine::start(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?;
     let sandboxes = plan.services.iter().map(|service| sandbox(&engine, &service.component));
     let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
     let mut prepared = Prepared { services: Vec::new(), end: End::Stopped };

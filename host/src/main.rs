@@ -12,6 +12,7 @@ use tracing::info;
 
 use devo_collector::config::{self, Persistence, Place, Plan};
 use devo_collector::internal::{self, Messages};
+use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
 use devo_collector::{collector, log};
 
@@ -38,6 +39,10 @@ struct Arguments {
     /// Keep the state in memory, whatever the configuration says
     #[arg(long)]
     no_save_state: bool,
+
+    /// Folder for compiled components; `devo-collector` in $XDG_CACHE_HOME or ~/.cache if not given
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
 
     /// How the log is written, on standard error
     #[arg(long, value_enum, default_value_t)]
@@ -77,10 +82,12 @@ fn main() -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let end = runtime.block_on(async {
             let stop = stop_on_signals()?;
+            let cache =
+                arguments.cache.or_else(|| usual_cache_folder(|name| std::env::var_os(name).map(PathBuf::from)));
             if arguments.validate {
-                collector::validate(plan, stop).await
+                collector::validate(plan, cache.as_deref(), stop).await
             } else {
-                Ok(collector::run(plan, messages, stop).await)
+                Ok(collector::run(plan, cache.as_deref(), messages, stop).await)
             }
         });
         // A look-up or a write that hangs in the system must not hold up the end.

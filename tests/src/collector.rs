@@ -37,6 +37,8 @@ impl Collector {
         for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name);
         }
+        // The cache of compiled components is the user's own, and what is compiled once serves all tests.
+        command.env("XDG_CACHE_HOME", workspace().join("target/tmp/cache"));
         let log = installation.product().join("collector.log");
         Ok(Self { process: Process::start("devo-collector", command, &log)? })
     }

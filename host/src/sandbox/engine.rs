@@ -7,9 +7,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
+use tracing::debug;
 use wasmtime::Config;
 use wasmtime::component::{Component, Linker};
 
+use super::cache::Cache;
 use super::cycle::Cycle;
 use super::error::ComponentError;
 use super::linker::linker;
@@ -26,26 +28,34 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<Cycle>,
     ticker: Arc<Ticker>,
+    cache: Option<Cache>,
     /// By the hash of the component. Whoever runs one holds it; one that nobody runs any more is dropped.
     sandboxes: Mutex<HashMap<[u8; 32], Weak<Sandbox>>>,
 }
 
 impl Engine {
-    /// Starts the engine. Must be called within a tokio runtime.
+    /// Starts the engine. What it compiles is kept in the folder `cache`, if one can be had. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
     /// Where the machine can't run WebAssembly.
-    pub fn start() -> wasmtime::Result<Self> {
+    pub fn start(cache: Option<&Path>) -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config.epoch_interruption(true);
         config.concurrency_support(false);
         config.wasm_component_model(true);
         let engine = wasmtime::Engine::new(&config)?;
+        let cache = cache.and_then(|folder| {
+            Cache::open(folder)
+                .inspect_err(|reason| debug!("Compiled components are not kept: {}: {reason}", folder.display()))
+                .ok()
+        });
         let linker = linker(&engine)?;
-        Ok(Self { ticker: Arc::new(Ticker::start(engine.clone())), engine, linker, sandboxes: Mutex::default() })
+        Ok(Self { ticker: Arc::new(Ticker::start(engine.clone())), engine, linker, cache, sandboxes: Mutex::default() })
     }
 
-    /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component already.
+    /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component already or it
+    /// has been compiled before.
     ///
     /// # Errors
     /// [`ComponentError`]; nothing of the component has run then.
@@ -70,7 +80,11 @@ impl Engine {
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
-        Component::new(&self.engine, bytes).map_err(invalid)
+        let compile = || Component::new(&self.engine, bytes).map_err(invalid);
+        match &self.cache {
+            Some(cache) => cache.load_or(&self.engine, bytes, compile),
+            None => compile(),
+        }
     }
 
     fn link(&self, component: &Component) -> Result<Sandbox, ComponentError> {

@@ -5,6 +5,7 @@
 
 mod bindings;
 mod breach;
+mod cache;
 mod cycle;
 mod engine;
 mod error;
@@ -25,6 +26,7 @@ use wasmtime::component::InstancePre;
 pub use bindings::exports::devo::collector::service::{Failure, Fault, Summary};
 pub use bindings::{devo, wasi};
 pub use breach::{Breach, Limit};
+pub use cache::usual_folder as usual_cache_folder;
 pub use cycle::Tenant;
 pub use engine::Engine;
 pub use error::ComponentError;
