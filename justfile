@@ -3,7 +3,7 @@
 _default:
     @just --list --unsorted
 
-# Build the collector component and stage it in target/guest
+# Build the collector component, and the example for the tests, and stage them in target/guest
 guest:
     guest/build.sh
 

@@ -13,6 +13,7 @@ pub mod check;
 pub mod collector;
 pub mod compact;
 pub mod faults;
+pub mod feed;
 pub mod folder;
 pub mod installation;
 pub mod process;
