@@ -1,4 +1,4 @@
-//! The state of one call, and what it borrows from its tenant.
+//! The state of one call, and what its service grants it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::senders::{Outputs, Table};
 use crate::state::Bucket;
 
 /// What a service may reach, for as long as it runs.
-pub struct Tenant {
+pub struct Grant {
     pub api: ApiClient,
     /// What each request has to pass. It outlives the calls: what one has used up, the next can't use again.
     pub limiter: Limiter,
@@ -38,7 +38,7 @@ pub struct Tenant {
 
 /// Everything that one call of a component owns. Dropped with it.
 pub struct Cycle {
-    tenant: Arc<Tenant>,
+    grant: Arc<Grant>,
     handles: ResourceTable,
     clocks: WasiClocksCtx,
     http: WasiHttpCtx,
@@ -47,22 +47,22 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    pub(super) fn new(tenant: Arc<Tenant>) -> Self {
+    pub(super) fn new(grant: Arc<Grant>) -> Self {
         let mut handles = ResourceTable::new();
-        handles.set_max_capacity(tenant.limits.handles);
+        handles.set_max_capacity(grant.limits.handles);
         Self {
             handles,
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            gate: Gate::new(tenant.api.clone(), tenant.limiter.clone(), &tenant.limits),
-            meter: Meter::new(tenant.limits),
-            tenant,
+            gate: Gate::new(grant.api.clone(), grant.limiter.clone(), &grant.limits),
+            meter: Meter::new(grant.limits),
+            grant,
         }
     }
 
     /// The limit that was reached, if one was.
     pub(super) fn breach(&self) -> Option<Breach> {
-        let refused = self.gate.refused().map(|limit| Breach::Limit { limit, allowed: self.tenant.limits });
+        let refused = self.gate.refused().map(|limit| Breach::Limit { limit, allowed: self.grant.limits });
         self.meter.breach().or(refused)
     }
 
@@ -85,21 +85,21 @@ impl Cycle {
 
     pub(super) fn keyvalue(&mut self) -> KeyValueView<'_> {
         KeyValueView {
-            bucket: &self.tenant.bucket,
+            bucket: &self.grant.bucket,
             handles: &mut self.handles,
-            max_value_in_bytes: self.tenant.limits.state_in_bytes,
+            max_value_in_bytes: self.grant.limits.state_in_bytes,
         }
     }
 
     pub(super) fn config(&mut self) -> ConfigurationView<'_> {
-        ConfigurationView { settings: &self.tenant.settings }
+        ConfigurationView { settings: &self.grant.settings }
     }
 
     pub(super) fn logging(&mut self) -> LoggingView<'_> {
-        LoggingView { span: &self.tenant.span, meter: &mut self.meter }
+        LoggingView { span: &self.grant.span, meter: &mut self.meter }
     }
 
     pub(super) fn output(&mut self) -> OutputView<'_> {
-        OutputView { outputs: &self.tenant.outputs, table: &self.tenant.table }
+        OutputView { outputs: &self.grant.outputs, table: &self.grant.table }
     }
 }

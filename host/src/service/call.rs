@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::End;
-use crate::sandbox::{Breach, Failure, Fault, Outcome, Sandbox, Tenant};
+use crate::sandbox::{Breach, Failure, Fault, Outcome, Sandbox, Grant};
 
 /// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by then is left
 /// uncommitted and is pulled again at the next start.
@@ -17,17 +17,17 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy)]
 pub struct Interrupted(pub End);
 
-/// Calls the component for one tenant.
+/// Calls the component for one service.
 #[derive(Clone)]
 pub struct Caller {
     sandbox: Arc<Sandbox>,
-    tenant: Arc<Tenant>,
+    grant: Arc<Grant>,
     stop: CancellationToken,
 }
 
 impl Caller {
-    pub fn new(sandbox: Arc<Sandbox>, tenant: Arc<Tenant>, stop: CancellationToken) -> Self {
-        Self { sandbox, tenant, stop }
+    pub fn new(sandbox: Arc<Sandbox>, grant: Arc<Grant>, stop: CancellationToken) -> Self {
+        Self { sandbox, grant, stop }
     }
 
     /// The component to call.
@@ -35,9 +35,9 @@ impl Caller {
         &self.sandbox
     }
 
-    /// For whom it is called.
-    pub fn tenant(&self) -> &Arc<Tenant> {
-        &self.tenant
+    /// What it may reach.
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
     }
 
     /// A call that a stop gives a few seconds to end in good order, and then abandons.
@@ -49,7 +49,7 @@ impl Caller {
         };
         if outcome.is_err() {
             warn!("The call under way was abandoned; what it had not confirmed is pulled again at the next start");
-            self.tenant.outputs.discard().await;
+            self.grant.outputs.discard().await;
         }
         Err(Interrupted(End::Stopped))
     }

@@ -1,4 +1,4 @@
-//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the puller pulls
+//! One service of one grant, from its start to its end: the set-up checks credentials again and again, the puller pulls
 //! every period, for ever.
 //!
 //! `schedule` decides when, `call` makes a call of the component and judges its outcome, `setup` and `puller` are the two
@@ -19,7 +19,7 @@ use tracing::{Instrument, Span, info, warn};
 use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
-use crate::sandbox::{Sandbox, Tenant};
+use crate::sandbox::{Sandbox, Grant};
 use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
 use crate::status::{SenderNames, SenderService};
@@ -34,7 +34,7 @@ const STATE_KEY: &str = "state";
 /// A service that is ready to run.
 pub struct Service {
     identity: Identity,
-    tenant: Arc<Tenant>,
+    grant: Arc<Grant>,
     setup_span: Span,
     setup: Setup,
     puller: Puller,
@@ -89,7 +89,7 @@ impl Service {
         if plan.component == Component::Bundled {
             take_over_original(store, &bucket, &identity)?;
         }
-        let tenant = Arc::new(Tenant {
+        let grant = Arc::new(Grant {
             api: ApiClient::new(plan.api)?,
             limiter: plan.limiter,
             bucket,
@@ -99,14 +99,14 @@ impl Service {
             limits: plan.limits,
             span: log::service_span(Process::Input, &identity.puller(), &identity),
         });
-        let caller = Caller::new(sandbox, tenant.clone(), stop);
+        let caller = Caller::new(sandbox, grant.clone(), stop);
         let readiness = Readiness::default();
         Ok(Self {
             setup: Setup::new(caller.clone(), readiness.clone(), plan.token, plan.refresh),
             puller: Puller::new(caller, readiness, identity.puller(), Period::new(plan.period)),
             setup_span: log::service_span(Process::Input, &identity.puller_setup(), &identity),
             identity,
-            tenant,
+            grant,
         })
     }
 
@@ -116,8 +116,8 @@ impl Service {
     }
 
     /// What the service may reach; its outputs have the numbers of what was sent.
-    pub fn tenant(&self) -> &Arc<Tenant> {
-        &self.tenant
+    pub fn grant(&self) -> &Arc<Grant> {
+        &self.grant
     }
 
     /// Says in the original's words that the service starts.
@@ -129,7 +129,7 @@ impl Service {
             info!("{puller} - Starting thread (execution_period={seconds}s)");
         });
         self.setup_span.in_scope(|| warn!("The token/header/authentication has not been created yet"));
-        self.tenant.span.in_scope(|| warn!("Waiting until setup will be executed"));
+        self.grant.span.in_scope(|| warn!("Waiting until setup will be executed"));
     }
 
     /// Whether the API accepts settings and credentials. Pulls nothing.
@@ -142,7 +142,7 @@ impl Service {
     pub async fn run(self) -> End {
         tokio::select! {
             end = self.setup.run().instrument(self.setup_span) => end,
-            end = self.puller.run().instrument(self.tenant.span.clone()) => end,
+            end = self.puller.run().instrument(self.grant.span.clone()) => end,
         }
     }
 }

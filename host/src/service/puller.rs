@@ -83,7 +83,7 @@ impl Puller {
     /// Makes the persisted state ready. What is wrong with it only the operator can mend.
     async fn pre_pull(&self) -> Result<(), Interrupted> {
         info!("{} Starting the execution of pre_pull()", self.name);
-        let outcome = self.caller.guarded(self.caller.sandbox().pre_pull(self.caller.tenant())).await?;
+        let outcome = self.caller.guarded(self.caller.sandbox().pre_pull(self.caller.grant())).await?;
         if !matches!(outcome, Ok(Ok(()))) {
             self.caller.report(outcome)?;
             return Err(Interrupted(End::Failed));
@@ -98,8 +98,8 @@ impl Puller {
         let mut total = Summary { requests: 0, received: 0, duplicates: 0, sent: 0, up_to_date: true };
         loop {
             // A wait that the limits ask for does not count as the component's time.
-            self.caller.pause(self.caller.tenant().limiter.ready()).await?;
-            let call = self.caller.sandbox().pull(self.caller.tenant());
+            self.caller.pause(self.caller.grant().limiter.ready()).await?;
+            let call = self.caller.sandbox().pull(self.caller.grant());
             match self.caller.guarded(call).await? {
                 Ok(Ok(piece)) => {
                     total.requests += piece.requests;
@@ -113,7 +113,7 @@ impl Puller {
                 }
                 outcome => {
                     // The state was not advanced, so the source will be read again: what is queued would only repeat.
-                    self.caller.tenant().outputs.discard().await;
+                    self.caller.grant().outputs.discard().await;
                     let wait = backoff.after(&outcome);
                     self.caller.report(outcome)?;
                     self.readiness.doubt();

@@ -96,7 +96,7 @@ impl Setup {
             error!(class = "SetupError", code = 101, "SetupError [CODE:0101] reason: {reason}.");
             return Ok(false);
         }
-        let call = self.caller.sandbox().set_up(self.caller.tenant());
+        let call = self.caller.sandbox().set_up(self.caller.grant());
         let outcome = self.caller.guarded(call).await?;
         let succeeded = matches!(outcome, Ok(Ok(())));
         self.caller.report(outcome)?;
@@ -111,7 +111,7 @@ impl Setup {
     fn refresh_token(&self) -> Result<(), String> {
         if let Secret::File(_) = self.token {
             let token = self.token.read().map_err(|error| format!("the token can't be read: {error}"))?;
-            self.caller.tenant().api.set_credential(&token).map_err(|error| error.to_string())?;
+            self.caller.grant().api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use tracing::info;
 use crate::config::OutputPlan;
 use crate::internal::Messages;
 use crate::log::{self, Process};
-use crate::sandbox::Tenant;
+use crate::sandbox::Grant;
 use crate::service::Service;
 use memory::Memory;
 use monitor::Monitor;
@@ -36,7 +36,7 @@ pub struct Status {
 impl Status {
     /// Reports on these services and outputs from now on. Must be called within a tokio runtime.
     pub fn start(services: &[Service], outputs: &[OutputPlan], messages: &Messages) -> Self {
-        let tenants: Vec<Arc<Tenant>> = services.iter().map(|service| service.tenant().clone()).collect();
+        let grants: Vec<Arc<Grant>> = services.iter().map(|service| service.grant().clone()).collect();
         let identities: Vec<_> = services.iter().map(|service| service.identity().clone()).collect();
         let names: Vec<_> = outputs.iter().map(SenderNames::new).collect();
         let threads = Threads::new(&identities, &names);
@@ -44,7 +44,7 @@ impl Status {
         let end = CancellationToken::new();
         let monitors = outputs
             .iter()
-            .map(|output| Monitor::new(output, tenants.clone(), messages.clone()).run(end.clone()))
+            .map(|output| Monitor::new(output, grants.clone(), messages.clone()).run(end.clone()))
             .collect();
         let status = Self { threads, monitors, end };
         status.report_memory();

@@ -10,7 +10,7 @@ use super::senders::{SenderNames, SenderService};
 use crate::config::OutputPlan;
 use crate::internal::Messages;
 use crate::log::{self, Process};
-use crate::sandbox::Tenant;
+use crate::sandbox::Grant;
 use crate::senders::{Checkpoint, Output};
 
 /// Reports on one output of all services.
@@ -18,7 +18,7 @@ pub struct Monitor {
     output: String,
     names: SenderNames,
     period: Duration,
-    tenants: Vec<Arc<Tenant>>,
+    grants: Vec<Arc<Grant>>,
     messages: Messages,
     last: Reading,
 }
@@ -40,10 +40,10 @@ struct Senders {
 
 impl Monitor {
     /// Reports on this output from now on.
-    pub fn new(output: &OutputPlan, tenants: Vec<Arc<Tenant>>, messages: Messages) -> Self {
+    pub fn new(output: &OutputPlan, grants: Vec<Arc<Grant>>, messages: Messages) -> Self {
         let names = SenderNames::new(output);
-        let last = Reading::now(&output.name, &tenants, &messages);
-        Self { output: output.name.clone(), names, period: output.statistics_period, tenants, messages, last }
+        let last = Reading::now(&output.name, &grants, &messages);
+        Self { output: output.name.clone(), names, period: output.statistics_period, grants, messages, last }
     }
 
     /// Reports every period, and once more at the end.
@@ -58,7 +58,7 @@ impl Monitor {
     }
 
     fn report(&mut self) {
-        let now = Reading::now(&self.output, &self.tenants, &self.messages);
+        let now = Reading::now(&self.output, &self.grants, &self.messages);
         self.write(SenderService::Standard, "Standard", &self.last.standard, &now.standard);
         self.write(SenderService::Lookup, "Lookup", &self.last.lookup, &now.lookup);
         self.write(SenderService::Internal, "Internal", &self.last.internal, &now.internal);
@@ -96,8 +96,8 @@ impl Monitor {
 }
 
 impl Reading {
-    fn now(output: &str, tenants: &[Arc<Tenant>], messages: &Messages) -> Self {
-        let standard = tenants.iter().flat_map(|tenant| tenant.outputs.iter()).filter(|sender| sender.name() == output);
+    fn now(output: &str, grants: &[Arc<Grant>], messages: &Messages) -> Self {
+        let standard = grants.iter().flat_map(|grant| grant.outputs.iter()).filter(|sender| sender.name() == output);
         let (mut internal, mut dropped_messages) = (Senders::none(), 0);
         if let Some(sender) = messages.sender(output) {
             internal.add(sender.senders(), sender.queued_messages(), sender.statistics().checkpoint());
