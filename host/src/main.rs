@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::config::{self, Persistence, Place, Plan};
+use devo_collector::config::{self, Persistence, Place, Plan, Policy};
 use devo_collector::internal::{self, Messages};
 use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
         print!("{}", config::schema());
         return ExitCode::SUCCESS;
     }
-    let plan = config::read(&arguments.place()).and_then(Plan::new);
+    let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let messages = Messages::default();
     arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(messages.clone()));
     let end = plan.map_err(anyhow::Error::from).and_then(|mut plan| {

@@ -1,7 +1,7 @@
 //! A secret: text from the configuration, or a file that may change while the collector runs.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
@@ -36,10 +36,9 @@ pub enum SecretError {
 }
 
 impl Secret {
-    /// The secret of a key and its `_file` form, which counts where both are given. Files are named from the product
-    /// folder.
-    pub fn new(text: Option<&SecretString>, file: Option<&str>, product: &Path) -> Option<Self> {
-        file.map(|file| Self::File(product.join(file))).or_else(|| text.cloned().map(Self::Text))
+    /// The secret of a key and its `_file` form, which counts where both are given.
+    pub fn new(text: Option<&SecretString>, file: Option<PathBuf>) -> Option<Self> {
+        file.map(Self::File).or_else(|| text.cloned().map(Self::Text))
     }
 
     /// The secret as it is now, without the line break that editors put at the end of a file.

@@ -46,6 +46,9 @@ pub enum Cause {
     /// Code 7: the place for the state can't be used.
     #[error("the state can't be kept: {0}")]
     State(String),
+    /// Code 8: the operator does not let a tenant have this.
+    #[error("the key {key} is refused by the policy of this host's operator: {reason}")]
+    Refused { key: String, reason: String },
 }
 
 impl ConfigError {
@@ -76,6 +79,7 @@ impl Cause {
             Self::Value { .. } => 5,
             Self::Certificates { .. } => 6,
             Self::State(_) => 7,
+            Self::Refused { .. } => 8,
         }
     }
 

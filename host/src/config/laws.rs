@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Plan;
 use super::read::{lay_over, parse_text, understand, with_globals};
+use super::{Files, Plan, Policy};
 
 /// Stands for a secret: as a text, in the text that is parsed, and as a number.
 const SECRET: &str = "S3CRET-T0KEN";
@@ -36,12 +36,12 @@ pub fn config(text: &[u8]) {
 
     let mut value = with_globals(value);
     put_secrets(&mut value, false);
-    let source = match understand(value, &path, &[&path]) {
+    let source = match understand(value, &path, Files::anywhere("/nowhere".into()), &Policy::permissive()) {
         Ok(source) => source,
         Err(error) => return told(&error.to_string()),
     };
     source.warnings.iter().for_each(|warning| told(warning));
-    match Plan::new(source) {
+    match Plan::new(source, &Policy::permissive()) {
         Ok(plan) => {
             told(&format!("{plan:?}"));
             for service in &plan.services {

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::error::{Cause, ConfigError};
+use super::files::Files;
+use super::policy::{Policy, refused};
 use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
 
@@ -14,8 +16,8 @@ use super::{permissions, variables};
 #[derive(Debug)]
 pub struct Source {
     pub document: Document,
-    /// The product folder, with `certs/`, `config/` and `state/` in it.
-    pub product: PathBuf,
+    /// Those of the product folder, with `certs/`, `config/` and `state/` in it.
+    pub files: Files,
     /// What the operator should know: keys that are not understood.
     pub warnings: Vec<String>,
 }
@@ -30,20 +32,57 @@ pub enum Place {
     CollectorServer { job: PathBuf, collector: PathBuf },
 }
 
-/// Reads a configuration.
+/// The names that a configuration has in a product folder.
+const NAMES: [&str; 3] = ["config/config.yaml", "config/config.yml", "config/config.json"];
+
+/// Reads a configuration of the operator's own.
 pub fn read(place: &Place) -> Result<Source, ConfigError> {
-    match place {
+    let (value, path, files) = match place {
         Place::OnPremise(name) => {
             let path = locate(name)?;
-            understand(parse(&path)?, &path, &[&path])
+            (parse(&path)?, path.clone(), vec![path])
         }
         Place::CollectorServer { job, collector } => {
             let (job, collector) = (locate(job)?, locate(collector)?);
             let mut value = with_globals(parse(&collector)?);
             lay_over(&mut value, with_globals(parse(&job)?));
-            understand(value, &job, &[&job, &collector])
+            (value, job.clone(), vec![job, collector])
+        }
+    };
+    let exposed = exposed(&value, &files);
+    let source = understand(value, &path, Files::anywhere(product_folder(&path)), &Policy::permissive())?;
+    Ok(source.with(exposed))
+}
+
+/// Reads the configuration of a hosted tenant from its product folder.
+pub fn read_tenant(files: &Files, policy: &Policy) -> Result<Source, ConfigError> {
+    let mut found = None;
+    for name in NAMES {
+        let path = files.configuration(name)?;
+        if found.is_none() && path.is_file() {
+            found = Some(path);
         }
     }
+    let path = found.ok_or_else(|| {
+        let candidates = NAMES.iter().map(|name| files.product().join(name).display().to_string());
+        Cause::Missing(candidates.collect()).cure("Put the tenant's configuration there.")
+    })?;
+    let value = parse(&path)?;
+    let exposed = exposed(&value, std::slice::from_ref(&path));
+    Ok(understand(value, &path, files.clone(), policy)?.with(exposed))
+}
+
+impl Source {
+    fn with(mut self, mut warnings: Vec<String>) -> Self {
+        warnings.append(&mut self.warnings);
+        Self { warnings, ..self }
+    }
+}
+
+/// Warnings of files with secrets that others can read.
+fn exposed(value: &Value, files: &[PathBuf]) -> Vec<String> {
+    let exposed = files.iter().filter_map(|file| permissions::warning("secrets", file));
+    if permissions::has_secret(value) { exposed.collect() } else { Vec::new() }
 }
 
 fn parse(path: &Path) -> Result<Value, ConfigError> {
@@ -95,11 +134,15 @@ pub(super) fn lay_over(base: &mut Value, top: Value) {
     }
 }
 
-/// What a configuration says that was read from these files; `path` is the one that errors name.
-pub(super) fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Result<Source, ConfigError> {
-    let exposed = files.iter().filter_map(|file| permissions::warning("secrets", file));
-    let exposed: Vec<String> = if permissions::has_secret(&value) { exposed.collect() } else { Vec::new() };
-    variables::resolve(&mut value, |name| std::env::var(name).ok())?;
+/// What a configuration says; `path` is the file that errors name.
+pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &Policy) -> Result<Source, ConfigError> {
+    variables::resolve(&mut value, |key, name| {
+        if !policy.allow_environment {
+            let reason = format!("${{{name}}} would read the environment of the host");
+            return Err(refused(key, reason, "Write the value itself, or use a _file key; $${ stands for ${ itself."));
+        }
+        Ok(std::env::var(name).ok())
+    })?;
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
     let mut note = |key: serde_ignored::Path<'_>| unknown.push(Key::from(&key));
@@ -117,10 +160,9 @@ pub(super) fn understand(mut value: Value, path: &Path, files: &[&Path]) -> Resu
             }
         }
     })?;
-    warnings.extend(exposed);
     unknown.retain(|key| !key.starts_with("globals"));
     warnings.extend(unknown::place(&unknown, &value, &mut document));
-    Ok(Source { document, product: product_folder(path), warnings })
+    Ok(Source { document, files, warnings })
 }
 
 /// The reason why a value can't be used. serde repeats the value, which must not be told where it is a secret.
@@ -153,8 +195,7 @@ fn ignored_globals(value: &Value) -> Vec<String> {
 
 fn locate(name: &Path) -> Result<PathBuf, ConfigError> {
     let candidates = if name.is_dir() {
-        let files = ["config/config.yaml", "config/config.yml", "config/config.json", "config.yaml"];
-        files.map(|file| name.join(file)).to_vec()
+        NAMES.into_iter().chain(["config.yaml"]).map(|file| name.join(file)).collect()
     } else {
         vec![name.to_owned(), Path::new("config").join(name)]
     };

@@ -4,12 +4,15 @@ use serde_json::Value;
 
 use super::error::{ConfigError, value};
 
+/// What a lookup comes to, which is given the key and the variable's name: a value, none, or a refusal.
+type Found = Result<Option<String>, ConfigError>;
+
 /// Replaces every `${NAME}` in the texts of `document` by what `lookup` finds. `$${` stands for `${` itself.
-pub fn resolve(document: &mut Value, lookup: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+pub fn resolve(document: &mut Value, lookup: impl Fn(&str, &str) -> Found) -> Result<(), ConfigError> {
     resolve_at("", document, &lookup)
 }
 
-fn resolve_at(key: &str, value: &mut Value, lookup: &impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+fn resolve_at(key: &str, value: &mut Value, lookup: &impl Fn(&str, &str) -> Found) -> Result<(), ConfigError> {
     let under = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match value {
         Value::String(text) if text.contains("${") => *text = substitute(key, text, lookup)?,
@@ -28,7 +31,7 @@ fn resolve_at(key: &str, value: &mut Value, lookup: &impl Fn(&str) -> Option<Str
     Ok(())
 }
 
-fn substitute(key: &str, text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+fn substitute(key: &str, text: &str, lookup: &impl Fn(&str, &str) -> Found) -> Result<String, ConfigError> {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -42,7 +45,7 @@ fn substitute(key: &str, text: &str, lookup: &impl Fn(&str) -> Option<String>) -
         result.push_str(before);
         let end = from.find('}').ok_or_else(|| value(key, "a ${ has no }", "Write ${NAME}, or $${ for ${ itself."))?;
         let name = &from[2..end];
-        let found = lookup(name).ok_or_else(|| {
+        let found = lookup(key, name)?.ok_or_else(|| {
             value(
                 key,
                 format!("the environment variable {name} is not set"),
@@ -62,7 +65,7 @@ mod tests {
     use serde_json::json;
 
     fn resolved(mut document: Value) -> Result<Value, String> {
-        let lookup = |name: &str| (name == "TOKEN").then(|| "t0ken".to_owned());
+        let lookup = |_: &str, name: &str| Ok((name == "TOKEN").then(|| "t0ken".to_owned()));
         resolve(&mut document, lookup).map(|()| document).map_err(|error| error.to_string())
     }
 

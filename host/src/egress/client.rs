@@ -95,6 +95,18 @@ impl ApiClientSettings {
     }
 }
 
+impl ApiClientSettings {
+    /// Whether a client could be made of these settings, as far as that can be told without one. Reads `ca_file`.
+    ///
+    /// # Errors
+    /// As [`ApiClient::new`].
+    pub fn check(&self) -> Result<(), EgressError> {
+        Proxy::for_origin(&self.proxy, &self.origin)?;
+        self.ca_file.as_deref().map_or(Ok(()), tls::check_ca_file)?;
+        self.token.as_ref().map_or(Ok(()), |token| credential(&self.auth_prefix, token).map(drop))
+    }
+}
+
 /// A client for one tenant's API. Clones share connections and credential.
 #[derive(Clone)]
 pub struct ApiClient(Arc<Shared>);

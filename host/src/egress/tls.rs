@@ -53,6 +53,16 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>,
     Ok(config)
 }
 
+/// Whether a `ca_file` is of use, without the machine's own roots.
+///
+/// # Errors
+/// [`EgressError::CaFile`].
+pub(super) fn check_ca_file(path: &Path) -> Result<(), EgressError> {
+    let failed = |problem| EgressError::CaFile { path: path.to_owned(), problem };
+    let pem = std::fs::read(path).map_err(|error| failed(CaFileProblem::Unreadable(error.kind())))?;
+    add_ca_file(&mut RootCertStore::empty(), &pem).map_err(failed)
+}
+
 fn add_ca_file(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), CaFileProblem> {
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| CaFileProblem::BadCertificate(error.to_string()))?;

@@ -30,7 +30,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::stream::Stream;
-use super::{Address, Cause, Transport};
+use super::{Address, Cause, DevoSettings, Transport};
+use crate::egress::AddressRange;
 
 /// An open connection, ready for events.
 pub(super) struct Connection {
@@ -38,10 +39,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and shakes hands, both within `within`.
-    pub(super) async fn open(address: &Address, transport: &Transport, within: Duration) -> Result<Self, Cause> {
+    /// Connects and shakes hands, both within the time that the settings give.
+    pub(super) async fn open(settings: &DevoSettings) -> Result<Self, Cause> {
+        let DevoSettings { address, transport, connect_timeout: within, .. } = settings;
+        let within = *within;
         let deadline = Instant::now() + within;
-        let tcp = connect(address, within).await?;
+        let tcp = connect(address, within, settings.allow_private_addresses).await?;
         // The last bytes of a delivery are few and are followed by a wait for their effect, which is what Nagle delays.
         tcp.set_nodelay(true).map_err(|error| Cause::of(&error))?;
         let tls = match transport {
@@ -248,7 +251,8 @@ const TCP_CLOSE: u8 = 7;
 
 /// Connects to the first address of the host that answers. Each gets its share of the time, so that one which swallows
 /// packets (an IPv6 address without a route, often) doesn't use up what the next one needs.
-async fn connect(address: &Address, within: Duration) -> Result<TcpStream, Cause> {
+/// Exactly the addresses that were checked are connected to: a second look-up could give others.
+async fn connect(address: &Address, within: Duration, allow_private: bool) -> Result<TcpStream, Cause> {
     let deadline = Instant::now() + within;
     let found: Vec<SocketAddr> = match timeout(within, lookup_host((&*address.host().to_str(), address.port()))).await {
         Ok(Ok(found)) => found.collect(),
@@ -257,6 +261,11 @@ async fn connect(address: &Address, within: Duration) -> Result<TcpStream, Cause
     };
     let mut last = Cause::NameNotResolved { reason: "it has no addresses".to_owned() };
     for (index, candidate) in found.iter().enumerate() {
+        let range = AddressRange::of(candidate.ip());
+        if !allow_private && !range.is_allowed(false) {
+            last = Cause::AddressRefused { address: candidate.ip(), range };
+            continue;
+        }
         let share = deadline.saturating_duration_since(Instant::now()) / (found.len() - index) as u32;
         match timeout(share, TcpStream::connect(candidate)).await {
             Ok(Ok(tcp)) => return Ok(tcp),
@@ -278,7 +287,8 @@ mod tests {
     async fn open(domain: &Certificates, receiver: &Receiver) -> Connection {
         let address = Address::new("localhost", receiver.port).unwrap();
         let tls = Transport::Tls(Tls::from_files(&domain.files()).unwrap());
-        Connection::open(&address, &tls, PATIENCE).await.unwrap()
+        let settings = DevoSettings { connect_timeout: PATIENCE, ..DevoSettings::new("devo_us_1", address, tls) };
+        Connection::open(&settings).await.unwrap()
     }
 
     #[test]
@@ -305,5 +315,16 @@ mod tests {
         connection.tcp().try_write(b"too late").unwrap();
         assert_eq!(soon(connection.read_to_end()).await, Ok(()), "the end of file doesn't look clean as expected");
         assert_eq!(soon(connection.settled()).await, Err(Cause::Reset));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_into_the_hosts_own_network_is_refused_before_anything_is_sent() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::new("localhost", listener.local_addr().unwrap().port()).unwrap();
+        let mut settings = DevoSettings::new("devo_us_1", address, Transport::Tcp);
+        assert!(Connection::open(&settings).await.is_ok());
+        settings.allow_private_addresses = false;
+        let cause = Connection::open(&settings).await.err();
+        assert!(matches!(cause, Some(Cause::AddressRefused { range: AddressRange::Loopback, .. })), "{cause:?}");
     }
 }

@@ -4,6 +4,7 @@
 //! another cure. So the [`Cause`] is found where the facts are known, and each has its own message and cure.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, CertificateError, Error as TlsProtocolError, OtherError};
 
 use super::verifier::ChainFault;
+use crate::egress::AddressRange;
 
 /// Why a sender did not take or did not deliver events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +69,14 @@ pub enum Cause {
     NameNotResolved {
         /// What the resolver said.
         reason: String,
+    },
+    /// The receiver is at an address that the operator's policy does not allow.
+    #[error("the host name leads to {address}, a {range} address, which the policy of this host's operator refuses")]
+    AddressRefused {
+        /// The address.
+        address: IpAddr,
+        /// What it is.
+        range: AddressRange,
     },
     /// Nothing listens on the port.
     #[error("the connection was refused")]
@@ -192,6 +202,9 @@ impl Cause {
     pub fn cure(&self) -> &'static str {
         match self {
             Self::NameNotResolved { .. } => "check the output's \"address\" and this machine's DNS",
+            Self::AddressRefused { .. } => {
+                "name a receiver with a public address, or ask the operator, who can allow private ones in host.yaml"
+            }
             Self::Refused => "check the output's \"address\" and \"port\", and that the receiver runs",
             Self::Unreachable { .. } => "check this machine's network and routes",
             Self::ConnectTimeout { .. } => "check that firewalls let this machine out to that address and port",
@@ -261,6 +274,7 @@ impl Cause {
                 | Self::NotTls
                 | Self::TlsExpected
                 | Self::NotAReceiver { .. }
+                | Self::AddressRefused { .. }
         )
     }
 

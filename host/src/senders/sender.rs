@@ -116,7 +116,7 @@ impl Sender {
             let open = match connection {
                 Some(open) => open,
                 None => {
-                    let opened = Connection::open(&settings.address, &settings.transport, settings.connect_timeout);
+                    let opened = Connection::open(settings);
                     let opened = opened.await.map_err(|cause| (Step::Connecting, cause))?;
                     tracing::debug!("Output \"{}\": connected to {}", settings.name, settings.address);
                     connection.insert(opened)

@@ -1,4 +1,4 @@
-//! One service of one grant, from its start to its end: the set-up checks credentials again and again, the puller pulls
+//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the puller pulls
 //! every period, for ever.
 //!
 //! `schedule` decides when, `call` makes a call of the component and judges its outcome, `setup` and `puller` are the two

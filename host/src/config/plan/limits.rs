@@ -56,9 +56,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a configuration says, and the defaults for the rest.
-    pub(super) fn new(given: &document::Limits) -> Self {
-        let default = Self::default();
+    /// What a configuration says, and `default` for the rest.
+    pub(crate) fn new(given: &document::Limits, default: Self) -> Self {
         Self {
             memory_in_bytes: given.memory_in_bytes.unwrap_or(default.memory_in_bytes),
             table_elements: given.table_elements.unwrap_or(default.table_elements),
@@ -72,5 +71,22 @@ impl Limits {
             state_in_bytes: given.state_in_bytes.unwrap_or(default.state_in_bytes),
             queue_in_bytes: given.queue_in_bytes.unwrap_or(default.queue_in_bytes),
         }
+    }
+
+    /// Each limit by the name of its key, in the key's unit.
+    pub(crate) fn amounts(&self) -> [(&'static str, u128); 11] {
+        [
+            ("memory_in_bytes", self.memory_in_bytes as u128),
+            ("table_elements", self.table_elements as u128),
+            ("cpu_in_milliseconds", self.cpu.as_millis()),
+            ("wall_in_seconds", self.wall.as_secs().into()),
+            ("host_call_in_bytes", self.host_call_in_bytes as u128),
+            ("handles", self.handles as u128),
+            ("requests", self.requests.into()),
+            ("concurrent_requests", self.concurrent_requests.into()),
+            ("log_lines", self.log_lines.into()),
+            ("state_in_bytes", self.state_in_bytes as u128),
+            ("queue_in_bytes", self.queue_in_bytes as u128),
+        ]
     }
 }

@@ -7,13 +7,15 @@ mod output;
 mod service;
 mod settings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
 use super::document::{Document, Globals, PersistenceConfig};
 use super::error::{Cause, ConfigError, value};
+use super::files::Files;
 use super::permissions;
+use super::policy::Policy;
 use super::read::Source;
 use crate::rate::{self, InputLimiter};
 use crate::secret::Secret;
@@ -32,7 +34,7 @@ const DEFAULT_NAME: &str = "collector";
 const REDIS_PORT: u16 = 6379;
 
 /// Everything that a configuration asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// What the collector calls itself in its messages to Devo: `globals.id` and `globals.name`.
     pub id: String,
@@ -58,14 +60,17 @@ pub enum Persistence {
 }
 
 impl Plan {
-    /// Checks a configuration and fills in what it leaves open.
-    pub fn new(source: Source) -> Result<Self, ConfigError> {
-        let Source { document, product, mut warnings } = source;
+    /// Checks a configuration and fills in what it leaves open. `policy` is the operator's.
+    pub fn new(source: Source, policy: &Policy) -> Result<Self, ConfigError> {
+        let Source { document, files, mut warnings } = source;
         let name = collector_name(document.globals.name.as_deref())?;
-        let persistence = persistence(&document, &product, &mut warnings)?;
+        let persistence = persistence(&document, &files, policy, &mut warnings)?;
+        if document.globals.debug && !policy.allow_debug {
+            warnings.push("globals.debug has no effect: the log of this host is its operator's".to_owned());
+        }
         let mut outputs = Vec::new();
         for (name, output) in &document.outputs {
-            outputs.push(OutputPlan::new(name, output, &product, &mut warnings)?);
+            outputs.push(OutputPlan::new(name, output, &files, policy, &mut warnings)?);
         }
         if outputs.is_empty() {
             return Err(
@@ -77,7 +82,7 @@ impl Plan {
             let limits = rate::read(input.requests_limits.as_ref(), input.requests_per_second.as_ref())?;
             let limiter = InputLimiter::new(&limits);
             for (service_name, service) in &input.services {
-                let keys = service::Keys { input_name: name, input, service_name, service, product: &product };
+                let keys = service::Keys { input_name: name, input, service_name, service, files: &files, policy };
                 services.push(keys.plan(&limiter, &mut warnings)?);
             }
         }
@@ -105,7 +110,12 @@ fn collector_name(name: Option<&str>) -> Result<String, ConfigError> {
     Ok(name)
 }
 
-fn persistence(document: &Document, product: &Path, warnings: &mut Vec<String>) -> Result<Persistence, ConfigError> {
+fn persistence(
+    document: &Document,
+    files: &Files,
+    policy: &Policy,
+    warnings: &mut Vec<String>,
+) -> Result<Persistence, ConfigError> {
     let Some(persistence) = &document.globals.persistence else {
         warnings.push(
             "No persistence is set: the state is kept in memory and lost at the end. Set globals.persistence."
@@ -116,9 +126,12 @@ fn persistence(document: &Document, product: &Path, warnings: &mut Vec<String>) 
     match persistence.kind.as_str() {
         "filesystem" | "json" => {
             let folder = persistence.config.directory_name.as_deref().unwrap_or("state");
-            Ok(Persistence::Files(product.join(folder)))
+            Ok(Persistence::Files(files.writable("globals.persistence.config.directory_name", folder)?))
         }
-        "redis" => Ok(Persistence::Redis(redis(&persistence.config, product, warnings)?)),
+        "redis" => {
+            policy.permit("globals.persistence.type", policy.allow_redis, "redis")?;
+            Ok(Persistence::Redis(redis(&persistence.config, files, warnings)?))
+        }
         "memory" => Ok(Persistence::Memory),
         other => Err(value(
             "globals.persistence.type",
@@ -128,11 +141,12 @@ fn persistence(document: &Document, product: &Path, warnings: &mut Vec<String>) 
     }
 }
 
-fn redis(config: &PersistenceConfig, product: &Path, warnings: &mut Vec<String>) -> Result<RedisSettings, ConfigError> {
-    let host = config.host.clone().ok_or_else(|| {
-        Cause::KeyMissing("globals.persistence.config.host".to_owned()).cure("Set it to the redis server's host.")
-    })?;
-    let password = Secret::new(config.password.as_ref(), config.password_file.as_deref(), product);
+fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) -> Result<RedisSettings, ConfigError> {
+    let key = |field: &str| format!("globals.persistence.config.{field}");
+    let host =
+        config.host.clone().ok_or_else(|| Cause::KeyMissing(key("host")).cure("Set it to the redis server's host."))?;
+    let file = config.password_file.as_ref().map(|file| files.readable(&key("password_file"), file)).transpose()?;
+    let password = Secret::new(config.password.as_ref(), file);
     if let Some(Secret::File(file)) = &password {
         warnings.extend(permissions::warning("a password", file));
     }
@@ -143,15 +157,8 @@ fn redis(config: &PersistenceConfig, product: &Path, warnings: &mut Vec<String>)
         password,
         db: config.db.unwrap_or(0),
         tls: config.tls,
-        ca_file: config.ca_file.as_deref().map(|name| certificate(product, name)),
+        ca_file: config.ca_file.as_ref().map(|name| files.certificate(&key("ca_file"), name)).transpose()?,
     })
-}
-
-/// A relative certificate name is looked up in `certs/` as the original does, then beside it.
-fn certificate(product: &Path, name: &str) -> PathBuf {
-    let in_certs = product.join("certs").join(name);
-    let beside = product.join(name);
-    if beside.is_file() && !in_certs.is_file() { beside } else { in_certs }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -165,13 +172,18 @@ fn scalar(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
 
     fn plan(document: Value) -> Result<Plan, ConfigError> {
+        plan_within(document, &Policy::permissive())
+    }
+
+    fn plan_within(document: Value, policy: &Policy) -> Result<Plan, ConfigError> {
         let document = serde_json::from_value(document).unwrap();
-        Plan::new(Source { document, product: PathBuf::from("product"), warnings: Vec::new() })
+        Plan::new(Source { document, files: Files::anywhere("product".into()), warnings: Vec::new() }, policy)
     }
 
     fn document(input: Value, service: Value) -> Value {
@@ -262,5 +274,43 @@ mod tests {
         let mut input = usual();
         input["enabled"] = false.into();
         assert!(plan(document(input, serde_json::json!({}))).unwrap_err().to_string().contains("services"));
+    }
+
+    #[test]
+    fn what_the_operator_does_not_allow_is_refused_with_its_key() {
+        let policy = Policy::hosted();
+        let mut hosted = document(usual(), serde_json::json!({}));
+        hosted["outputs"]["devo_us_1"] =
+            serde_json::json!({"type": "syslog", "config": {"address": "relay.example.com", "port": 601}});
+        plan_within(hosted.clone(), &policy).unwrap();
+        for (pointer, key, given) in [
+            ("/outputs/devo_us_1", "outputs.devo_us_1.type", serde_json::json!({"type": "console"})),
+            ("/outputs/devo_us_1/config/address", "outputs.devo_us_1.config.address", "127.0.0.1".into()),
+            ("/globals/persistence/type", "globals.persistence.type", "redis".into()),
+            ("/inputs/cloudsek/allow_http", "inputs.cloudsek.allow_http", true.into()),
+            ("/inputs/cloudsek/allow_private_addresses", "inputs.cloudsek.allow_private_addresses", true.into()),
+            ("/inputs/cloudsek/proxy_url", "inputs.cloudsek.proxy_url", "http://proxy".into()),
+            ("/inputs/cloudsek/proxy_url_file", "inputs.cloudsek.proxy_url", "proxy".into()),
+            ("/inputs/cloudsek/limits", "limits.memory_in_bytes", serde_json::json!({"memory_in_bytes": 1u64 << 40})),
+        ] {
+            let mut asked = hosted.clone();
+            let (parent, name) = pointer.rsplit_once('/').unwrap();
+            asked.pointer_mut(parent).unwrap()[name] = given;
+            let error = plan_within(asked, &policy).unwrap_err().to_string();
+            assert!(error.contains("[CODE:0008]") && error.contains(key) && error.contains("operator"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_operators_list_of_hosts_holds_for_apis_and_for_outputs() {
+        let only = |host: &str| serde_json::from_value(serde_json::json!({"allow": [host]})).unwrap();
+        let mut hosted = document(usual(), serde_json::json!({}));
+        hosted["outputs"]["devo_us_1"] =
+            serde_json::json!({"type": "syslog", "config": {"address": "relay.example.com", "port": 601}});
+        let refusal = |policy: Policy| plan_within(hosted.clone(), &policy).unwrap_err().to_string();
+        let apis = refusal(Policy { api_hosts: only("api.cloudsek.com"), ..Policy::hosted() });
+        assert!(apis.contains("inputs.cloudsek.base_url") && apis.contains("api.example.com"), "{apis}");
+        let outputs = refusal(Policy { output_hosts: only("*.devo.io"), ..Policy::hosted() });
+        assert!(outputs.contains("outputs.devo_us_1.config.address"), "{outputs}");
     }
 }

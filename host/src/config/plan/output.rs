@@ -1,12 +1,13 @@
 //! Where events go, and what each output is told of the collector itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::document::{Output, OutputConfig, Pkcs};
 use super::super::error::{Cause, ConfigError, value};
+use super::super::files::Files;
 use super::super::permissions;
-use super::certificate;
+use super::super::policy::Policy;
 use crate::secret::Secret;
 use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
@@ -41,16 +42,20 @@ impl OutputPlan {
     pub(super) fn new(
         name: &str,
         output: &Output,
-        product: &Path,
+        files: &Files,
+        policy: &Policy,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
-        let keys = Keys { output: name, product };
+        let keys = Keys { output: name, files, policy };
         let config = &output.config;
-        warnings.extend(keys.exposed(config));
+        warnings.extend(keys.exposed(config)?);
         let receiver = match output.kind.as_str() {
             "devo_platform" | "relay" => keys.devo(config, Transport::Tls(keys.tls(config)?), Some(DEVO_PORT))?,
             "in_house_relay" | "syslog" | "sidecar" => keys.devo(config, Transport::Tcp, None)?,
-            "console" | "stdout" => Receiver::Console,
+            "console" | "stdout" => {
+                policy.permit(&format!("outputs.{name}.type"), policy.allow_console, "standard output")?;
+                Receiver::Console
+            }
             other => {
                 return Err(value(
                     format!("outputs.{name}.type"),
@@ -81,7 +86,8 @@ impl OutputPlan {
 /// Reads the keys of one output.
 struct Keys<'a> {
     output: &'a str,
-    product: &'a Path,
+    files: &'a Files,
+    policy: &'a Policy,
 }
 
 impl Keys<'_> {
@@ -130,16 +136,19 @@ impl Keys<'_> {
         let port = self.required("port", &config.port.or(default_port))?;
         let address = Address::new(&host, port)
             .map_err(|error| value(self.name("address"), error.to_string(), "Correct the address."))?;
+        self.policy.output(&self.name("address"), &host)?;
         let mut settings = DevoSettings::new(self.output, address, transport);
+        settings.allow_private_addresses = self.policy.allow_private_addresses;
         if let Some(connections) = config.concurrent_connections {
             settings.concurrent_connections = self.within("concurrent_connections", connections, 1, 64)?;
         }
         settings.compression = self.compression(config)?;
-        settings.dead_letters = config.max_event_in_bytes.map(|max_event_in_bytes| {
+        if let Some(max_event_in_bytes) = config.max_event_in_bytes {
             let name =
                 config.dead_letters_file.clone().unwrap_or_else(|| format!("dead_letters/{}.ndjson", self.output));
-            DeadLetters { max_event_in_bytes, file: self.product.join(name) }
-        });
+            let file = self.files.writable(&self.name("dead_letters_file"), &name)?;
+            settings.dead_letters = Some(DeadLetters { max_event_in_bytes, file });
+        }
         settings.confirm_timeout =
             self.seconds("confirm_timeout_in_seconds", config.confirm_timeout_in_seconds, settings.confirm_timeout)?;
         settings.sending_timeout = self.seconds("sending_timeout", config.sending_timeout, settings.sending_timeout)?;
@@ -175,7 +184,7 @@ impl Keys<'_> {
     fn tls(&self, config: &OutputConfig) -> Result<Tls, ConfigError> {
         let tls = match &config.pkcs {
             Some(pkcs) => {
-                let chain = config.chain.as_ref().map(|chain| certificate(self.product, chain));
+                let chain = self.named("chain", &config.chain)?;
                 Tls::from_pkcs12(&self.pkcs12(pkcs)?, chain.as_deref())
             }
             None => Tls::from_files(&TlsFiles {
@@ -192,41 +201,57 @@ impl Keys<'_> {
     }
 
     /// Warnings of files that others can read, and should not.
-    fn exposed(&self, config: &OutputConfig) -> impl Iterator<Item = String> {
-        let key = config.key.as_ref().map(|key| certificate(self.product, key));
-        let pkcs = config.pkcs.as_ref().map(|pkcs| certificate(self.product, &pkcs.path));
-        let password = config.pkcs.as_ref().and_then(|pkcs| pkcs.password_file.as_ref());
-        [
+    fn exposed(&self, config: &OutputConfig) -> Result<impl Iterator<Item = String>, ConfigError> {
+        let key = self.named("key", &config.key)?;
+        let pkcs = config.pkcs.as_ref().map(|pkcs| self.pkcs(pkcs)).transpose()?;
+        let password = config.pkcs.as_ref().map(|pkcs| self.password(pkcs)).transpose()?.flatten();
+        let warnings = [
             key.and_then(|file| permissions::warning("a private key", &file)),
             pkcs.and_then(|file| permissions::warning("a private key", &file)),
-            password.and_then(|file| permissions::warning("a password", &self.product.join(file))),
-        ]
-        .into_iter()
-        .flatten()
+            password.and_then(|file| permissions::warning("a password", &file)),
+        ];
+        Ok(warnings.into_iter().flatten())
+    }
+
+    fn named(&self, field: &str, given: &Option<String>) -> Result<Option<PathBuf>, ConfigError> {
+        given.as_ref().map(|name| self.files.certificate(&self.name(field), name)).transpose()
     }
 
     fn file(&self, field: &str, given: &Option<String>) -> Result<PathBuf, ConfigError> {
-        Ok(certificate(self.product, &self.required(field, given)?))
+        self.files.certificate(&self.name(field), &self.required(field, given)?)
+    }
+
+    fn pkcs(&self, pkcs: &Pkcs) -> Result<PathBuf, ConfigError> {
+        self.files.certificate(&self.name("pkcs.path"), &pkcs.path)
+    }
+
+    fn password(&self, pkcs: &Pkcs) -> Result<Option<PathBuf>, ConfigError> {
+        let key = self.name("pkcs.password_file");
+        pkcs.password_file.as_ref().map(|file| self.files.readable(&key, file)).transpose()
     }
 
     fn pkcs12(&self, pkcs: &Pkcs) -> Result<Pkcs12File, ConfigError> {
-        let secret = Secret::new(pkcs.password.as_ref(), pkcs.password_file.as_deref(), self.product);
+        let secret = Secret::new(pkcs.password.as_ref(), self.password(pkcs)?);
         let password = secret.map_or_else(|| Ok(Default::default()), |secret| secret.read()).map_err(|error| {
             value(self.name("pkcs.password"), error.to_string(), "Without its password the file can't be opened.")
         })?;
-        Ok(Pkcs12File { file: certificate(self.product, &pkcs.path), password })
+        Ok(Pkcs12File { file: self.pkcs(pkcs)?, password })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::{Value, json};
 
     use super::*;
 
     fn plan(output: Value) -> Result<OutputPlan, String> {
         let output = serde_json::from_value(output).unwrap();
-        OutputPlan::new("devo_us_1", &output, Path::new("product"), &mut Vec::new()).map_err(|error| error.to_string())
+        let files = Files::anywhere("product".into());
+        OutputPlan::new("devo_us_1", &output, &files, &Policy::permissive(), &mut Vec::new())
+            .map_err(|error| error.to_string())
     }
 
     fn syslog(more: Value) -> Result<OutputPlan, String> {

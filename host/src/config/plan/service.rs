@@ -1,6 +1,5 @@
 //! What one service pulls, how often, and what it may use.
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -8,8 +7,10 @@ use secrecy::SecretString;
 
 use super::super::document::{Input, Service};
 use super::super::error::{Cause, ConfigError, value};
+use super::super::files::Files;
 use super::super::permissions;
-use super::{Component, Identity, Limits, certificate, scalar, settings};
+use super::super::policy::Policy;
+use super::{Component, Identity, Limits, scalar, settings};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
 use crate::secret::Secret;
@@ -27,7 +28,7 @@ const TYPE: &str = "predefined";
 const TABLE: &str = "drp.cloudsek.xvigil.alerts";
 
 /// One service: what is pulled, how often, and what it may use.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ServicePlan {
     pub identity: Identity,
     /// What pulls.
@@ -57,7 +58,8 @@ pub(super) struct Keys<'a> {
     pub input: &'a Input,
     pub service_name: &'a str,
     pub service: &'a Service,
-    pub product: &'a Path,
+    pub files: &'a Files,
+    pub policy: &'a Policy,
 }
 
 impl Keys<'_> {
@@ -71,7 +73,7 @@ impl Keys<'_> {
 
     pub fn plan(&self, limiter: &InputLimiter, warnings: &mut Vec<String>) -> Result<ServicePlan, ConfigError> {
         let Self { input_name, input, service_name, service, .. } = *self;
-        let component = self.component();
+        let component = self.component()?;
         if matches!(component, Component::Bundled) {
             self.check_service(warnings)?;
         }
@@ -119,15 +121,15 @@ impl Keys<'_> {
             component,
             limiter: limiter.service(&limits),
             settings: settings::of(input, service, base_url),
-            limits: Limits::new(&input.limits),
+            limits: self.policy.limits(&format!("inputs.{input_name}"), &input.limits)?,
         })
     }
 
-    fn component(&self) -> Component {
-        match &self.input.component {
-            None => Component::Bundled,
-            Some(name) => Component::File { path: self.product.join(name), key: self.input_key("component") },
-        }
+    fn component(&self) -> Result<Component, ConfigError> {
+        let Some(name) = &self.input.component else { return Ok(Component::Bundled) };
+        let key = self.input_key("component");
+        self.policy.permit(&key, self.policy.allow_components, "a component of one's own")?;
+        Ok(Component::File { path: self.files.readable(&key, name)?, key })
     }
 
     /// The bundled component knows one service. What services another one has, only that one knows.
@@ -160,21 +162,40 @@ impl Keys<'_> {
     fn token(&self) -> Result<Secret, ConfigError> {
         let Input { credentials, .. } = self.input;
         let text = credentials.token.as_ref().or(self.input.token.as_ref());
-        let file = credentials.token_file.as_deref().or(self.input.token_file.as_deref());
-        Secret::new(text, file, self.product).ok_or_else(|| {
+        let file = credentials.token_file.as_ref().or(self.input.token_file.as_ref());
+        let file = file.map(|file| self.files.readable(&self.input_key("token_file"), file)).transpose()?;
+        Secret::new(text, file).ok_or_else(|| {
             Cause::KeyMissing(self.input_key("credentials.token"))
                 .cure("Set it to the API token from your CloudSEK admin portal, or token_file to a file with it.")
         })
     }
 
+    fn proxy(&self) -> Result<Option<Secret>, ConfigError> {
+        let (url, file) = (&self.input.proxy_url, &self.input.proxy_url_file);
+        let key = self.input_key("proxy_url");
+        self.policy.flag(&key, url.is_some() || file.is_some(), self.policy.allow_proxy, "proxies")?;
+        let file =
+            file.as_ref().map(|file| self.files.readable(&self.input_key("proxy_url_file"), file)).transpose()?;
+        Ok(Secret::new(url.as_ref(), file))
+    }
+
     fn api(&self, base_url: &str, token: SecretString) -> Result<ApiClientSettings, ConfigError> {
-        let input = self.input;
+        let (input, policy) = (self.input, self.policy);
+        policy.flag(&self.input_key("allow_http"), input.allow_http, policy.allow_http, "APIs without TLS")?;
+        policy.flag(
+            &self.input_key("allow_private_addresses"),
+            input.allow_private_addresses,
+            policy.allow_private_addresses,
+            "private addresses",
+        )?;
         let origin = Origin::parse(base_url, input.allow_http)
             .map_err(|error| value(self.input_key("base_url"), error.to_string(), "Correct base_url."))?;
         let mut settings = ApiClientSettings::new(origin);
+        self.policy.api(&self.input_key("base_url"), &settings.origin)?;
         settings.allow_private_addresses = input.allow_private_addresses;
-        settings.ca_file = input.ca_file.as_ref().map(|file| certificate(self.product, file));
-        if let Some(proxy) = Secret::new(input.proxy_url.as_ref(), input.proxy_url_file.as_deref(), self.product) {
+        let ca_file = input.ca_file.as_ref().map(|file| self.files.certificate(&self.input_key("ca_file"), file));
+        settings.ca_file = ca_file.transpose()?;
+        if let Some(proxy) = self.proxy()? {
             let url = proxy
                 .read()
                 .map_err(|error| value(self.input_key("proxy_url"), error.to_string(), "Give the proxy's address."))?;
