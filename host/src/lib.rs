@@ -1,8 +1,9 @@
 //! The host of the collector: everything that a sandboxed collector component needs to carry a vendor's alerts to Devo.
 //!
-//! `collector` starts everything, `config` says what to do, `sandbox` runs the component, `capabilities` are what the
-//! component can reach; `egress`, `rate`, `state` and `senders` do that work, `service` decides when; `log`, `internal`
-//! and `status` tell the operator. Fuzzing needs no more than the decoders, and builds without whatever needs the engine.
+//! `collector` runs one configuration and `tenants` hosts many, each of which is a `tenant`; `config` says what to do,
+//! `sandbox` runs the component, `capabilities` are what the component can reach; `egress`, `rate`, `state` and `senders`
+//! do that work, `service` decides when; `log`, `internal` and `status` tell the operator. Fuzzing needs no more than the
+//! decoders, and builds without whatever needs the engine.
 
 #[cfg(not(fuzzing))]
 pub mod capabilities;
@@ -23,6 +24,10 @@ pub mod service;
 pub mod state;
 #[cfg(not(fuzzing))]
 pub mod status;
+#[cfg(not(fuzzing))]
+pub mod tenant;
+#[cfg(not(fuzzing))]
+pub mod tenants;
 
 #[cfg(test)]
 #[path = "../../fuzz/replay.rs"]

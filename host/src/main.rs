@@ -1,8 +1,9 @@
 //! `devo-collector`: pulls CloudSEK XVigil alerts inside a WebAssembly sandbox and delivers them to Devo.
 //!
-//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest.
+//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest for one
+//! configuration, and `tenants` for many.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use devo_collector::config::{self, Persistence, Place, Plan, Policy};
-use devo_collector::internal::{self, Messages};
+use devo_collector::internal::{self, Messages, Routes};
 use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
+use devo_collector::tenants::{self, HostConfig};
 use devo_collector::{collector, log};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
@@ -31,6 +33,14 @@ struct Arguments {
     /// The collector's file, in the form of Devo's collector server
     #[arg(long = "collector_config_loc", requires = "job_config_loc")]
     collector_config_loc: Option<PathBuf>,
+
+    /// Host many tenants: each folder in this one is a tenant, with `config/`, `certs/` and `state/` in it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "job_config_loc", "validate", "no_save_state"])]
+    tenants: Option<PathBuf>,
+
+    /// What the operator of a hosting process decides; `host.yaml` beside the folder of the tenants if not given
+    #[arg(long, value_name = "FILE", requires = "tenants")]
+    host_config: Option<PathBuf>,
 
     /// Check the credentials and leave
     #[arg(long)]
@@ -58,6 +68,10 @@ struct Arguments {
 }
 
 impl Arguments {
+    fn cache_folder(&self) -> Option<PathBuf> {
+        self.cache.clone().or_else(|| usual_cache_folder(|name| std::env::var_os(name).map(PathBuf::from)))
+    }
+
     fn place(&self) -> Place {
         match (&self.job_config_loc, &self.collector_config_loc) {
             (Some(job), Some(collector)) => Place::CollectorServer { job: job.clone(), collector: collector.clone() },
@@ -72,28 +86,10 @@ fn main() -> ExitCode {
         print!("{}", config::schema());
         return ExitCode::SUCCESS;
     }
-    let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
-    let messages = Messages::default();
-    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(messages.clone()));
-    let end = plan.map_err(anyhow::Error::from).and_then(|mut plan| {
-        if arguments.no_save_state {
-            plan.persistence = Persistence::Memory;
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let end = runtime.block_on(async {
-            let stop = stop_on_signals()?;
-            let cache =
-                arguments.cache.or_else(|| usual_cache_folder(|name| std::env::var_os(name).map(PathBuf::from)));
-            if arguments.validate {
-                collector::validate(plan, cache.as_deref(), stop).await
-            } else {
-                Ok(collector::run(plan, cache.as_deref(), messages, stop).await)
-            }
-        });
-        // A look-up or a write that hangs in the system must not hold up the end.
-        runtime.shutdown_background();
-        end
-    });
+    let end = match &arguments.tenants {
+        Some(folder) => host(folder, &arguments),
+        None => collect(&arguments),
+    };
     match end {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         Ok(End::Failed) => ExitCode::FAILURE,
@@ -102,6 +98,45 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs one configuration.
+fn collect(arguments: &Arguments) -> anyhow::Result<End> {
+    let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
+    let (routes, messages) = (Routes::default(), Messages::default());
+    routes.add(None, messages.clone());
+    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(routes));
+    let mut plan = plan?;
+    if arguments.no_save_state {
+        plan.persistence = Persistence::Memory;
+    }
+    let cache = arguments.cache_folder();
+    run(async |stop| {
+        if arguments.validate {
+            collector::validate(plan, cache.as_deref(), stop).await
+        } else {
+            Ok(collector::run(plan, cache.as_deref(), messages, stop).await)
+        }
+    })
+}
+
+/// Runs the configurations of many tenants.
+fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
+    let host = HostConfig::read(arguments.host_config.as_deref(), folder);
+    let routes = Routes::default();
+    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));
+    let policy = host?.policy;
+    let cache = arguments.cache_folder();
+    run(async |stop| tenants::run(folder, policy, cache.as_deref(), routes, stop).await)
+}
+
+/// Runs `work` until it ends, and tells it of signals.
+fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<End>) -> anyhow::Result<End> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let end = runtime.block_on(async { work(stop_on_signals()?).await });
+    // A look-up or a write that hangs in the system must not hold up the end.
+    runtime.shutdown_background();
+    end
 }
 
 /// SIGTERM and SIGINT stop the collector in good order.

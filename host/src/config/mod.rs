@@ -14,6 +14,7 @@ mod read;
 mod unknown;
 mod variables;
 
+pub use document::Limits as AskedLimits;
 pub use error::{Cause, ConfigError};
 pub use files::{Files, Fingerprint};
 pub use plan::{Component, Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};

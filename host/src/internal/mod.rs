@@ -2,13 +2,14 @@
 //! of the original look for them.
 //!
 //! [`Messages`] is what the rest of the collector holds. It is there before any output is, so that the log can be started
-//! first; until [`Messages::open`], and without an output that takes messages, what it is given goes nowhere. `layer` makes
-//! messages of log lines, `message` knows their form. Nobody ever waits for a message: see [`BestEffort`].
+//! first; until [`Messages::open`], and without an output that takes messages, what it is given goes nowhere. [`Routes`] say
+//! whose lines become whose messages, `layer` makes messages of log lines, `message` knows their form. Nobody ever waits for a message: see [`BestEffort`].
 
 mod layer;
 mod message;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,6 +33,26 @@ const LAST_FLUSH: Duration = Duration::from_secs(3);
 /// The collector's messages on their way to Devo. Clones share them.
 #[derive(Clone, Default)]
 pub struct Messages(Arc<OnceLock<Service>>);
+
+/// Whose lines become whose messages. Clones share them.
+#[derive(Clone, Default)]
+pub struct Routes(Arc<RwLock<HashMap<Option<Arc<str>>, Messages>>>);
+
+impl Routes {
+    /// The lines of this tenant, or of none, become these messages from now on.
+    pub fn add(&self, tenant: Option<Arc<str>>, messages: Messages) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant, messages);
+    }
+
+    /// The lines of this tenant become no messages any more.
+    pub fn remove(&self, tenant: &Arc<str>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&Some(tenant.clone()));
+    }
+
+    fn of(&self, tenant: Option<&Arc<str>>) -> Option<Messages> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&tenant.cloned()).cloned()
+    }
+}
 
 struct Service {
     author: Author,

@@ -18,6 +18,8 @@ use crate::config::Identity;
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
     level: &'static str,
     process: &'a str,
     thread: &'a str,
@@ -40,6 +42,7 @@ where
         Origin::of(context.event_scope(), |origin| {
             let line = Line {
                 time: Local::now().to_rfc3339_opts(SecondsFormat::Millis, false),
+                tenant: origin.tenant.as_deref(),
                 level: level(*event.metadata().level()),
                 process: &origin.process,
                 thread: &origin.thread,

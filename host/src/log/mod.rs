@@ -19,7 +19,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as output};
 
 pub use facts::Facts;
-pub use origin::{MAIN_THREAD, Origin, Process, internal_span, service_span, span};
+pub use origin::{MAIN_THREAD, Origin, Process, internal_span, service_span, span, tenant_span};
 
 /// How lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
-//! Where a line comes from: the original's process and thread, and the service it is about.
+//! Where a line comes from: the original's process and thread, the service it is about, and the tenant whose it is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -47,9 +48,16 @@ pub fn internal_span(process: Process, thread: &str) -> Span {
     tracing::error_span!("thread", process = process.name(), thread, is_internal = true)
 }
 
+/// Whatever is written within this span, and within the spans that are made in it, is this tenant's.
+pub fn tenant_span(tenant: &str) -> Span {
+    tracing::error_span!("tenant", process = Process::Main.name(), thread = MAIN_THREAD, tenant)
+}
+
 /// Where lines come from, kept with the span that they are written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
+    /// The hosted tenant; none where the process has but one configuration, and for what the process itself says.
+    pub tenant: Option<Arc<str>>,
     pub process: String,
     pub thread: String,
     /// What the lines are about, where that is one service.
@@ -61,6 +69,7 @@ pub struct Origin {
 impl Default for Origin {
     fn default() -> Self {
         Self {
+            tenant: None,
             process: Process::Main.name().to_owned(),
             thread: MAIN_THREAD.to_owned(),
             service: None,
@@ -101,6 +110,7 @@ impl Visit for Origin {
     fn record_str(&mut self, field: &Field, value: &str) {
         let identity = || Identity { input: String::new(), id: String::new(), service: String::new() };
         match field.name() {
+            "tenant" => self.tenant = Some(value.into()),
             "process" => value.clone_into(&mut self.process),
             "thread" => value.clone_into(&mut self.thread),
             "input" => value.clone_into(&mut self.service.get_or_insert_with(identity).input),
@@ -131,6 +141,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         let mut origin = Origin::default();
         attributes.record(&mut origin);
         if let Some(span) = context.span(id) {
+            if origin.tenant.is_none() {
+                origin.tenant = Origin::of(span.parent().map(|parent| parent.scope()), |outer| outer.tenant.clone());
+            }
             span.extensions_mut().insert(origin);
         }
     }

@@ -1,5 +1,5 @@
 //! Lines as the original writes them: `2024-02-16T11:55:03.475    INFO InputProcess::MainThread -> text`, with local
-//! time, level, and where the line comes from.
+//! time, level, and where the line comes from; a hosted tenant's name stands before the process: `acme/InputProcess::...`.
 
 use std::fmt;
 
@@ -22,8 +22,12 @@ where
         let (time, level) = (Local::now().format("%Y-%m-%dT%H:%M:%S%.3f"), level(*event.metadata().level()));
         // Whatever was quoted in it must not look like another line.
         let message = Facts::of(event).message.replace(char::is_control, " ");
-        Origin::of(context.event_scope(), |Origin { process, thread, .. }| {
-            writeln!(writer, "{time} {level:>7} {process}::{thread} -> {message}")
+        Origin::of(context.event_scope(), |Origin { tenant, process, thread, .. }| {
+            write!(writer, "{time} {level:>7} ")?;
+            if let Some(tenant) = tenant {
+                write!(writer, "{tenant}/")?;
+            }
+            writeln!(writer, "{process}::{thread} -> {message}")
         })
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::End;
-use crate::sandbox::{Breach, Failure, Fault, Outcome, Sandbox, Grant};
+use crate::sandbox::{Breach, Failure, Fault, Grant, Outcome, Sandbox};
 
 /// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by then is left
 /// uncommitted and is pulled again at the next start.

@@ -19,12 +19,13 @@ use tracing::{Instrument, Span, info, warn};
 use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
-use crate::sandbox::{Sandbox, Grant};
+use crate::sandbox::{Grant, Sandbox};
 use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
 use crate::status::{SenderNames, SenderService};
 use call::Caller;
 use puller::Puller;
+pub use schedule::Backoff;
 use schedule::Period;
 use setup::{Readiness, Setup};
 

@@ -92,7 +92,7 @@ impl Setup {
 
     /// Whether settings and credentials are accepted.
     pub async fn check_once(&self) -> Result<bool, Interrupted> {
-        if let Err(reason) = self.refresh_token() {
+        if let Err(reason) = self.refresh_token().await {
             error!(class = "SetupError", code = 101, "SetupError [CODE:0101] reason: {reason}.");
             return Ok(false);
         }
@@ -108,9 +108,11 @@ impl Setup {
     }
 
     /// A token in a file may have been replaced: tokens are rotated.
-    fn refresh_token(&self) -> Result<(), String> {
+    async fn refresh_token(&self) -> Result<(), String> {
         if let Secret::File(_) = self.token {
-            let token = self.token.read().map_err(|error| format!("the token can't be read: {error}"))?;
+            let token = self.token.clone();
+            let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
+            let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
             self.caller.grant().api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())

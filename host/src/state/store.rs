@@ -42,6 +42,15 @@ impl Store {
         Self::Memory(Arc::default())
     }
 
+    /// Whether somebody else holds the store as well. Dropping the last one releases a folder.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Files(folder) => Arc::strong_count(folder) > 1,
+            Self::Redis(database) => Arc::strong_count(database) > 1,
+            Self::Memory(values) => Arc::strong_count(values) > 1,
+        }
+    }
+
     /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
         Bucket { name: name.into(), store: self.clone() }

@@ -1,4 +1,5 @@
-//! What the collector says about itself: which threads there are, and every now and then its memory and what was sent.
+//! What the collector says about itself every now and then: the process about its memory and what runs in it, each tenant
+//! about what was sent.
 
 mod memory;
 mod monitor;
@@ -6,69 +7,44 @@ mod senders;
 mod threads;
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::OutputPlan;
-use crate::internal::Messages;
 use crate::log::{self, Process};
-use crate::sandbox::Grant;
-use crate::service::Service;
-use memory::Memory;
-use monitor::Monitor;
+pub use memory::Memory;
+pub use monitor::Monitors;
 pub use senders::{SenderNames, SenderService};
-use threads::Threads;
+pub use threads::Threads;
 
 /// How often the original reports on its memory.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
-/// What there is to report on.
-pub struct Status {
-    threads: Threads,
-    monitors: JoinSet<()>,
-    end: CancellationToken,
+/// The report of the process on itself: its memory, and a line of its own about what runs in it.
+pub struct Status<L> {
+    line: L,
 }
 
-impl Status {
-    /// Reports on these services and outputs from now on. Must be called within a tokio runtime.
-    pub fn start(services: &[Service], outputs: &[OutputPlan], messages: &Messages) -> Self {
-        let grants: Vec<Arc<Grant>> = services.iter().map(|service| service.grant().clone()).collect();
-        let identities: Vec<_> = services.iter().map(|service| service.identity().clone()).collect();
-        let names: Vec<_> = outputs.iter().map(SenderNames::new).collect();
-        let threads = Threads::new(&identities, &names);
-        names.iter().for_each(SenderNames::announce);
-        let end = CancellationToken::new();
-        let monitors = outputs
-            .iter()
-            .map(|output| Monitor::new(output, grants.clone(), messages.clone()).run(end.clone()))
-            .collect();
-        let status = Self { threads, monitors, end };
-        status.report_memory();
+impl<L: Fn(Memory) -> String> Status<L> {
+    /// Reports for the first time, now. `line` says what runs.
+    pub fn start(line: L) -> Self {
+        let status = Self { line };
+        status.write();
         status
     }
 
-    /// Reports on the memory for ever.
+    /// Reports for ever.
     pub async fn report(&self) -> Infallible {
         loop {
             tokio::time::sleep(REPORT_EVERY).await;
-            self.report_memory();
+            self.write();
         }
     }
 
-    /// Reports for the last time what was sent.
-    pub async fn end(self) {
-        self.end.cancel();
-        self.monitors.join_all().await;
-    }
-
-    fn report_memory(&self) {
+    fn write(&self) {
         log::span(Process::Input, log::MAIN_THREAD).in_scope(|| {
             info!("{}", Memory::give_back());
-            info!("{}", self.threads.line(Memory::now()));
+            info!("{}", (self.line)(Memory::now()));
         });
     }
 }

@@ -1,10 +1,11 @@
-//! The monitor of an output: reports every period what was sent, in the log and to Devo.
+//! The monitors of a tenant's outputs: they report every period what was sent, in the log and to Devo.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::senders::{SenderNames, SenderService};
 use crate::config::OutputPlan;
@@ -12,9 +13,35 @@ use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::sandbox::Grant;
 use crate::senders::{Checkpoint, Output};
+use crate::service::Service;
+
+/// The monitors of all outputs. Dropping them ends them.
+pub struct Monitors {
+    running: JoinSet<()>,
+    end: CancellationToken,
+}
+
+impl Monitors {
+    /// Says in the original's words that the outputs start, and reports on them from now on. Must be called within a tokio
+    /// runtime.
+    pub fn start(services: &[Service], outputs: &[OutputPlan], messages: &Messages) -> Self {
+        let grants: Vec<Arc<Grant>> = services.iter().map(|service| service.grant().clone()).collect();
+        outputs.iter().for_each(|output| SenderNames::new(output).announce());
+        let end = CancellationToken::new();
+        let monitors = outputs.iter().map(|output| Monitor::new(output, grants.clone(), messages.clone()));
+        let running = monitors.map(|monitor| monitor.run(end.clone()).in_current_span()).collect();
+        Self { running, end }
+    }
+
+    /// Reports for the last time.
+    pub async fn end(mut self) {
+        self.end.cancel();
+        while self.running.join_next().await.is_some() {}
+    }
+}
 
 /// Reports on one output of all services.
-pub struct Monitor {
+struct Monitor {
     output: String,
     names: SenderNames,
     period: Duration,
@@ -40,14 +67,14 @@ struct Senders {
 
 impl Monitor {
     /// Reports on this output from now on.
-    pub fn new(output: &OutputPlan, grants: Vec<Arc<Grant>>, messages: Messages) -> Self {
+    fn new(output: &OutputPlan, grants: Vec<Arc<Grant>>, messages: Messages) -> Self {
         let names = SenderNames::new(output);
         let last = Reading::now(&output.name, &grants, &messages);
         Self { output: output.name.clone(), names, period: output.statistics_period, grants, messages, last }
     }
 
     /// Reports every period, and once more at the end.
-    pub async fn run(mut self, end: CancellationToken) {
+    async fn run(mut self, end: CancellationToken) {
         loop {
             let is_over = tokio::time::timeout(self.period, end.cancelled()).await.is_ok();
             self.report();

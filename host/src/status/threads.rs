@@ -8,7 +8,8 @@ use serde_json::ser::Formatter;
 
 use super::memory::Memory;
 use super::senders::SenderNames;
-use crate::config::Identity;
+use crate::config::{Identity, OutputPlan};
+use crate::service::Service;
 
 /// The names under which parts of the collector run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,12 @@ pub struct Threads {
 
 impl Threads {
     /// The threads of these services and outputs.
-    pub fn new(services: &[Identity], outputs: &[SenderNames]) -> Self {
+    pub fn new(services: &[Service], outputs: &[OutputPlan]) -> Self {
+        let identities: Vec<_> = services.iter().map(|service| service.identity().clone()).collect();
+        Self::of(&identities, outputs)
+    }
+
+    fn of(services: &[Identity], outputs: &[OutputPlan]) -> Self {
         let main = || vec![crate::log::MAIN_THREAD.to_owned()];
         let mut input = main();
         for identity in services {
@@ -31,7 +37,7 @@ impl Threads {
             ]);
         }
         let mut output = main();
-        output.extend(outputs.iter().flat_map(SenderNames::all));
+        outputs.iter().for_each(|plan| output.extend(SenderNames::new(plan).all()));
         Self { input, output }
     }
 
@@ -101,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{OutputPlan, Receiver};
+    use crate::config::Receiver;
 
     #[test]
     fn the_line_begins_as_the_specifications() {
@@ -112,7 +118,7 @@ mod tests {
             statistics_period: Duration::from_secs(300),
             takes_internal_messages: false,
         };
-        let line = Threads::new(&[identity], &[SenderNames::new(&output)]).line(Memory::default());
+        let line = Threads::of(&[identity], &[output]).line(Memory::default());
         let id = std::process::id();
         let expected = format!(
             "global_status: {{\"input_process\": {{\"process_id\": {id}, \"process_status\": \"running\", \"thread_counter\": 5, \

@@ -1,0 +1,191 @@
+//! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing of each other.
+//!
+//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::start`] sets them going, [`Running::ended`] waits
+//! until the last of them has ended and everything that it held is free again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, warn};
+
+use crate::config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
+use crate::internal::Messages;
+use crate::log::{self, Process};
+use crate::rate::GENERIC_NOTICE;
+use crate::sandbox::{Engine, Sandbox};
+use crate::service::{End, Service};
+use crate::state::{RedisDatabase, StateFolder, Store};
+use crate::status::Monitors;
+
+/// How long is waited for a write to the state that was under way when its service ended.
+const RELEASE: Duration = Duration::from_secs(10);
+
+/// Between two looks at it. Only a service that was abandoned in the middle of a write makes anybody wait.
+const RELEASE_LOOK: Duration = Duration::from_millis(10);
+
+/// The services of a configuration that can start.
+pub struct Tenant {
+    services: Vec<Service>,
+    /// Whether one could not.
+    end: End,
+    outputs: Vec<OutputPlan>,
+    messages: Messages,
+    store: Store,
+}
+
+/// A tenant whose services run. Dropping it ends them at once.
+pub struct Running {
+    services: JoinSet<End>,
+    end: End,
+    monitors: Monitors,
+    store: Store,
+}
+
+impl Tenant {
+    /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and writes files
+    /// and may compile a component, so it is not for a runtime's worker that others wait for; must be called within a tokio runtime all the same.
+    ///
+    /// # Errors
+    /// The state can't be kept, or a component can't be run.
+    pub fn prepare(
+        plan: Plan,
+        messages: Messages,
+        engine: &Engine,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        plan.warnings.iter().for_each(|warning| warn!("{warning}"));
+        log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
+        let store = open_store(&plan.persistence)?;
+        let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
+        let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
+        let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
+        for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
+            let identity = service.identity.clone();
+            match Service::new(service, &tenant.outputs, &tenant.store, sandbox, stop.clone()) {
+                Ok(service) => tenant.services.push(service),
+                Err(error) => {
+                    let (class, code) = error.kind();
+                    log::service_span(Process::Input, &identity.puller(), &identity)
+                        .in_scope(|| error!(class, code, "{error}"));
+                    tenant.end = End::Failed;
+                }
+            }
+        }
+        Ok(tenant)
+    }
+
+    /// The services.
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// Whether the APIs accept the credentials of all services. Pulls nothing.
+    pub async fn validate(&self) -> End {
+        let mut end = self.end;
+        for service in &self.services {
+            if service.validate().await {
+                info!("{}: the API accepts the credentials", service.identity());
+            } else {
+                error!(
+                    class = "SetupError",
+                    code = 100,
+                    "SetupError [CODE:0100] reason: The remote data is not pullable with the given credentials. Check the \
+                     error traces for details. ({})",
+                    service.identity()
+                );
+                end = End::Failed;
+            }
+        }
+        end
+    }
+
+    /// Sets the services going, in the current tracing span.
+    pub fn start(self) -> Running {
+        let Self { services, end, outputs, messages, store } = self;
+        services.iter().for_each(Service::announce);
+        let monitors = Monitors::start(&services, &outputs, &messages);
+        let services = services.into_iter().map(|service| service.run().in_current_span()).collect();
+        Running { services, end, monitors, store }
+    }
+}
+
+impl Running {
+    /// Returns when the last service has ended, and its state is free for whoever comes next. Failed if any could not go
+    /// on without the operator.
+    ///
+    /// # Errors
+    /// A service panicked; the others were ended with it.
+    pub async fn ended(self) -> Result<End, JoinError> {
+        let Self { mut services, end, monitors, store } = self;
+        let mut outcome = Ok(end);
+        while let Some(ended) = services.join_next().await {
+            match ended {
+                Ok(End::Stopped) => {}
+                Ok(End::Failed) => outcome = outcome.map(|_| End::Failed),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        services.shutdown().await;
+        monitors.end().await;
+        release(store).await;
+        outcome
+    }
+}
+
+/// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's lock.
+async fn release(store: Store) {
+    let free = async {
+        while store.is_shared() {
+            tokio::time::sleep(RELEASE_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(RELEASE, free).await.is_err() {
+        warn!("The state is still being written {RELEASE:?} after the end of its services: the disk does not answer");
+    }
+}
+
+fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox>> {
+    engine.sandbox(component).map_err(|error| match component {
+        Component::Bundled => anyhow!("the bundled component can't be run: {error}"),
+        Component::File { key, .. } => error.at(key).into(),
+    })
+}
+
+/// The steps that were taken for every service before it starts, in the original's words.
+fn announce_inputs(services: &[ServicePlan]) {
+    for service in services {
+        info!("Validating service input config");
+        info!("Running overriding rules");
+        for (rule, key) in service.overrides.iter().enumerate() {
+            info!("Overriding rule #{} - service key {key} takes the place of the collector's own setting", rule + 1);
+        }
+        info!("Validating the rate limiter config given by the user");
+        if service.limiter.is_generic() {
+            info!("{GENERIC_NOTICE}");
+        }
+        info!("Adding raw config to the collector store");
+        info!("Running custom validation rules");
+        info!("{} Finalizing the execution of init_variables()", service.identity.puller());
+    }
+    let inputs: BTreeSet<_> =
+        services.iter().map(|service| (service.identity.input_thread(), service.period.as_secs())).collect();
+    for (input, seconds) in inputs {
+        info!("{input} - Starting thread (execution_period={seconds}s)");
+    }
+}
+
+fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
+    let opened = match persistence {
+        Persistence::Memory => Ok(Store::memory()),
+        Persistence::Files(folder) => StateFolder::open(folder).map(Store::files),
+        Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
+    };
+    opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
+}

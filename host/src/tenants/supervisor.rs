@@ -1,0 +1,322 @@
+//! Brings folders and running tenants together: looks at what has changed, and starts, changes and stops tenants
+//! accordingly. It reads no file itself and waits for no tenant, so that none can hold it up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, info, warn};
+
+use super::change::{Action, Known, Look, decide};
+use super::keeper::{self, Outcome};
+use super::name::Name;
+use super::watch::{Changes, Watch};
+use super::{folder, open_files, spread};
+use crate::collector;
+use crate::config::{Plan, Policy};
+use crate::internal::{Messages, Routes};
+use crate::log;
+use crate::sandbox::Engine;
+use crate::service::End;
+use crate::status::Status;
+use crate::tenant::Tenant;
+
+/// Tenants that are prepared at the same time: it is disk and computing, of which more at once is not faster.
+const STARTS: usize = 8;
+
+/// How often all tenants are looked at where not every change is noticed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever takes longer
+/// than this is left behind; what it has not confirmed is pulled again at the next start.
+const LONGEST_STOP: Duration = Duration::from_secs(10);
+
+/// Hosts the tenants of a folder until the stop.
+///
+/// # Errors
+/// The folder can't be read at the start, or the component can't be run. Later, nothing ends it but the stop.
+///
+/// Compiled components are kept in the folder `cache`, if one is given.
+pub async fn run(
+    tenants: &Path,
+    policy: Policy,
+    cache: Option<&Path>,
+    routes: Routes,
+    stop: CancellationToken,
+) -> Result<End> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let unusable = || format!("the folder of the tenants, {}, can't be read; nothing was started", tenants.display());
+    let root = tenants.canonicalize().with_context(unusable)?;
+    folder::names(&root).with_context(unusable)?;
+    open_files::raise();
+    let host = Arc::new(Host {
+        engine: collector::engine(cache)?,
+        routes,
+        starts: Semaphore::new(STARTS),
+        running: AtomicUsize::new(0),
+        stop: stop.clone(),
+    });
+    let mut supervisor = Supervisor {
+        watch: Watch::start(&root),
+        root,
+        policy: Arc::new(policy),
+        tenants: BTreeMap::new(),
+        keepers: BTreeMap::new(),
+        host: host.clone(),
+    };
+    let status = Status::start(move |_| host.line());
+    let supervised = async {
+        supervisor.look_everywhere().await;
+        info!("Hosting {} tenants of {}", supervisor.tenants.len(), supervisor.root.display());
+        loop {
+            tokio::select! {
+                changes = supervisor.watch.changes() => supervisor.look_at(changes).await,
+                _ = hangup.recv() => {
+                    info!("Received the \"Hangup\" system signal (code: 1), all tenants are looked at");
+                    supervisor.look_everywhere().await;
+                }
+                () = tokio::time::sleep(LOOK_EVERY), if !supervisor.watch.is_complete() => {
+                    supervisor.look_everywhere().await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = supervised => {}
+        never = status.report() => match never {},
+        () = stop.cancelled() => {}
+    }
+    supervisor.stop().await;
+    Ok(End::Stopped)
+}
+
+/// What the tenants share.
+struct Host {
+    engine: Engine,
+    routes: Routes,
+    starts: Semaphore,
+    running: AtomicUsize,
+    stop: CancellationToken,
+}
+
+struct Supervisor {
+    /// The folder of the tenants, without links.
+    root: PathBuf,
+    policy: Arc<Policy>,
+    watch: Watch,
+    tenants: BTreeMap<Name, Hosted>,
+    /// Those of tenants that are gone as well, until they have stopped.
+    keepers: BTreeMap<Name, JoinHandle<()>>,
+    host: Arc<Host>,
+}
+
+/// What the supervisor knows of a tenant.
+#[derive(Default)]
+struct Hosted {
+    known: Known,
+    /// The way to its keeper, while it has one; dropping it stops the tenant.
+    orders: Option<watch::Sender<Arc<Plan>>>,
+}
+
+impl Supervisor {
+    async fn look_everywhere(&mut self) {
+        let root = self.root.clone();
+        let names = match tokio::task::spawn_blocking(move || folder::names(&root)).await {
+            Ok(Ok(names)) => names,
+            Ok(Err(error)) => {
+                return error!(
+                    "The folder {} can't be read: {error}. All tenants go on as they are",
+                    self.root.display()
+                );
+            }
+            // The runtime is ending.
+            Err(_) => return,
+        };
+        let gone = self.tenants.keys().filter(|name| !names.contains(*name)).cloned().collect::<Vec<_>>();
+        self.look(names.into_iter().chain(gone).collect()).await;
+    }
+
+    async fn look_at(&mut self, changes: Changes) {
+        if changes.anywhere { self.look_everywhere().await } else { self.look(changes.tenants).await }
+    }
+
+    /// Looks at these tenants, a few at a time, and acts on each as soon as it was looked at.
+    async fn look(&mut self, names: BTreeSet<Name>) {
+        let known = |name: &Name| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
+        let looks: Vec<_> = names.into_iter().map(|name| (known(&name), name)).collect();
+        let (root, policy) = (self.root.clone(), self.policy.clone());
+        let mut looks = futures_util::stream::iter(looks)
+            .map(|(known, name)| {
+                let (root, policy) = (root.clone(), policy.clone());
+                async move {
+                    let looked = name.clone();
+                    let look = move || folder::look(&root, &looked, known.as_ref(), &policy);
+                    (name, tokio::task::spawn_blocking(look).await)
+                }
+            })
+            .buffer_unordered(STARTS);
+        while let Some((name, look)) = looks.next().await {
+            match look {
+                Ok(look) => self.act(name, look),
+                Err(panic) => error!(
+                    tenant = %name,
+                    "The tenant {name}: its configuration could not be looked at by a defect of this program, please report \
+                     it: {panic}. It goes on as it is"
+                ),
+            }
+        }
+        self.keepers.retain(|_, keeper| !keeper.is_finished());
+    }
+
+    fn act(&mut self, name: Name, look: Look) {
+        let Hosted { known, orders } = self.tenants.remove(&name).unwrap_or_default();
+        let (known, action) = decide(known, look);
+        let mut hosted = Hosted { known, orders };
+        match action {
+            Action::Leave => {}
+            Action::Stop => {
+                if hosted.orders.is_some() {
+                    info!(tenant = %name, "The tenant {name} is gone, and is stopped");
+                }
+                self.watch.forget(&name);
+                // Of a tenant that is gone, nothing is kept; its keeper ends by itself.
+                return;
+            }
+            Action::Start(plan) => {
+                info!(tenant = %name, "The tenant {name} is started");
+                hosted.orders = Some(self.keep(&name, *plan));
+            }
+            Action::Restart(plan) => {
+                info!(tenant = %name, "The tenant {name} has changed, and is started again");
+                if let Some(orders) = &hosted.orders {
+                    orders.send_replace(Arc::new(*plan));
+                }
+            }
+            Action::TakenBack => {
+                info!(tenant = %name, "The tenant {name} has the configuration again that it runs with");
+            }
+            Action::Refuse(problem) => {
+                let meanwhile = match hosted.orders {
+                    Some(_) => "It runs on with the configuration before",
+                    None => "It is started when that is mended",
+                };
+                let (class, code) = (problem.class(), problem.code());
+                error!(tenant = %name, class, code, "The tenant {name}: {problem} {meanwhile}");
+            }
+        }
+        if let Some(files) = hosted.known.latest() {
+            self.watch.follow(&name, files);
+        }
+        self.tenants.insert(name, hosted);
+    }
+
+    fn keep(&mut self, name: &Name, plan: Plan) -> watch::Sender<Arc<Plan>> {
+        let (orders, taken) = watch::channel(Arc::new(plan));
+        let (host, stop) = (self.host.clone(), self.host.stop.clone());
+        let placed = name.clone();
+        let place = move |plan: &Plan| spread::offset(&placed, plan);
+        let runs = name.clone();
+        let run = move |plan: Arc<Plan>, end| {
+            let run = host.clone().run(runs.clone(), plan, end);
+            tokio::spawn(run.instrument(log::tenant_span(runs.shared())))
+        };
+        let keeper = keeper::keep(name.clone(), taken, stop, place, run);
+        // A tenant that was gone and is back may not have stopped yet.
+        let previous = self.keepers.remove(name);
+        let keeper = async move {
+            if let Some(previous) = previous {
+                let _ = previous.await;
+            }
+            keeper.await;
+        };
+        self.keepers.insert(name.clone(), tokio::spawn(keeper));
+        orders
+    }
+
+    /// Waits until all tenants have stopped in good order, or for as long as that may take.
+    async fn stop(self) {
+        let all = join_all(self.keepers.into_values());
+        if tokio::time::timeout(LONGEST_STOP, all).await.is_ok() {
+            info!("All tenants have stopped");
+        } else {
+            let left = self.host.running.load(Ordering::Relaxed);
+            warn!("{left} tenants did not stop within {LONGEST_STOP:?}; what they had not confirmed is pulled again");
+        }
+    }
+}
+
+impl Host {
+    /// Runs a tenant once, from its preparation to its end.
+    async fn run(self: Arc<Self>, name: Name, plan: Arc<Plan>, end: CancellationToken) -> Outcome {
+        let _counted = Counted::new(&self.running);
+        let messages = Messages::default();
+        // Forgotten however this ends, a panic included.
+        let _routed = Routed::new(&self.routes, &name, messages.clone());
+        let tenant = {
+            let _permit = tokio::select! {
+                permit = self.starts.acquire() => permit?,
+                () = end.cancelled() => return Ok(End::Stopped),
+            };
+            let (host, messages, end, span) = (self.clone(), messages.clone(), end.clone(), tracing::Span::current());
+            let prepare = move || {
+                let _entered = span.entered();
+                messages.open(&plan);
+                Tenant::prepare((*plan).clone(), messages, &host.engine, &end)
+            };
+            tokio::task::spawn_blocking(prepare).await??
+        };
+        let outcome = tenant.start().ended().await;
+        messages.flush().await;
+        Ok(outcome?)
+    }
+
+    /// The line of the process on what runs in it.
+    fn line(&self) -> String {
+        let running = self.running.load(Ordering::Relaxed);
+        format!("host_status: {{\"process_id\": {}, \"tenants_running\": {running}}}", std::process::id())
+    }
+}
+
+/// A tenant that runs, for as long as this lives.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The lines of a tenant become its messages for as long as this lives.
+struct Routed<'a> {
+    routes: &'a Routes,
+    name: Name,
+}
+
+impl<'a> Routed<'a> {
+    fn new(routes: &'a Routes, name: &Name, messages: Messages) -> Self {
+        routes.add(Some(name.shared().clone()), messages);
+        Self { routes, name: name.clone() }
+    }
+}
+
+impl Drop for Routed<'_> {
+    fn drop(&mut self) {
+        self.routes.remove(self.name.shared());
+    }
+}
