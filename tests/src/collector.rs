@@ -25,21 +25,26 @@ impl Collector {
 
     /// Starts it with other arguments.
     pub fn start_with(installation: &Installation, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(binary()?);
-        command.args(arguments);
-        Self::start_by(installation, command)
+        Self::start_in(installation.product(), arguments)
     }
 
-    /// Starts it by a command that becomes the collector in the end, in the installation's folder.
-    pub fn start_by(installation: &Installation, mut command: Command) -> Result<Self> {
-        command.current_dir(installation.product());
+    /// Starts it in a folder, where its log is kept as `collector.log`.
+    pub fn start_in(folder: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(arguments);
+        Self::start_by(folder, command)
+    }
+
+    /// Starts it by a command that becomes the collector in the end, in a folder.
+    pub fn start_by(folder: &Path, mut command: Command) -> Result<Self> {
+        command.current_dir(folder);
         // A proxy of the machine is no part of any test.
         for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name);
         }
         // The cache of compiled components is the user's own, and what is compiled once serves all tests.
         command.env("XDG_CACHE_HOME", workspace().join("target/tmp/cache"));
-        let log = installation.product().join("collector.log");
+        let log = folder.join("collector.log");
         Ok(Self { process: Process::start("devo-collector", command, &log)? })
     }
 

@@ -140,6 +140,11 @@ impl Installation {
         Ok(installation)
     }
 
+    /// The folder is somewhere else now.
+    pub fn moved_to(&mut self, product: PathBuf) {
+        self.product = product;
+    }
+
     /// Writes `config/config.yaml`.
     pub fn configure(&self, settings: &Settings) -> Result<()> {
         self.write_config(&settings.yaml())

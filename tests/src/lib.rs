@@ -15,6 +15,7 @@ pub mod compact;
 pub mod faults;
 pub mod feed;
 pub mod folder;
+pub mod hosting;
 pub mod installation;
 pub mod process;
 pub mod progress;

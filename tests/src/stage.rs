@@ -1,5 +1,6 @@
 //! Everything that one collector needs around it, in one value: the source, the API, the receiver and the product folder.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -26,6 +27,8 @@ pub struct Plan {
     pub age: TimeDelta,
     /// HTTPS, or HTTP.
     pub https: bool,
+    /// The product folder; one of the stage's own if not given.
+    pub product: Option<PathBuf>,
     /// The API. Its certificate is set by `https`.
     pub simulator: simulator::Settings,
     /// The receiver.
@@ -40,6 +43,7 @@ impl Plan {
             spread: TimeDelta::days(8),
             age: TimeDelta::hours(1),
             https: true,
+            product: None,
             simulator: simulator::Settings::default(),
             receiver: receiver::Settings::default(),
         }
@@ -82,7 +86,8 @@ impl Stage {
         let certificate = plan.https.then(|| certificates.server.clone());
         let simulator = Simulator::start(simulator::Settings { certificate, ..plan.simulator.clone() }, &source)?;
         let receiver = Receiver::start(&certificates, &plan.receiver)?;
-        let installation = Installation::new(&folder.path().join("product"), &certificates)?;
+        let product = plan.product.clone().unwrap_or_else(|| folder.path().join("product"));
+        let installation = Installation::new(&product, &certificates)?;
         let mut settings = Settings::new(simulator.base_url(), simulator.token(), receiver.port());
         if !plan.receiver.tls {
             settings.kind = "syslog".into();

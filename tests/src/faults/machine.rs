@@ -122,7 +122,7 @@ fn start_on_tmpfs(stage: &Stage, options: &str) -> Result<Collector> {
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
     command.arg(r#"mount -t tmpfs -o "$1" state state && exec "$2" --config config.yaml"#);
     command.args(["sh", options]).arg(binary()?);
-    Collector::start_by(&stage.installation, command)
+    Collector::start_by(stage.installation.product(), command)
         .context("unshare (util-linux) is needed, and a kernel that lets users make namespaces")
 }
 
@@ -195,7 +195,7 @@ fn clock_jumps(years: i32) -> Result<Report> {
     command.env("LD_PRELOAD", faketime()?).env("FAKETIME_TIMESTAMP_FILE", &clock).env("FAKETIME_NO_CACHE", "1");
     // What counts elapsed time is another clock, which doesn't jump.
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-    let collector = Collector::start_by(&stage.installation, command)?;
+    let collector = Collector::start_by(stage.installation.product(), command)?;
     collector.wait_until_sent(200)?;
     for jump in [years, 0] {
         set(jump)?;

@@ -36,7 +36,7 @@ fn start(stage: &Stage) -> Result<Collector> {
         "mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf && exec \"$1\" --config config.yaml",
     );
     command.arg("sh").arg(binary()?);
-    Collector::start_by(&stage.installation, command)
+    Collector::start_by(stage.installation.product(), command)
         .context("unshare (util-linux) is needed, and a kernel that lets users make namespaces")
 }
 
