@@ -66,7 +66,7 @@ impl Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let top = self.folder.ancestors().nth(3).unwrap();
+        let top = self.folder.ancestors().nth(4).unwrap();
         fs::remove_dir_all(top).unwrap();
     }
 }
