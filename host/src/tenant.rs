@@ -51,12 +51,7 @@ impl Tenant {
     ///
     /// # Errors
     /// The state can't be kept, or a component can't be run.
-    pub fn prepare(
-        plan: Plan,
-        messages: Messages,
-        engine: &Engine,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Self> {
+    pub fn prepare(plan: Plan, messages: Messages, engine: &Engine, stop: &CancellationToken) -> anyhow::Result<Self> {
         plan.warnings.iter().for_each(|warning| warn!("{warning}"));
         log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
         let store = open_store(&plan.persistence)?;

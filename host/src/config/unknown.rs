@@ -132,10 +132,12 @@ mod tests {
     use serde_json::json;
 
     use crate::config::read::{Source, understand};
+    use crate::config::{Files, Policy};
 
     fn source(input: serde_json::Value) -> Source {
         let path = std::path::Path::new("config/config.yaml");
-        understand(json!({"inputs": {"acme.eu": input}}), path, &[]).unwrap()
+        let files = Files::anywhere("/nowhere".into());
+        understand(json!({"inputs": {"acme.eu": input}}), path, files, &Policy::permissive()).unwrap()
     }
 
     fn settings(settings: &[(String, String)]) -> Vec<(&str, &str)> {
