@@ -43,8 +43,10 @@ async fn supervise(
     let outputs = plan.outputs.clone();
     let tenant = Tenant::prepare(plan, messages.clone(), &engine(cache)?, &stop)?;
     let threads = Threads::new(tenant.services(), &outputs);
-    let running = tenant.start();
+    tenant.announce();
+    // Before the services begin: the original's lines have this order.
     let status = Status::start(move |memory| threads.line(memory));
+    let running = tenant.start();
     let end = tokio::select! {
         end = running.ended() => end?,
         never = status.report() => match never {},

@@ -1,7 +1,7 @@
 //! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing of each other.
 //!
-//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::start`] sets them going, [`Running::ended`] waits
-//! until the last of them has ended and everything that it held is free again.
+//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so, [`Tenant::start`] sets them
+//! going, and [`Running::ended`] waits until the last of them has ended and everything that it held is free again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::{Engine, Sandbox};
 use crate::service::{End, Service};
 use crate::state::{RedisDatabase, StateFolder, Store};
-use crate::status::Monitors;
+use crate::status::{Monitors, SenderNames};
 
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -98,10 +98,15 @@ impl Tenant {
         end
     }
 
+    /// Says in the original's words that the services and the outputs start.
+    pub fn announce(&self) {
+        self.services.iter().for_each(Service::announce);
+        self.outputs.iter().for_each(|output| SenderNames::new(output).announce());
+    }
+
     /// Sets the services going, in the current tracing span.
     pub fn start(self) -> Running {
         let Self { services, end, outputs, messages, store } = self;
-        services.iter().for_each(Service::announce);
         let monitors = Monitors::start(&services, &outputs, &messages);
         let services = services.into_iter().map(|service| service.run().in_current_span()).collect();
         Running { services, end, monitors, store }

@@ -22,11 +22,9 @@ pub struct Monitors {
 }
 
 impl Monitors {
-    /// Says in the original's words that the outputs start, and reports on them from now on. Must be called within a tokio
-    /// runtime.
+    /// Reports on the outputs of these services from now on. Must be called within a tokio runtime.
     pub fn start(services: &[Service], outputs: &[OutputPlan], messages: &Messages) -> Self {
         let grants: Vec<Arc<Grant>> = services.iter().map(|service| service.grant().clone()).collect();
-        outputs.iter().for_each(|output| SenderNames::new(output).announce());
         let end = CancellationToken::new();
         let monitors = outputs.iter().map(|output| Monitor::new(output, grants.clone(), messages.clone()));
         let running = monitors.map(|monitor| monitor.run(end.clone()).in_current_span()).collect();

@@ -274,6 +274,7 @@ impl Host {
             };
             tokio::task::spawn_blocking(prepare).await??
         };
+        tenant.announce();
         let outcome = tenant.start().ended().await;
         messages.flush().await;
         Ok(outcome?)
