@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the collector component, and the example that the tests run beside it, and stages them where the host and the tests
-# read them. `just guest` calls this.
+# Builds the collector component, and those that the tests run beside it: an example and a hostile one. Stages them where
+# the host and the tests read them. `just guest` calls this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ else
     exit 1
 fi
 
-for package in cloudsek-xvigil json-poller; do
+for package in cloudsek-xvigil json-poller hostile; do
     # The cdylib alone: together with an rlib, cargo would leave out the link-time optimisation. The linker's adapter for
     # WASI 0.1 is of no use here, and would raise the versions of the imports to its own.
     cargo rustc --package $package --lib --crate-type cdylib --profile guest --target $target --target-dir $out \

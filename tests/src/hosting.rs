@@ -42,10 +42,21 @@ impl Hosting {
 
     /// Adds a tenant with an API, a receiver and certificates of its own, and a token that no other has.
     pub fn add(&self, name: &str, alerts: usize) -> Result<Stage> {
+        self.add_prepared(name, alerts, |_| Ok(()))
+    }
+
+    /// As [`Hosting::add`]; `prepare` has a hand in it before the collector sees it.
+    pub fn add_prepared(
+        &self,
+        name: &str,
+        alerts: usize,
+        prepare: impl FnOnce(&mut Stage) -> Result<()>,
+    ) -> Result<Stage> {
         // Made elsewhere and moved in, as an operator does it who wants to see no half of it.
         let made = self.folder.path().join(format!("new-{name}"));
         let simulator = simulator::Settings { token: format!("test-token-of-{name}"), ..Default::default() };
         let mut stage = Stage::set(name, &Plan { simulator, product: Some(made.clone()), ..Plan::new(alerts) })?;
+        prepare(&mut stage)?;
         let product = self.product(name);
         std::fs::rename(&made, &product).with_context(|| format!("moving {name} in"))?;
         stage.installation.moved_to(product);

@@ -1,0 +1,55 @@
+//! The ways to misbehave.
+
+/// Makes the enum, the list of its cases, and their names in a configuration.
+macro_rules! behaviours {
+    ($($(#[doc = $doc:literal])* $case:ident = $name:literal,)*) => {
+        /// A way to misbehave.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Behaviour {
+            $($(#[doc = $doc])* $case,)*
+        }
+
+        impl Behaviour {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$case),*];
+
+            /// The value of the setting `behaviour`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$case => $name,)*
+                }
+            }
+        }
+    };
+}
+
+behaviours! {
+    /// Computes for ever.
+    EndlessLoop = "endless-loop",
+    /// Calls itself for ever.
+    EndlessRecursion = "endless-recursion",
+    /// Takes memory for ever.
+    MemoryBomb = "memory-bomb",
+    /// Opens the store for ever, and closes nothing.
+    HandleFlood = "handle-flood",
+    /// Writes to the log for ever.
+    LogFlood = "log-flood",
+    /// Stores a value of 100 MB.
+    GiantState = "giant-state",
+    /// Stores one small value after the other, each under its own key.
+    ManyKeys = "many-keys",
+    /// Sends an event of 200 MB.
+    GiantEvent = "giant-event",
+    /// Starts a thousand requests and reads no answer.
+    ThousandRequests = "thousand-requests",
+    /// Asks another host than its own: the one that the setting `target` names.
+    OtherHost = "other-host",
+    /// Opens and reads other tenants' stores: of the names in the setting `target`, and up the folders.
+    OtherStores = "other-stores",
+    /// Sends to another table than its own.
+    OtherTable = "other-table",
+    /// Sends ten events and fails before they are confirmed.
+    TrapWhileSending = "trap-while-sending",
+    /// Waits for ever in a function of the host.
+    NeverReturns = "never-returns",
+}
