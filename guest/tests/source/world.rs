@@ -1,0 +1,258 @@
+//! A source and a platform, and what a test does with them: call the collector, let time pass, compare what arrived.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use cloudsek_xvigil::failure::Failure;
+use cloudsek_xvigil::platform::Event;
+use cloudsek_xvigil::pull::{self, Summary};
+use cloudsek_xvigil::state::State;
+
+use super::platform::{Fault, Reply, Step};
+use super::{Record, Shape, Source, start};
+
+/// Calls after which a pull that is not up to date is taken to go on for ever.
+const CALLS: u32 = 2_000;
+
+/// What happens at the source before the n-th answer of a call.
+type Change = Box<dyn FnMut(&mut Source, u64)>;
+
+pub struct Inner {
+    pub source: Source,
+    pub settings: BTreeMap<&'static str, String>,
+    pub state: Option<Vec<u8>>,
+    /// What Devo has, by the record that it was made of.
+    pub arrived: BTreeMap<Vec<u8>, u32>,
+    pub pulling_ids: BTreeSet<String>,
+    pub(super) confirmed: BTreeSet<Vec<u8>>,
+    pub(super) unconfirmed: Vec<Event>,
+    /// Whether events that are not confirmed arrive all the same.
+    pub unconfirmed_arrive: bool,
+    pub trace: Vec<Step>,
+    pub log: Vec<String>,
+    pub now: DateTime<Utc>,
+    pub(super) elapsed: Duration,
+    /// How long the source takes for an answer.
+    pub answer_takes: Duration,
+    pub faults: BTreeSet<Fault>,
+    /// What is answered to the n-th request of a call instead of the source's answer.
+    pub replies: BTreeMap<u64, Reply>,
+    pub close_error: Option<String>,
+    /// Of the last request.
+    pub headers: Vec<(String, String)>,
+    pub(super) operations: u64,
+    pub(super) requests: u64,
+    pub(super) refusing: bool,
+    pub(super) sends: u64,
+    pub(super) flushes: u64,
+    pub(super) stores: u64,
+    pub crashed: bool,
+    pub(super) between: Option<Change>,
+    pub(super) check_state: bool,
+}
+
+pub struct World(RefCell<Inner>);
+
+impl World {
+    pub fn new(shape: Shape, settings: &[(&'static str, &str)]) -> Self {
+        let mut all = BTreeMap::from([("base_url", "https://api.example.com".to_owned())]);
+        all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self(RefCell::new(Inner {
+            source: Source::new(shape),
+            settings: all,
+            state: None,
+            arrived: BTreeMap::new(),
+            pulling_ids: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+            unconfirmed: Vec::new(),
+            unconfirmed_arrive: false,
+            trace: Vec::new(),
+            log: Vec::new(),
+            now: start(),
+            elapsed: Duration::ZERO,
+            answer_takes: Duration::from_millis(10),
+            faults: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            close_error: None,
+            headers: Vec::new(),
+            operations: 0,
+            requests: 0,
+            refusing: false,
+            sends: 0,
+            flushes: 0,
+            stores: 0,
+            crashed: false,
+            between: None,
+            check_state: true,
+        }))
+    }
+
+    /// A world whose pages have `limit` records.
+    pub fn paged(shape: Shape, limit: u32) -> Self {
+        Self::new(shape, &[("request.limit", &limit.to_string())])
+    }
+
+    pub fn inner(&self) -> RefMut<'_, Inner> {
+        self.0.borrow_mut()
+    }
+
+    pub fn source<T>(&self, change: impl FnOnce(&mut Source) -> T) -> T {
+        change(&mut self.inner().source)
+    }
+
+    /// Has something happen at the source before each answer of a call; they are counted from 1.
+    pub fn between_answers(&self, change: impl FnMut(&mut Source, u64) + 'static) {
+        self.inner().between = Some(Box::new(change));
+    }
+
+    /// Nothing more happens between answers.
+    pub fn calm(&self) {
+        self.inner().between = None;
+    }
+
+    pub fn pass(&self, time: TimeDelta) {
+        let mut inner = self.inner();
+        inner.now += time;
+        inner.elapsed += time.to_std().unwrap();
+    }
+
+    pub fn set(&self, name: &'static str, value: &str) {
+        self.inner().settings.insert(name, value.to_owned());
+    }
+
+    /// Doesn't look into the state at every store, which takes long where there is much.
+    pub fn large(self) -> Self {
+        self.inner().check_state = false;
+        self
+    }
+
+    /// One call on a fresh instance: what was sent and not confirmed is lost or has arrived, nobody knows.
+    pub fn pull(&self) -> Result<Summary, Failure> {
+        {
+            let mut inner = self.inner();
+            inner.crashed = false;
+            inner.operations = 0;
+            inner.requests = 0;
+            inner.refusing = false;
+            inner.sends = 0;
+            inner.flushes = 0;
+            inner.stores = 0;
+        }
+        let result = pull::pull(self);
+        let mut inner = self.inner();
+        let rest = std::mem::take(&mut inner.unconfirmed);
+        if inner.unconfirmed_arrive {
+            inner.arrive(rest);
+        }
+        result
+    }
+
+    /// Pulls until all is delivered, and gives the requests that it took.
+    pub fn settle(&self) -> u64 {
+        let mut requests = 0;
+        for _ in 0..CALLS {
+            let summary = self.pull().unwrap();
+            requests += summary.statistics.requests;
+            if summary.up_to_date {
+                return requests;
+            }
+        }
+        panic!("a pull without an end: {:?}", self.inner().source.shape);
+    }
+
+    /// Everything at the source has arrived, once.
+    #[track_caller]
+    pub fn assert_delivered_once(&self) {
+        self.assert_delivered(1);
+        let inner = self.inner();
+        let repeated = inner.arrived.iter().find(|(_, times)| **times > 1);
+        assert_eq!(repeated, None, "repeated from {:?}", inner.source.shape);
+    }
+
+    /// Everything at the source has arrived, and no more often than `times`.
+    #[track_caller]
+    pub fn assert_delivered(&self, times: u32) {
+        let inner = self.inner();
+        for record in &inner.source.records {
+            let arrived = inner.times(record);
+            assert!(
+                (1..=times).contains(&arrived),
+                "arrived {arrived} times: {record:?} of {:?}\n{:#?}",
+                inner.source.shape,
+                &inner.trace[inner.trace.len().saturating_sub(20)..],
+            );
+        }
+    }
+
+    /// How many events came more than once.
+    pub fn repeats(&self) -> u64 {
+        self.inner().arrived.values().map(|times| u64::from(times - 1)).sum()
+    }
+
+    pub fn state(&self) -> State {
+        State::read(self.inner().state.as_ref().unwrap()).unwrap()
+    }
+}
+
+impl Inner {
+    /// How often a record has arrived.
+    pub fn times(&self, record: &Record) -> u32 {
+        self.arrived.get(&record.compact()).copied().unwrap_or(0)
+    }
+
+    pub(super) fn arrive(&mut self, events: Vec<Event>) {
+        for event in events {
+            assert!(!event.body.iter().any(|byte| b"\n\r".contains(byte)), "an event on more than one line");
+            let (record, pulling_id) = split(&event.body);
+            if !self.pulling_ids.contains(pulling_id) {
+                self.pulling_ids.insert(pulling_id.to_owned());
+            }
+            *self.arrived.entry(record).or_default() += 1;
+        }
+    }
+
+    /// Takes note that these events are at Devo for certain.
+    pub(super) fn confirm(&mut self, events: Vec<Event>) {
+        if self.check_state {
+            self.confirmed.extend(events.iter().map(|event| split(&event.body).0));
+        }
+        self.arrive(events);
+    }
+
+    /// Counts an operation; fails it after a crash.
+    pub(super) fn works(&mut self) -> Result<(), String> {
+        self.operations += 1;
+        let operation = self.operations;
+        self.crashed |= self.faults.contains(&Fault::Crash(operation));
+        if self.crashed { Err("crashed".to_owned()) } else { Ok(()) }
+    }
+
+    pub(super) fn fails(&mut self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// Nothing may be recorded as delivered that was not confirmed.
+    pub(super) fn check(&self, state: &[u8]) {
+        assert!(self.unconfirmed.is_empty(), "stored before {} events were confirmed", self.unconfirmed.len());
+        if !self.check_state {
+            return;
+        }
+        let state = State::read(state).unwrap();
+        for record in &self.source.records {
+            let Some(key) = record.key() else { continue };
+            let known = state.ledger.contains(&key)
+                || state.cycle.as_ref().is_some_and(|cycle| cycle.ledger.contains(&key) || cycle.latest.contains(&key));
+            assert!(!known || self.confirmed.contains(&record.compact()), "recorded but not confirmed: {key}");
+        }
+    }
+}
+
+/// The record that an event was made of, and the pulling id that it was given.
+fn split(event: &[u8]) -> (Vec<u8>, &str) {
+    const MEMBER: &[u8] = b",\"@devo_pulling_id\":\"";
+    let at = event.windows(MEMBER.len()).rposition(|window| window == MEMBER).unwrap();
+    let pulling_id = event[at + MEMBER.len()..].strip_suffix(b"\"}").unwrap();
+    ([&event[..at], b"}"].concat(), std::str::from_utf8(pulling_id).unwrap())
+}
