@@ -20,6 +20,7 @@ pub mod settings;
 pub mod state;
 pub mod statistics;
 pub mod timestamp;
+pub mod trend;
 pub mod walk;
 
 #[cfg(target_arch = "wasm32")]

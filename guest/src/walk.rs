@@ -6,21 +6,20 @@
 //! along, it stops at what is older than the window, but looks at the other end of the source before: there is what an
 //! order by something else than time, which had looked like one by time so far, puts there.
 //!
+//! A walk that finds itself among what is older than the window, with records that grow newer, has begun at the wrong end: a
+//! first one where records come oldest first, or any one where the order has turned round. It begins anew at the other end,
+//! once, if it knows where that is.
+//!
 //! A walk also stops early when the source's total has grown by just what was found; now and then one must look at the
 //! whole window all the same (see [`Plan::expected_total`]).
 
 use std::ops::Range;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::page::Paging;
-
-/// How often a record must be older than all before it for the order to be believed, and at the least how many of so many
-/// steps that must be. It counts ranks and not spans of time, so a few odd dates prove nothing; and records in no order make
-/// twenty such steps among two hundred once in a million times, however their times are spread.
-const CONVINCING: u64 = 20;
-const SHARE: u64 = 10;
+use crate::trend::Trend;
 
 /// Pages to read again before the walk goes on although records have moved meanwhile: totals that go up and down with every
 /// answer, as those of several servers do, would keep it here for ever.
@@ -308,18 +307,24 @@ impl Walk {
         self.promised = true;
     }
 
-    /// Ends the walk if all that is still to come is older than the window and nothing new is at the `other_end`.
+    /// Ends the walk if all that is still to come is older than the window and nothing new is at the `other_end`; begins
+    /// anew there if that is where new records are.
     fn leave_the_window(&mut self, other_end: Option<u64>) {
-        if !self.left_the_window() {
-            return;
-        }
-        match other_end.filter(|_| !self.aside) {
-            Some(page) => {
+        let other_end = other_end.filter(|_| !self.aside);
+        match (self.left_the_window(), other_end) {
+            (true, None) => self.finished = true,
+            (true, Some(page)) => {
                 self.direction = Direction::Aside;
                 self.next = page;
                 self.aside = true;
             }
-            None => self.finished = true,
+            (false, Some(page)) if self.began_at_the_wrong_end() => {
+                self.begin_at(page);
+                self.aside = true;
+                // The last page is where the totals have it, and they may be wrong.
+                self.promised = page == 1;
+            }
+            (false, _) => {}
         }
     }
 
@@ -338,58 +343,12 @@ impl Walk {
         }
     }
 
+    fn began_at_the_wrong_end(&self) -> bool {
+        self.trend.rises() && self.trend.newest() < self.window_start
+    }
+
     fn left_the_window(&self) -> bool {
         self.trend.falls()
             && self.trend.newest_possible().zip(self.window_start).is_some_and(|(newest, start)| newest < start)
-    }
-}
-
-/// How times run along a walk.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Trend {
-    previous: Option<DateTime<Utc>>,
-    oldest: Option<DateTime<Utc>>,
-    newest: Option<DateTime<Utc>>,
-    /// From a record to one with another time.
-    steps: u64,
-    /// To a record that is older than all before.
-    lows: u64,
-    /// To a record that is newer than all before.
-    highs: u64,
-    /// The most that a record is newer than an earlier one, in milliseconds.
-    highest_rise: i64,
-}
-
-impl Trend {
-    fn follow(&mut self, times: impl Iterator<Item = DateTime<Utc>>) {
-        for time in times {
-            if let (Some(previous), Some(oldest), Some(newest)) = (self.previous, self.oldest, self.newest) {
-                self.steps += u64::from(time != previous);
-                self.lows += u64::from(time < oldest);
-                self.highs += u64::from(time > newest);
-                self.highest_rise = self.highest_rise.max((time - oldest).num_milliseconds());
-            }
-            self.previous = Some(time);
-            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
-            self.newest = self.newest.max(Some(time));
-        }
-    }
-
-    /// Whether enough was seen to tell an order from none.
-    fn is_conclusive(&self) -> bool {
-        self.steps >= CONVINCING * SHARE
-    }
-
-    fn falls(&self) -> bool {
-        self.lows >= CONVINCING && self.lows * SHARE >= self.steps
-    }
-
-    fn rises(&self) -> bool {
-        self.highs >= CONVINCING && self.highs * SHARE >= self.steps
-    }
-
-    /// The newest time that a record still to come can have, if the disorder stays what it was.
-    fn newest_possible(&self) -> Option<DateTime<Utc>> {
-        self.oldest.and_then(|oldest| oldest.checked_add_signed(TimeDelta::milliseconds(self.highest_rise)))
     }
 }
