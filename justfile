@@ -32,6 +32,10 @@ torture *ARGUMENTS: build
 reliability *FAULT: build
     cargo run --release --workspace --bin reliability -- {{ FAULT }}
 
+# Host 1 to 1,000 tenants in one process and print memory, computing and cycle times
+bench-tenants *ARGUMENTS: build
+    cargo run --release --workspace --bin bench-tenants -- {{ ARGUMENTS }}
+
 # Fuzz one decoder, such as `just fuzz answer 60`; fuzz/Cargo.toml lists them, docs/testing.md says more
 fuzz TARGET SECONDS:
     @cargo fuzz --version >/dev/null 2>&1 || { echo "Install cargo-fuzz: cargo install cargo-fuzz, and rustup toolchain install nightly" >&2; exit 1; }

@@ -132,7 +132,9 @@ fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
 
 /// Runs `work` until it ends, and tells it of signals.
 fn run(work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<End>) -> anyhow::Result<End> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Two at least: one that a component computes on, and one for everybody else.
+    let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     let end = runtime.block_on(async { work(stop_on_signals()?).await });
     // A look-up or a write that hangs in the system must not hold up the end.
     runtime.shutdown_background();

@@ -6,7 +6,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::breach::{Breach, Limit};
 use super::cycle::Cycle;
-use super::ticker::TICK;
+use super::ticker::{TICK, Turns};
 use crate::config::Limits;
 
 /// Memories, tables and instances that a component may have. Each takes address space even when it is empty.
@@ -104,19 +104,22 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// Puts the limits on a store. A component that computes on yields at every tick, so that others run, and is ended when
-/// its time is used up or another limit was reached.
-pub(super) fn apply(limits: &Limits, store: &mut Store<Cycle>) {
+/// Puts the limits on a store. A component that computes on waits for its turn at every tick, so that others run, and is
+/// ended when its time is used up or another limit was reached.
+pub(super) fn apply(limits: &Limits, turns: Turns, store: &mut Store<Cycle>) {
     store.set_hostcall_fuel(limits.host_call_in_bytes);
     store.set_max_component_handles(limits.handles);
     store.limiter(|cycle| &mut cycle.meter);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut context| {
+    store.epoch_deadline_callback(move |mut context| {
         let cycle = context.data_mut();
         cycle.meter.ticks += 1;
         if cycle.meter.computed() > cycle.meter.limits.cpu {
             cycle.meter.reach(Limit::Cpu);
         }
-        Ok(if cycle.breach().is_some() { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+        if cycle.breach().is_some() {
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns.clone().next())))
     });
 }

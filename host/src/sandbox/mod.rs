@@ -75,7 +75,7 @@ impl Sandbox {
     ) -> Outcome<T> {
         let _ticking = self.ticker.tick();
         let mut store = Store::new(self.pre.engine(), Cycle::new(grant.clone()));
-        meter::apply(&grant.limits, &mut store);
+        meter::apply(&grant.limits, self.ticker.turns(), &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
             let collector = self.pre.instantiate_async(&mut store).await?;
