@@ -38,6 +38,21 @@ fn a_record_comes_out_as_it_came_in() {
 }
 
 #[test]
+fn a_record_of_eight_megabytes_comes_out_as_it_came_in() {
+    let text = |id: u32, size: usize| {
+        let long = "a \\\" } ] , ".repeat(size / 10);
+        format!(r#"{{"id":{id},"incident_time":"2024-05-31T10:00:00Z","text":"{long}"}}"#)
+    };
+    let texts = [text(1, 10), text(2, 8_000_000), text(3, 10)];
+    assert!(texts[1].len() > 8_000_000);
+    let world = world_with(&texts.each_ref().map(String::as_str));
+    world.settle();
+    let arrived: Vec<_> = world.inner().arrived.keys().cloned().collect();
+    assert_eq!(arrived.len(), 3);
+    assert!(texts.iter().all(|text| arrived.iter().any(|line| line == text.as_bytes())));
+}
+
+#[test]
 fn ids_that_look_like_one_number_are_different_alerts() {
     let ids = ["1", "\"1\"", "1.0", "\"01\"", "1e0", "10e-1", "\"1.0\"", "9007199254740993", "9007199254740992"];
     let texts: Vec<_> =
