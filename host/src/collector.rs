@@ -1,11 +1,13 @@
 //! The collector with one configuration: starts its tenant, reports on itself, and ends when all services have ended.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::admin::{Admin, Watched};
 use crate::config::{ConfigError, Plan};
 use crate::internal::Messages;
 use crate::sandbox::Engine;
@@ -15,10 +17,16 @@ use crate::tenant::Tenant;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
-/// Compiled components are kept in the folder `cache`, if one is given.
-pub async fn run(plan: Plan, cache: Option<&Path>, messages: Messages, stop: CancellationToken) -> End {
+/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are given.
+pub async fn run(
+    plan: Plan,
+    cache: Option<&Path>,
+    admin: Option<SocketAddr>,
+    messages: Messages,
+    stop: CancellationToken,
+) -> End {
     messages.open(&plan);
-    let end = supervise(plan, cache, &messages, stop).await.unwrap_or_else(|error| {
+    let end = supervise(plan, cache, admin, &messages, stop).await.unwrap_or_else(|error| {
         report(&error);
         End::Failed
     });
@@ -37,19 +45,24 @@ pub fn report(error: &anyhow::Error) {
 async fn supervise(
     plan: Plan,
     cache: Option<&Path>,
+    admin: Option<SocketAddr>,
     messages: &Messages,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
+    let watched = Watched::default();
+    let admin = Admin::bind(admin, watched.clone()).await?;
     let tenant = Tenant::prepare(plan, messages.clone(), &engine(cache)?, &stop)?;
     let threads = Threads::new(tenant.services(), &outputs);
     tenant.announce();
     // Before the services begin: the original's lines have this order.
     let status = Status::start(move |memory| threads.line(memory));
+    let _watching = watched.watch(None, tenant.services());
     let running = tenant.start();
     let end = tokio::select! {
         end = running.ended() => end?,
         never = status.report() => match never {},
+        never = admin.serve() => match never {},
     };
     match end {
         End::Stopped => info!("All services have stopped"),
@@ -64,10 +77,6 @@ pub async fn validate(plan: Plan, cache: Option<&Path>, stop: CancellationToken)
     Ok(Tenant::prepare(plan, Messages::default(), &engine(cache)?, &stop)?.validate().await)
 }
 
-/// What runs components. Those that it compiles are kept in the folder `cache`, if one is given.
-///
-/// # Errors
-/// This machine can't run them. Must be called within a tokio runtime.
-pub fn engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
-    Engine::start(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))
+fn engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
+    Engine::alone(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))
 }

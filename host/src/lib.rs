@@ -2,9 +2,12 @@
 //!
 //! `collector` runs one configuration and `tenants` hosts many, each of which is a `tenant`; `config` says what to do,
 //! `sandbox` runs the component, `capabilities` are what the component can reach; `egress`, `rate`, `state` and `senders`
-//! do that work, `service` decides when; `log`, `internal` and `status` tell the operator. Fuzzing needs no more than the
+//! do that work, `service` decides when; `log`, `internal`, `status` and `admin` tell the
+//! operator. Fuzzing needs no more than the
 //! decoders, and builds without whatever needs the engine.
 
+#[cfg(not(fuzzing))]
+pub mod admin;
 #[cfg(not(fuzzing))]
 pub mod capabilities;
 #[cfg(not(fuzzing))]

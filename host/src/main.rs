@@ -3,6 +3,7 @@
 //! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest for one
 //! configuration, and `tenants` for many.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -53,6 +54,10 @@ struct Arguments {
     /// Folder for compiled components; `devo-collector` in $XDG_CACHE_HOME or ~/.cache if not given
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
+
+    /// Address for metrics, health and a status page, such as 127.0.0.1:9464; none of them if not given
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "validate")]
+    admin: Option<SocketAddr>,
 
     /// How the log is written, on standard error
     #[arg(long, value_enum, default_value_t)]
@@ -115,7 +120,7 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
         if arguments.validate {
             collector::validate(plan, cache.as_deref(), stop).await
         } else {
-            Ok(collector::run(plan, cache.as_deref(), messages, stop).await)
+            Ok(collector::run(plan, cache.as_deref(), arguments.admin, messages, stop).await)
         }
     })
 }
@@ -125,9 +130,10 @@ fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let routes = Routes::default();
     arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));
-    let policy = host?.policy;
+    let mut host = host?;
+    host.admin = arguments.admin.or(host.admin);
     let cache = arguments.cache_folder();
-    run(async |stop| tenants::run(folder, policy, cache.as_deref(), routes, stop).await)
+    run(async |stop| tenants::run(folder, host, cache.as_deref(), routes, stop).await)
 }
 
 /// Runs `work` until it ends, and tells it of signals.

@@ -59,13 +59,12 @@ impl Tenant {
         let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
-            let identity = service.identity.clone();
+            let (identity, thread) = (service.identity.clone(), service.threads().puller);
             match Service::new(service, &tenant.outputs, &tenant.store, sandbox, stop.clone()) {
                 Ok(service) => tenant.services.push(service),
                 Err(error) => {
                     let (class, code) = error.kind();
-                    log::service_span(Process::Input, &identity.puller(), &identity)
-                        .in_scope(|| error!(class, code, "{error}"));
+                    log::service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
                     tenant.end = End::Failed;
                 }
             }
@@ -172,10 +171,10 @@ fn announce_inputs(services: &[ServicePlan]) {
         }
         info!("Adding raw config to the collector store");
         info!("Running custom validation rules");
-        info!("{} Finalizing the execution of init_variables()", service.identity.puller());
+        info!("{} Finalizing the execution of init_variables()", service.threads().puller);
     }
     let inputs: BTreeSet<_> =
-        services.iter().map(|service| (service.identity.input_thread(), service.period.as_secs())).collect();
+        services.iter().map(|service| (service.threads().input, service.period.as_secs())).collect();
     for (input, seconds) in inputs {
         info!("{input} - Starting thread (execution_period={seconds}s)");
     }

@@ -7,11 +7,13 @@
 
 use std::time::Duration;
 
+pub mod admin;
 pub mod alerts;
 pub mod certificates;
 pub mod check;
 pub mod collector;
 pub mod compact;
+pub mod document;
 pub mod faults;
 pub mod feed;
 pub mod folder;

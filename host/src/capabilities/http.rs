@@ -10,17 +10,17 @@ use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::config::Limits;
-use crate::egress::{ApiClient, EgressError};
-use crate::rate::Limiter;
-use crate::sandbox::Limit;
+use crate::config::Limit;
+use crate::egress::{EgressError, ResponseBody};
+use crate::sandbox::Grant;
 
 /// The way out of one instance.
 pub struct Gate {
-    api: ApiClient,
-    limiter: Limiter,
-    /// Requests that it may still make.
-    left: u32,
+    grant: Arc<Grant>,
+    /// Requests that it has made.
+    made: u32,
+    /// The most that were under way together.
+    most_at_once: u64,
     /// Room for requests under way. An answer that is being read keeps its place.
     places: Arc<Semaphore>,
     refused: Option<Limit>,
@@ -28,9 +28,9 @@ pub struct Gate {
 
 impl Gate {
     /// The way out to one tenant's API, as often as its limits allow.
-    pub fn new(api: ApiClient, limiter: Limiter, limits: &Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.concurrent_requests as usize));
-        Self { api, limiter, left: limits.requests, places, refused: None }
+    pub fn new(grant: Arc<Grant>) -> Self {
+        let places = Arc::new(Semaphore::new(grant.limits.concurrent_requests as usize));
+        Self { grant, made: 0, most_at_once: 0, places, refused: None }
     }
 
     /// The limit for which a request was refused, if one was.
@@ -38,10 +38,22 @@ impl Gate {
         self.refused
     }
 
+    /// What was used of what is limited here.
+    pub fn used(&self) -> [(Limit, u64); 2] {
+        [(Limit::Requests, self.made.into()), (Limit::ConcurrentRequests, self.most_at_once)]
+    }
+
     /// A place for one more request.
     fn admit(&mut self) -> Result<OwnedSemaphorePermit, Limit> {
-        self.left = self.left.checked_sub(1).ok_or(Limit::Requests)?;
-        self.places.clone().try_acquire_owned().map_err(|_| Limit::ConcurrentRequests)
+        let limits = &self.grant.limits;
+        if self.made >= limits.requests {
+            return Err(Limit::Requests);
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Limit::ConcurrentRequests)?;
+        self.made += 1;
+        let under_way = u64::from(limits.concurrent_requests) - self.places.available_permits() as u64;
+        self.most_at_once = self.most_at_once.max(under_way);
+        Ok(place)
     }
 }
 
@@ -64,16 +76,16 @@ impl WasiHttpHooks for Gate {
                 return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
             }
         };
-        let (api, limiter) = (self.api.clone(), self.limiter.clone());
+        let grant = self.grant.clone();
         // It runs as a task of its own, whose lines are the puller's all the same.
         let span = Span::current();
         let request = async move {
-            limiter.admit().await;
+            grant.limiter.admit().await;
             // Neither has a secret: the credential is a header that is added on the way out.
             let line =
                 format!("{} {}", request.method(), request.uri().path_and_query().map_or("/", |path| path.as_str()));
             let started = Instant::now();
-            let response = api.send(request).await.map_err(|problem| {
+            let response = grant.api.send(request).await.map_err(|problem| {
                 debug!("{line}: {problem}");
                 error(problem)
             })?;
@@ -83,12 +95,23 @@ impl WasiHttpHooks for Gate {
                 started.elapsed().as_secs_f64()
             );
             let worker: Worker = Box::new(std::future::ready(Ok(())));
-            // The place is given back when the body is dropped.
-            let error = move |problem| {
-                let _ = &place;
-                error(problem)
+            let body = |body: ResponseBody| {
+                let (mut size, counted) = (0, grant.clone());
+                let body = body.map_frame(move |frame| {
+                    size += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    counted.figures.note_use(Limit::Body, size);
+                    frame
+                });
+                body.map_err(move |problem| {
+                    // The place is given back when the body is dropped.
+                    let _ = &place;
+                    if matches!(problem, EgressError::BodyTooLarge { .. }) {
+                        grant.figures.add_breach(Limit::Body);
+                    }
+                    error(problem)
+                })
             };
-            Ok((response.map(|body| body.map_err(error).boxed_unsync()), worker))
+            Ok((response.map(|answer| body(answer).boxed_unsync()), worker))
         };
         Box::new(request.instrument(span))
     }

@@ -2,8 +2,10 @@
 
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
+use crate::config::Limit;
 use crate::sandbox::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
 use crate::state::{Bucket, StateError};
+use crate::status::Figures;
 
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
@@ -24,6 +26,7 @@ pub struct KeyValueView<'a> {
     pub handles: &'a mut ResourceTable,
     /// The largest value that may be stored.
     pub max_value_in_bytes: usize,
+    pub figures: &'a Figures,
 }
 
 /// The component's handle to the bucket.
@@ -73,7 +76,9 @@ impl HostBucket for KeyValueView<'_> {
             return refuse(format!("a key of {} bytes is over the limit of {MAX_KEY_IN_BYTES}", key.len()));
         }
         let (size, limit) = (value.len(), self.max_value_in_bytes);
+        self.figures.note_use(Limit::State, size as u64);
         if size > limit {
+            self.figures.add_breach(Limit::State);
             return refuse(format!("a value of {size} bytes is over the limit of {limit} (limits.state_in_bytes)"));
         }
         let set = move |bucket: &Bucket| {

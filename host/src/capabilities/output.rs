@@ -5,8 +5,10 @@ use chrono::{DateTime, Utc};
 use wasmtime::component::HasData;
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
+use crate::config::Limit;
 use crate::sandbox::devo::collector::output::{Error, Event as Lifted, Host};
 use crate::senders::{Event, Outputs, SendError, Table};
+use crate::status::Figures;
 
 /// Marks the view in the linker.
 pub struct Output;
@@ -19,6 +21,7 @@ impl HasData for Output {
 pub struct OutputView<'a> {
     pub outputs: &'a Outputs,
     pub table: &'a Table,
+    pub figures: &'a Figures,
 }
 
 impl Host for OutputView<'_> {
@@ -28,7 +31,12 @@ impl Host for OutputView<'_> {
         }
         let events: Vec<Event> =
             events.into_iter().map(|event| Event { time: time(event.time), body: Bytes::from(event.body) }).collect();
-        Ok(self.outputs.send(self.table, &events).await.map_err(error))
+        let handed_over = events.iter().map(|event| event.body.len() as u64).sum();
+        self.figures.note_use(Limit::HostCall, handed_over);
+        let sent = self.outputs.send(self.table, &events).await.map_err(error);
+        let queued = self.outputs.iter().map(|output| output.queued_in_bytes()).max().unwrap_or_default();
+        self.figures.note_use(Limit::Queue, queued as u64);
+        Ok(sent)
     }
 
     async fn flush(&mut self) -> wasmtime::Result<Result<(), Error>> {

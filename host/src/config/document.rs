@@ -176,7 +176,7 @@ pub struct Input {
     /// How pages are asked for, where it differs from what is known of the API.
     #[serde(default)]
     pub request: Request,
-    /// The largest answer taken, in bytes.
+    /// The largest answer of the API, in bytes; the same as `limits.max_body_in_bytes`, which counts more.
     pub max_body_in_bytes: Option<u64>,
     /// What one call of the component may use.
     #[serde(default)]
@@ -239,6 +239,8 @@ pub struct Limits {
     pub requests: Option<u32>,
     pub concurrent_requests: Option<u32>,
     pub log_lines: Option<u32>,
+    /// The largest answer of the API, in bytes.
+    pub max_body_in_bytes: Option<u64>,
     /// The largest value that it may store.
     pub state_in_bytes: Option<usize>,
     /// Events that wait for one output, or for its confirmation.

@@ -10,6 +10,7 @@ pub mod laws;
 mod permissions;
 mod plan;
 pub mod policy;
+mod quota;
 mod read;
 mod unknown;
 mod variables;
@@ -17,6 +18,9 @@ mod variables;
 pub use document::Limits as AskedLimits;
 pub use error::{Cause, ConfigError};
 pub use files::{Files, Fingerprint};
-pub use plan::{Component, Identity, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
+pub use plan::{
+    Component, Identity, Limit, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan, ServiceThreads,
+};
 pub use policy::Policy;
+pub use quota::Quota;
 pub use read::{Place, Source, read, read_tenant, schema};

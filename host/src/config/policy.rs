@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::document;
 use super::error::{Cause, ConfigError};
-use super::plan::Limits;
+use super::plan::{Limit, Limits};
+use super::quota::{self, Quota};
 use crate::egress::{AddressRange, Origin};
 
 /// What configurations may ask for. By default: nothing of what needs somebody's leave.
@@ -17,6 +18,8 @@ use crate::egress::{AddressRange, Origin};
 pub struct Policy {
     /// The most that a call may use, which is also what it gets that asks for nothing. None: no bound.
     pub limits: Option<Limits>,
+    /// The most of everything else.
+    pub quota: Quota,
     /// Whether APIs and receivers may be at loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
     /// Whether APIs may be spoken to over plain HTTP.
@@ -49,6 +52,7 @@ impl Policy {
     pub fn permissive() -> Self {
         Self {
             limits: None,
+            quota: Quota::unlimited(),
             allow_private_addresses: true,
             allow_http: true,
             allow_proxy: true,
@@ -62,25 +66,29 @@ impl Policy {
         }
     }
 
-    /// What a call may use. `input` is the key of the input, such as `inputs.cloudsek`.
+    /// What a call may use. `input` is the key of the input, such as `inputs.cloudsek`, and `body` the largest answer that
+    /// it asks for beside its limits.
     ///
     /// # Errors
     /// A limit above the operator's.
-    pub(super) fn limits(&self, input: &str, asked: &document::Limits) -> Result<Limits, ConfigError> {
+    pub(super) fn limits(
+        &self,
+        input: &str,
+        asked: &document::Limits,
+        body: Option<u64>,
+    ) -> Result<Limits, ConfigError> {
         let most = self.limits.unwrap_or_default();
-        let limits = Limits::new(asked, most);
+        let mut limits = Limits::new(asked, most);
+        if let (None, Some(body)) = (asked.max_body_in_bytes, body) {
+            limits.max_body_in_bytes = body;
+        }
         if self.limits.is_none() {
             return Ok(limits);
         }
-        let bounded = limits.amounts().into_iter().zip(most.amounts());
-        match bounded.map(|((field, asked), (_, most))| (field, asked, most)).find(|(_, asked, most)| asked > most) {
-            Some((field, asked, most)) => Err(refused(
-                format!("{input}.limits.{field}"),
-                format!("{asked} is more than {most}, the operator's limit"),
-                format!("Ask for at most {most}, or leave it out."),
-            )),
-            None => Ok(limits),
+        for limit in Limit::ALL {
+            quota::at_most(format!("{input}.limits.{}", limit.key()), limits.amount(limit), most.amount(limit))?;
         }
+        Ok(limits)
     }
 
     /// Whether the key `flag` may be set, which opens what `allowed` is about.
@@ -198,7 +206,7 @@ mod tests {
         let (cpu, wall) = (Duration::from_millis(20), Duration::from_secs(30));
         let most = Limits { memory_in_bytes: 1000, cpu, wall, requests: 40, ..Limits::default() };
         let policy = Policy { limits: Some(most), ..Policy::default() };
-        let ask = |text: &str| policy.limits("inputs.a", &serde_json::from_str(text).unwrap());
+        let ask = |text: &str| policy.limits("inputs.a", &serde_json::from_str(text).unwrap(), None);
         assert_eq!(ask("{}").unwrap(), most);
         assert_eq!(ask(r#"{"memory_in_bytes": 999}"#).unwrap(), Limits { memory_in_bytes: 999, ..most });
         for (text, field) in [
@@ -211,8 +219,11 @@ mod tests {
             assert!(error.contains("[CODE:0008]") && error.contains(&format!("inputs.a.limits.{field}")), "{error}");
             assert!(error.contains("operator"), "{error}");
         }
+        let body = |body| policy.limits("inputs.a", &document::Limits::default(), Some(body));
+        assert_eq!(body(7).unwrap().max_body_in_bytes, 7);
+        assert!(body(1 << 40).unwrap_err().to_string().contains("inputs.a.limits.max_body_in_bytes"));
         let more: document::Limits = serde_json::from_str(r#"{"memory_in_bytes": 1000000000000}"#).unwrap();
-        assert_eq!(Policy::permissive().limits("inputs.a", &more).unwrap().memory_in_bytes, 1_000_000_000_000);
+        assert_eq!(Policy::permissive().limits("inputs.a", &more, None).unwrap().memory_in_bytes, 1_000_000_000_000);
     }
 
     #[test]

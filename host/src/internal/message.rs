@@ -133,7 +133,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::Identity;
+    use crate::config::{Component, Identity};
 
     fn parsed(body: &Bytes) -> Value {
         assert!(!body.contains(&b'\n'));
@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn a_line_has_the_originals_members() {
         let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
-        let origin = Origin { thread: identity.puller(), service: Some(identity), ..Origin::default() };
+        let thread = identity.threads(&Component::Bundled).puller;
+        let origin = Origin { thread, service: Some(identity), ..Origin::default() };
         let mut line = parsed(&Author::new("7", "c").line("two\nlines", Level::WARN, &origin));
         let time = line["time"].take();
         let time = time.as_str().unwrap();

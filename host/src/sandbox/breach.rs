@@ -5,13 +5,13 @@ use std::fmt;
 use thiserror::Error;
 use wasmtime::component::ResourceTableError;
 
-use crate::config::Limits;
+use crate::config::{Limit, Limits};
 
 /// A call that the host ended. It costs the tenant this call and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Breach {
     /// The component used too much of something.
-    #[error("the component {}", .limit.describe(.allowed))]
+    #[error("the component {}", describe(*.limit, .allowed))]
     Limit {
         /// Of what.
         limit: Limit,
@@ -23,58 +23,31 @@ pub enum Breach {
     Trap(String),
 }
 
-/// What a component can use too much of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
-    Memory,
-    Tables,
-    Cpu,
-    Wall,
-    HostCall,
-    Handles,
-    Requests,
-    ConcurrentRequests,
-    LogLines,
+/// The limit behind an error of the engine, which has no type for it.
+pub(super) fn limit_behind(error: &wasmtime::Error) -> Option<Limit> {
+    if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
+        return Some(Limit::Handles);
+    }
+    let text = error.root_cause().to_string();
+    let known = [("fuel allocated for hostcalls", Limit::HostCall), ("handle limit exceeded", Limit::Handles)];
+    known.into_iter().find_map(|(part, limit)| text.contains(part).then_some(limit))
 }
 
-impl Limit {
-    /// The setting, below `limits`.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Memory => "memory_in_bytes",
-            Self::Tables => "table_elements",
-            Self::Cpu => "cpu_in_milliseconds",
-            Self::Wall => "wall_in_seconds",
-            Self::HostCall => "host_call_in_bytes",
-            Self::Handles => "handles",
-            Self::Requests => "requests",
-            Self::ConcurrentRequests => "concurrent_requests",
-            Self::LogLines => "log_lines",
-        }
-    }
-
-    /// The limit behind an error of the engine, which has no type for it.
-    pub(super) fn behind(error: &wasmtime::Error) -> Option<Self> {
-        if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-            return Some(Self::Handles);
-        }
-        let text = error.root_cause().to_string();
-        let known = [("fuel allocated for hostcalls", Self::HostCall), ("handle limit exceeded", Self::Handles)];
-        known.into_iter().find_map(|(part, limit)| text.contains(part).then_some(limit))
-    }
-
-    fn describe(self, allowed: &Limits) -> impl fmt::Display {
-        let what = match self {
-            Self::Memory => format!("used more than {} bytes of memory", allowed.memory_in_bytes),
-            Self::Tables => format!("used more than {} elements of tables", allowed.table_elements),
-            Self::Cpu => format!("computed for more than {:?}", allowed.cpu),
-            Self::Wall => format!("took longer than {:?}", allowed.wall),
-            Self::HostCall => format!("handed over more than {} bytes at once", allowed.host_call_in_bytes),
-            Self::Handles => format!("had more than {} handles open", allowed.handles),
-            Self::Requests => format!("made more than {} requests", allowed.requests),
-            Self::ConcurrentRequests => format!("made more than {} requests at once", allowed.concurrent_requests),
-            Self::LogLines => format!("wrote more than {} lines to the log", allowed.log_lines),
-        };
-        format!("{what} (limits.{})", self.key())
-    }
+/// What a component did that its limit does not allow.
+fn describe(limit: Limit, allowed: &Limits) -> impl fmt::Display {
+    let what = match limit {
+        Limit::Memory => format!("used more than {} bytes of memory", allowed.memory_in_bytes),
+        Limit::Tables => format!("used more than {} elements of tables", allowed.table_elements),
+        Limit::Cpu => format!("computed for more than {:?}", allowed.cpu),
+        Limit::Wall => format!("took longer than {:?}", allowed.wall),
+        Limit::HostCall => format!("handed over more than {} bytes at once", allowed.host_call_in_bytes),
+        Limit::Handles => format!("had more than {} handles open", allowed.handles),
+        Limit::Requests => format!("made more than {} requests", allowed.requests),
+        Limit::ConcurrentRequests => format!("made more than {} requests at once", allowed.concurrent_requests),
+        Limit::LogLines => format!("wrote more than {} lines to the log", allowed.log_lines),
+        Limit::Body => format!("got an answer of more than {} bytes", allowed.max_body_in_bytes),
+        Limit::State => format!("stored a value of more than {} bytes", allowed.state_in_bytes),
+        Limit::Queue => format!("had more than {} bytes of events under way", allowed.queue_in_bytes),
+    };
+    format!("{what} (limits.{})", limit.key())
 }

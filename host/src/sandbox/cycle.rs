@@ -1,6 +1,7 @@
 //! The state of one call, and what its service grants it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Span;
 use wasmtime::component::ResourceTable;
@@ -14,14 +15,17 @@ use crate::capabilities::http::Gate;
 use crate::capabilities::keyvalue::KeyValueView;
 use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
-use crate::config::Limits;
+use crate::config::{Identity, Limit, Limits};
 use crate::egress::ApiClient;
 use crate::rate::Limiter;
 use crate::senders::{Outputs, Table};
 use crate::state::Bucket;
+use crate::status::Figures;
 
 /// What a service may reach, for as long as it runs.
 pub struct Grant {
+    /// What the service is known by.
+    pub identity: Identity,
     pub api: ApiClient,
     /// What each request has to pass. It outlives the calls: what one has used up, the next can't use again.
     pub limiter: Limiter,
@@ -34,6 +38,8 @@ pub struct Grant {
     pub limits: Limits,
     /// Where the component's log lines come from.
     pub span: Span,
+    /// What is counted of the service.
+    pub figures: Figures,
 }
 
 /// Everything that one call of a component owns. Dropped with it.
@@ -47,15 +53,15 @@ pub struct Cycle {
 }
 
 impl Cycle {
-    pub(super) fn new(grant: Arc<Grant>) -> Self {
+    pub(super) fn new(grant: Arc<Grant>, tick: Duration) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(grant.limits.handles);
         Self {
             handles,
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            gate: Gate::new(grant.api.clone(), grant.limiter.clone(), &grant.limits),
-            meter: Meter::new(grant.limits),
+            gate: Gate::new(grant.clone()),
+            meter: Meter::new(grant.limits, tick),
             grant,
         }
     }
@@ -64,6 +70,11 @@ impl Cycle {
     pub(super) fn breach(&self) -> Option<Breach> {
         let refused = self.gate.refused().map(|limit| Breach::Limit { limit, allowed: self.grant.limits });
         self.meter.breach().or(refused)
+    }
+
+    /// What the call has used so far of what is limited, as far as it is counted here.
+    pub(super) fn used(&self) -> impl Iterator<Item = (Limit, u64)> {
+        self.meter.used().into_iter().chain(self.gate.used())
     }
 
     /// Why a call failed with this error.
@@ -88,6 +99,7 @@ impl Cycle {
             bucket: &self.grant.bucket,
             handles: &mut self.handles,
             max_value_in_bytes: self.grant.limits.state_in_bytes,
+            figures: &self.grant.figures,
         }
     }
 
@@ -100,6 +112,6 @@ impl Cycle {
     }
 
     pub(super) fn output(&mut self) -> OutputView<'_> {
-        OutputView { outputs: &self.grant.outputs, table: &self.grant.table }
+        OutputView { outputs: &self.grant.outputs, table: &self.grant.table, figures: &self.grant.figures }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::debug;
@@ -15,6 +16,7 @@ use super::cache::Cache;
 use super::cycle::Cycle;
 use super::error::ComponentError;
 use super::linker::linker;
+use super::slow_lane::SlowLane;
 use super::ticker::Ticker;
 use super::{BUNDLED, Sandbox, world};
 use crate::config;
@@ -28,18 +30,42 @@ pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<Cycle>,
     ticker: Arc<Ticker>,
+    slow_lane: Option<Arc<SlowLane>>,
     cache: Option<Cache>,
-    /// By the hash of the component. Whoever runs one holds it; one that nobody runs any more is dropped.
-    sandboxes: Mutex<HashMap<[u8; 32], Weak<Sandbox>>>,
+    /// By the hash of the component.
+    sandboxes: Mutex<HashMap<[u8; 32], Arc<Place>>>,
 }
 
+/// The place of one component's sandbox. Whoever runs it holds it; one that nobody runs any more is dropped. Locked while
+/// it compiles, so that no component is compiled twice, and nobody waits for another one's.
+type Place = Mutex<Weak<Sandbox>>;
+
+/// Between two looks at a component that computes: short enough to end it in time, long enough to cost nothing.
+const TICK: Duration = Duration::from_millis(10);
+
+/// The same where others wait for the worker that it computes on: an answer, or a connection, that comes meanwhile is
+/// noticed that much later, about ten times in a cycle. It costs a thread that wakes up a thousand times a second
+/// while calls are under way.
+const SHARED_TICK: Duration = Duration::from_millis(1);
+
 impl Engine {
-    /// Starts the engine. What it compiles is kept in the folder `cache`, if one can be had. Must be called within a tokio
-    /// runtime.
+    /// Starts the engine for services of one tenant. What it compiles is kept in the folder `cache`, if one can be had.
     ///
     /// # Errors
     /// Where the machine can't run WebAssembly.
-    pub fn start(cache: Option<&Path>) -> wasmtime::Result<Self> {
+    pub fn alone(cache: Option<&Path>) -> wasmtime::Result<Self> {
+        Self::start(cache, TICK, None)
+    }
+
+    /// As [`Engine::alone`], for tenants that must not be in each other's way.
+    ///
+    /// # Errors
+    /// As [`Engine::alone`].
+    pub fn shared(cache: Option<&Path>) -> wasmtime::Result<Self> {
+        Self::start(cache, SHARED_TICK, Some(SlowLane::start()?))
+    }
+
+    fn start(cache: Option<&Path>, tick: Duration, slow_lane: Option<SlowLane>) -> wasmtime::Result<Self> {
         let mut config = Config::new();
         config.epoch_interruption(true);
         config.concurrency_support(false);
@@ -51,7 +77,14 @@ impl Engine {
                 .ok()
         });
         let linker = linker(&engine)?;
-        Ok(Self { ticker: Arc::new(Ticker::start(engine.clone())), engine, linker, cache, sandboxes: Mutex::default() })
+        Ok(Self {
+            ticker: Arc::new(Ticker::start(engine.clone(), tick)),
+            slow_lane: slow_lane.map(Arc::new),
+            engine,
+            linker,
+            cache,
+            sandboxes: Mutex::default(),
+        })
     }
 
     /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component already or it
@@ -67,16 +100,25 @@ impl Engine {
     }
 
     fn compiled(&self, bytes: &[u8]) -> Result<Arc<Sandbox>, ComponentError> {
-        let hash = Sha256::digest(bytes).into();
-        // Held while it compiles, so that no component is compiled twice. A panic leaves nothing half done in the map.
-        let mut sandboxes = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sandbox) = sandboxes.get(&hash).and_then(Weak::upgrade) {
+        let place = self.place(Sha256::digest(bytes).into());
+        // A panic leaves nothing half done, here and in the map.
+        let mut known = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sandbox) = known.upgrade() {
             return Ok(sandbox);
         }
-        let sandbox = Arc::new(self.link(&self.compile(bytes)?)?);
-        sandboxes.retain(|_, sandbox| sandbox.strong_count() > 0);
-        sandboxes.insert(hash, Arc::downgrade(&sandbox));
+        let sandbox = self.link(&self.compile(bytes)?)?;
+        *known = Arc::downgrade(&sandbox);
         Ok(sandbox)
+    }
+
+    fn place(&self, hash: [u8; 32]) -> Arc<Place> {
+        let mut sandboxes = self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is locked is being compiled, and somebody holds it.
+        let is_unused = |place: &Arc<Place>| {
+            Arc::strong_count(place) == 1 && place.try_lock().is_ok_and(|known| known.strong_count() == 0)
+        };
+        sandboxes.retain(|_, place| !is_unused(place));
+        sandboxes.entry(hash).or_default().clone()
     }
 
     fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
@@ -87,13 +129,13 @@ impl Engine {
         }
     }
 
-    fn link(&self, component: &Component) -> Result<Sandbox, ComponentError> {
+    fn link(&self, component: &Component) -> Result<Arc<Sandbox>, ComponentError> {
         let kind = component.component_type();
         let imports: Vec<_> = kind.imports(&self.engine).map(|(name, _)| name).collect();
         let exports: Vec<_> = kind.exports(&self.engine).map(|(name, _)| name).collect();
         world::check(imports.iter().copied(), exports.iter().copied())?;
         let pre = self.linker.instantiate_pre(component).map_err(invalid)?;
-        Sandbox::new(pre, self.ticker.clone()).map_err(invalid)
+        Sandbox::new(pre, self.ticker.clone(), self.slow_lane.clone()).map_err(invalid)
     }
 }
 

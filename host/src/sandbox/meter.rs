@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use super::breach::{Breach, Limit};
+use super::breach::{Breach, limit_behind};
 use super::cycle::Cycle;
-use super::ticker::{TICK, Turns};
-use crate::config::Limits;
+use super::slow_lane::Long;
+use crate::config::{Limit, Limits};
 
 /// Memories, tables and instances that a component may have. Each takes address space even when it is empty.
 const MAX_ITEMS: usize = 100;
@@ -17,6 +17,8 @@ pub struct Meter {
     limits: Limits,
     memory_in_bytes: usize,
     table_elements: usize,
+    /// From one look at a computing component to the next.
+    tick: Duration,
     ticks: u32,
     log_lines: u32,
     /// The first limit that was reached.
@@ -24,8 +26,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, memory_in_bytes: 0, table_elements: 0, ticks: 0, log_lines: 0, reached: None }
+    pub(super) fn new(limits: Limits, tick: Duration) -> Self {
+        Self { limits, memory_in_bytes: 0, table_elements: 0, tick, ticks: 0, log_lines: 0, reached: None }
     }
 
     /// Counts a line of the log.
@@ -46,8 +48,18 @@ impl Meter {
         self.reached.get_or_insert(limit);
     }
 
+    /// What the call has used of what is counted here.
+    pub(super) fn used(&self) -> [(Limit, u64); 4] {
+        [
+            (Limit::Memory, self.memory_in_bytes as u64),
+            (Limit::Tables, self.table_elements as u64),
+            (Limit::Cpu, u64::try_from(self.computed().as_millis()).unwrap_or(u64::MAX)),
+            (Limit::LogLines, self.log_lines.into()),
+        ]
+    }
+
     fn computed(&self) -> Duration {
-        TICK * self.ticks
+        self.tick * self.ticks
     }
 
     /// The limit that was reached, if one was. A component that is refused something may end in good order all the same.
@@ -57,7 +69,7 @@ impl Meter {
 
     /// Why a call failed with this error: a component that gets no memory, for example, ends by itself, with a trap.
     pub(super) fn breach_behind(&mut self, error: &wasmtime::Error) -> Breach {
-        if let Some(limit) = Limit::behind(error) {
+        if let Some(limit) = limit_behind(error) {
             self.reach(limit);
         }
         self.breach().unwrap_or_else(|| Breach::Trap(error.root_cause().to_string()))
@@ -104,9 +116,12 @@ impl ResourceLimiter for Meter {
     }
 }
 
-/// Puts the limits on a store. A component that computes on waits for its turn at every tick, so that others run, and is
-/// ended when its time is used up or another limit was reached.
-pub(super) fn apply(limits: &Limits, turns: Turns, store: &mut Store<Cycle>) {
+/// A call that has computed for this time is a long one. Ordinary ones take a few milliseconds.
+const LONG: Duration = Duration::from_millis(10);
+
+/// Puts the limits on a store. A component that computes on makes room for others at every tick, is told to be `long`
+/// when it is, and is ended when its time is used up or another limit was reached.
+pub(super) fn apply(limits: &Limits, long: Long, store: &mut Store<Cycle>) {
     store.set_hostcall_fuel(limits.host_call_in_bytes);
     store.set_max_component_handles(limits.handles);
     store.limiter(|cycle| &mut cycle.meter);
@@ -120,6 +135,9 @@ pub(super) fn apply(limits: &Limits, turns: Turns, store: &mut Store<Cycle>) {
         if cycle.breach().is_some() {
             return Ok(UpdateDeadline::Interrupt);
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(turns.clone().next())))
+        if cycle.meter.computed() > LONG {
+            long.set();
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
 }

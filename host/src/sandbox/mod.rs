@@ -11,6 +11,8 @@ mod engine;
 mod error;
 mod linker;
 mod meter;
+mod slow_lane;
+mod stopwatch;
 mod ticker;
 mod world;
 
@@ -18,22 +20,27 @@ mod world;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use tracing::Instrument;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 pub use bindings::exports::devo::collector::service::{Failure, Fault, Summary};
 pub use bindings::{devo, wasi};
-pub use breach::{Breach, Limit};
+pub use breach::Breach;
 pub use cache::usual_folder as usual_cache_folder;
 pub use cycle::Grant;
 pub use engine::Engine;
 pub use error::ComponentError;
 pub use meter::Meter;
 
+use crate::config::Limit;
 use bindings::{Implemented as Collector, ImplementedPre as CollectorPre};
 use cycle::Cycle;
+use slow_lane::{Long, SlowLane};
+use stopwatch::Stopwatch;
 use ticker::Ticker;
 
 /// The component that this program carries.
@@ -43,49 +50,74 @@ const BUNDLED: &[u8] = include_bytes!(env!("COLLECTOR_COMPONENT"));
 pub struct Sandbox {
     pre: CollectorPre<Cycle>,
     ticker: Arc<Ticker>,
+    /// Where calls go that compute for long, if there are others that they could be in the way of.
+    slow_lane: Option<Arc<SlowLane>>,
 }
 
 /// What a call came to: the component's own answer, or the limit that ended it.
 pub type Outcome<T> = Result<Result<T, Failure>, Breach>;
 
+/// A function that the component exports.
+type Export<T> = for<'a> fn(&'a Collector, &'a mut Store<Cycle>) -> BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
+
 impl Sandbox {
-    fn new(pre: InstancePre<Cycle>, ticker: Arc<Ticker>) -> wasmtime::Result<Self> {
-        Ok(Self { pre: CollectorPre::new(pre)?, ticker })
+    fn new(
+        pre: InstancePre<Cycle>,
+        ticker: Arc<Ticker>,
+        slow_lane: Option<Arc<SlowLane>>,
+    ) -> wasmtime::Result<Arc<Self>> {
+        Ok(Arc::new(Self { pre: CollectorPre::new(pre)?, ticker, slow_lane }))
     }
 
     /// Calls `set-up`.
-    pub async fn set_up(&self, grant: &Arc<Grant>) -> Outcome<()> {
-        self.call(grant, async |collector, store| collector.devo_collector_service().call_set_up(store).await).await
+    pub async fn set_up(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<()> {
+        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_set_up(store))).await
     }
 
     /// Calls `pre-pull`.
-    pub async fn pre_pull(&self, grant: &Arc<Grant>) -> Outcome<()> {
-        self.call(grant, async |collector, store| collector.devo_collector_service().call_pre_pull(store).await).await
+    pub async fn pre_pull(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<()> {
+        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_pre_pull(store))).await
     }
 
     /// Calls `pull`.
-    pub async fn pull(&self, grant: &Arc<Grant>) -> Outcome<Summary> {
-        self.call(grant, async |collector, store| collector.devo_collector_service().call_pull(store).await).await
+    pub async fn pull(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<Summary> {
+        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_pull(store))).await
     }
 
-    async fn call<T>(
-        &self,
-        grant: &Arc<Grant>,
-        export: impl AsyncFnOnce(&Collector, &mut Store<Cycle>) -> wasmtime::Result<Result<T, Failure>>,
-    ) -> Outcome<T> {
-        let _ticking = self.ticker.tick();
-        let mut store = Store::new(self.pre.engine(), Cycle::new(grant.clone()));
-        meter::apply(&grant.limits, self.ticker.turns(), &mut store);
+    async fn run<T: Send + 'static>(self: &Arc<Self>, grant: &Arc<Grant>, export: Export<T>) -> Outcome<T> {
+        let long = Long::default();
+        // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one has none.
+        let call = Box::pin(self.clone().call(grant.clone(), long.clone(), export).in_current_span());
+        match &self.slow_lane {
+            Some(lane) => lane.drive(call, &long).await,
+            None => call.await,
+        }
+    }
+
+    async fn call<T>(self: Arc<Self>, grant: Arc<Grant>, long: Long, export: Export<T>) -> Outcome<T> {
+        let _ticking = self.ticker.run();
+        let mut store = Store::new(self.pre.engine(), Cycle::new(grant.clone(), self.ticker.tick()));
+        meter::apply(&grant.limits, long, &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
+            let started = Instant::now();
             let collector = self.pre.instantiate_async(&mut store).await?;
+            grant.figures.add_instance(started.elapsed());
             export(&collector, &mut store).await
         };
-        let outcome = tokio::time::timeout(grant.limits.wall, call.in_current_span()).await;
-        match outcome {
+        let (started, mut stopwatch) = (Instant::now(), Stopwatch::default());
+        let outcome = tokio::time::timeout(grant.limits.wall, stopwatch.time(call)).await;
+        grant.figures.add_computed(stopwatch.total());
+        grant.figures.note_use(Limit::Wall, started.elapsed().as_secs());
+        store.data().used().for_each(|(limit, amount)| grant.figures.note_use(limit, amount));
+        let outcome = match outcome {
             Ok(Ok(answer)) => store.data().breach().map_or(Ok(answer), Err),
             Ok(Err(error)) => Err(store.data_mut().breach_behind(&error)),
             Err(_) => Err(Breach::Limit { limit: Limit::Wall, allowed: grant.limits }),
+        };
+        if let Err(Breach::Limit { limit, .. }) = outcome {
+            grant.figures.add_breach(limit);
         }
+        outcome
     }
 }

@@ -157,9 +157,13 @@ impl Queue {
         Some((table, events))
     }
 
+    /// A burst leaves no room behind: most of the time there are no messages.
     fn confirm(&mut self) {
-        self.under_way.clear();
+        self.under_way = VecDeque::new();
         self.under_way_in_bytes = 0;
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
     }
 
     /// What was under way waits again, before everything else.

@@ -59,7 +59,8 @@ struct Command {
 }
 
 enum Order {
-    Take(Chunk),
+    /// Boxed, since the channel keeps room for many commands, and most of the time there is none.
+    Take(Box<Chunk>),
     /// Somebody waits for room.
     MakeRoom,
     Flush(oneshot::Sender<Result<(), SendError>>),
@@ -135,7 +136,7 @@ impl DevoHandle {
                 return Err(self.loss(&self.epoch.borrow()));
             }
             let events = Queued::new(now.len(), &self.queued);
-            self.order(epoch, Order::Take(Chunk { bytes, events, room }))?;
+            self.order(epoch, Order::Take(Box::new(Chunk { bytes, events, room })))?;
             rest = later;
         }
         Ok(())
@@ -287,7 +288,7 @@ impl Manager {
             } else {
                 self.enter(epoch);
                 match order {
-                    Order::Take(chunk) => self.take(chunk),
+                    Order::Take(chunk) => self.take(*chunk),
                     // While somebody waits, the semaphore keeps every free permit for them. If one is free, the order is
                     // old: one connection's room was given back while others were still waiting for confirmation.
                     Order::MakeRoom if self.room.available_permits() > 0 => {}

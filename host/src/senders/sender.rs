@@ -27,7 +27,8 @@ pub(super) enum Goal {
 #[derive(Default)]
 pub(super) struct Sender {
     retained: Retained,
-    connection: Option<Connection>,
+    /// Boxed: most of the time there is none, and it takes a kilobyte.
+    connection: Option<Box<Connection>>,
 }
 
 /// Whole events to be written.
@@ -119,7 +120,7 @@ impl Sender {
                     let opened = Connection::open(settings);
                     let opened = opened.await.map_err(|cause| (Step::Connecting, cause))?;
                     tracing::debug!("Output \"{}\": connected to {}", settings.name, settings.address);
-                    connection.insert(opened)
+                    connection.insert(Box::new(opened))
                 }
             };
             open.write_all(&batch.bytes, settings.sending_timeout).await.map_err(sending)?;

@@ -31,7 +31,7 @@ impl Caller {
     }
 
     /// The component to call.
-    pub fn sandbox(&self) -> &Sandbox {
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
         &self.sandbox
     }
 
@@ -68,24 +68,27 @@ impl Caller {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => {
                 let (class, Fault { code, reason, cure }) = described(&failure);
-                error!(class, code, "{class} [CODE:{code:04}] reason: {reason} {cure}");
+                self.tell(class, *code, &format!("{reason} {cure}"));
                 if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
                     return Err(Interrupted(End::Failed));
                 }
             }
-            Err(breach @ Breach::Limit { .. }) => error!(
-                class = "PullError",
-                code = 310,
-                "PullError [CODE:0310] reason: {breach}. Nothing of the call is committed. Raise the limit if the amount of \
-                 data is legitimate."
-            ),
-            Err(breach @ Breach::Trap(_)) => error!(
-                class = "PullError",
-                code = 311,
-                "PullError [CODE:0311] reason: {breach}. Nothing of the call is committed. Contact support if it goes on."
-            ),
+            Err(breach) => {
+                let (code, cure) = match breach {
+                    Breach::Limit { .. } => (310, "Raise the limit if the amount of data is legitimate."),
+                    Breach::Trap(_) => (311, "Contact support if it goes on."),
+                };
+                self.tell("PullError", code, &format!("{breach}. Nothing of the call is committed. {cure}"));
+            }
         }
         Ok(())
+    }
+
+    /// An error of the service, in the log and in its figures.
+    pub fn tell(&self, class: &str, code: u16, reason: &str) {
+        let text = format!("{class} [CODE:{code:04}] reason: {reason}");
+        self.grant.figures.add_failure(&text);
+        error!(class, code, "{text}");
     }
 }
 

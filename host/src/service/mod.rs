@@ -16,13 +16,13 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan};
+use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan, ServiceThreads};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
 use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
-use crate::status::{SenderNames, SenderService};
+use crate::status::{Figures, SenderNames, SenderService};
 use call::Caller;
 use puller::Puller;
 pub use schedule::Backoff;
@@ -34,7 +34,7 @@ const STATE_KEY: &str = "state";
 
 /// A service that is ready to run.
 pub struct Service {
-    identity: Identity,
+    threads: ServiceThreads,
     grant: Arc<Grant>,
     setup_span: Span,
     setup: Setup,
@@ -84,6 +84,7 @@ impl Service {
         sandbox: Arc<Sandbox>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
+        let threads = plan.threads();
         let identity = plan.identity;
         let bucket = store.bucket(identity.to_string());
         // What the original has left is of use to no other component.
@@ -98,22 +99,29 @@ impl Service {
             table: plan.table,
             settings: plan.settings,
             limits: plan.limits,
-            span: log::service_span(Process::Input, &identity.puller(), &identity),
+            span: log::service_span(Process::Input, &threads.puller, &identity),
+            figures: Figures::default(),
+            identity,
         });
         let caller = Caller::new(sandbox, grant.clone(), stop);
         let readiness = Readiness::default();
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), plan.token, plan.refresh),
-            puller: Puller::new(caller, readiness, identity.puller(), Period::new(plan.period)),
-            setup_span: log::service_span(Process::Input, &identity.puller_setup(), &identity),
-            identity,
+            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token, plan.refresh),
+            puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period)),
+            setup_span: log::service_span(Process::Input, &threads.setup, &grant.identity),
+            threads,
             grant,
         })
     }
 
     /// What the service is known by.
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.grant.identity
+    }
+
+    /// The names of its threads.
+    pub fn threads(&self) -> &ServiceThreads {
+        &self.threads
     }
 
     /// What the service may reach; its outputs have the numbers of what was sent.
@@ -123,10 +131,11 @@ impl Service {
 
     /// Says in the original's words that the service starts.
     pub fn announce(&self) {
-        let (puller, seconds) = (self.identity.puller(), self.puller.period().seconds());
+        let ServiceThreads { puller, setup, service, .. } = &self.threads;
+        let seconds = self.puller.period().seconds();
         log::span(Process::Input, log::MAIN_THREAD).in_scope(|| {
-            info!("{} - Starting thread (execution_period={seconds}s)", self.identity.service_thread());
-            info!("{} -> Starting thread", self.identity.puller_setup());
+            info!("{service} - Starting thread (execution_period={seconds}s)");
+            info!("{setup} -> Starting thread");
             info!("{puller} - Starting thread (execution_period={seconds}s)");
         });
         self.setup_span.in_scope(|| warn!("The token/header/authentication has not been created yet"));

@@ -48,6 +48,7 @@ impl Puller {
             let Summary { requests, received, duplicates, sent, .. } = self.pull_until_up_to_date().await?;
             let elapsed = started.elapsed();
             let wait = self.period.rest(elapsed);
+            self.caller.grant().figures.add_cycle(elapsed, self.period.duration());
             let took = elapsed.as_secs_f64();
             if wait.is_zero() {
                 info!(
@@ -102,6 +103,7 @@ impl Puller {
             let call = self.caller.sandbox().pull(self.caller.grant());
             match self.caller.guarded(call).await? {
                 Ok(Ok(piece)) => {
+                    self.caller.grant().figures.add_piece(&piece);
                     total.requests += piece.requests;
                     total.received += piece.received;
                     total.duplicates += piece.duplicates;

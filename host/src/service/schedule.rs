@@ -24,6 +24,11 @@ impl Period {
         Self(period)
     }
 
+    /// From start to start.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+
     /// The period in whole seconds, as it is configured.
     pub fn seconds(self) -> u64 {
         self.0.as_secs()

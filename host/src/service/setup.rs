@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::End;
 use super::call::{Caller, Interrupted};
@@ -49,13 +49,15 @@ impl Readiness {
 pub struct Setup {
     caller: Caller,
     readiness: Readiness,
+    module: &'static str,
     token: Secret,
     refresh: Duration,
 }
 
 impl Setup {
-    pub fn new(caller: Caller, readiness: Readiness, token: Secret, refresh: Duration) -> Self {
-        Self { caller, readiness, token, refresh }
+    /// `module` is the name of what pulls, as the original prints it.
+    pub fn new(caller: Caller, readiness: Readiness, module: &'static str, token: Secret, refresh: Duration) -> Self {
+        Self { caller, readiness, module, token, refresh }
     }
 
     /// Runs until the stop, or until the set-up can't succeed without the operator.
@@ -93,16 +95,17 @@ impl Setup {
     /// Whether settings and credentials are accepted.
     pub async fn check_once(&self) -> Result<bool, Interrupted> {
         if let Err(reason) = self.refresh_token().await {
-            error!(class = "SetupError", code = 101, "SetupError [CODE:0101] reason: {reason}.");
+            self.caller.tell("SetupError", 101, &format!("{reason}."));
             return Ok(false);
         }
         let call = self.caller.sandbox().set_up(self.caller.grant());
         let outcome = self.caller.guarded(call).await?;
         let succeeded = matches!(outcome, Ok(Ok(())));
         self.caller.report(outcome)?;
+        self.caller.grant().figures.set_ready(succeeded);
         if succeeded {
             self.readiness.ready.send_replace(true);
-            info!("Setup for module <CloudSekPuller> has been successfully executed");
+            info!("Setup for module <{}> has been successfully executed", self.module);
         }
         Ok(succeeded)
     }

@@ -1,6 +1,7 @@
 //! What the collector says about itself every now and then: the process about its memory and what runs in it, each tenant
 //! about what was sent.
 
+mod figures;
 mod memory;
 mod monitor;
 mod senders;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use tracing::info;
 
 use crate::log::{self, Process};
+pub use figures::{Count, Figures};
 pub use memory::Memory;
 pub use monitor::Monitors;
 pub use senders::{SenderNames, SenderService};

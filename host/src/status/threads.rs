@@ -8,7 +8,7 @@ use serde_json::ser::Formatter;
 
 use super::memory::Memory;
 use super::senders::SenderNames;
-use crate::config::{Identity, OutputPlan};
+use crate::config::{OutputPlan, ServiceThreads};
 use crate::service::Service;
 
 /// The names under which parts of the collector run.
@@ -21,20 +21,14 @@ pub struct Threads {
 impl Threads {
     /// The threads of these services and outputs.
     pub fn new(services: &[Service], outputs: &[OutputPlan]) -> Self {
-        let identities: Vec<_> = services.iter().map(|service| service.identity().clone()).collect();
-        Self::of(&identities, outputs)
+        Self::of(services.iter().map(Service::threads), outputs)
     }
 
-    fn of(services: &[Identity], outputs: &[OutputPlan]) -> Self {
+    fn of<'a>(services: impl Iterator<Item = &'a ServiceThreads>, outputs: &[OutputPlan]) -> Self {
         let main = || vec![crate::log::MAIN_THREAD.to_owned()];
         let mut input = main();
-        for identity in services {
-            input.extend([
-                identity.puller_setup(),
-                identity.puller(),
-                identity.service_thread(),
-                identity.input_thread(),
-            ]);
+        for threads in services {
+            input.extend([&threads.setup, &threads.puller, &threads.service, &threads.input].map(String::clone));
         }
         let mut output = main();
         outputs.iter().for_each(|plan| output.extend(SenderNames::new(plan).all()));
@@ -107,7 +101,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Receiver;
+    use crate::config::{Component, Identity, Receiver};
 
     #[test]
     fn the_line_begins_as_the_specifications() {
@@ -118,7 +112,7 @@ mod tests {
             statistics_period: Duration::from_secs(300),
             takes_internal_messages: false,
         };
-        let line = Threads::of(&[identity], &[output]).line(Memory::default());
+        let line = Threads::of([identity.threads(&Component::Bundled)].iter(), &[output]).line(Memory::default());
         let id = std::process::id();
         let expected = format!(
             "global_status: {{\"input_process\": {{\"process_id\": {id}, \"process_status\": \"running\", \"thread_counter\": 5, \

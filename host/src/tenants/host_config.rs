@@ -1,12 +1,13 @@
 //! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once, at the start.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 
 use crate::config::policy::Hosts;
-use crate::config::{AskedLimits, Limits, Policy};
+use crate::config::{AskedLimits, Limits, Policy, Quota};
 
 /// Its name beside the folder of the tenants.
 const FILE: &str = "host.yaml";
@@ -16,6 +17,8 @@ const FILE: &str = "host.yaml";
 pub struct HostConfig {
     /// Whether the log has more detail.
     pub debug: bool,
+    /// Where metrics and health are served, if anywhere.
+    pub admin: Option<SocketAddr>,
     /// What tenants may ask for.
     pub policy: Policy,
 }
@@ -26,8 +29,11 @@ pub struct HostConfig {
 #[serde(default)]
 struct Document {
     debug: bool,
+    admin: Option<SocketAddr>,
     /// The most that one call of a tenant's component may use.
     limits: AskedLimits,
+    /// The most that a tenant's configuration may ask for besides.
+    quota: Quota,
     allow_components: bool,
     egress: Egress,
     allow_redis: bool,
@@ -83,22 +89,23 @@ impl HostConfig {
     }
 
     fn of(document: Document) -> Self {
-        let Document { debug, limits, egress, allow_components, allow_redis, allow_environment_variables } = document;
+        let Document { debug, admin, limits, quota, egress, .. } = document;
         let policy = Policy {
             limits: Some(Limits::new(&limits, Limits::default())),
+            quota,
             allow_private_addresses: egress.allow_private_addresses,
             allow_http: egress.allow_http,
             allow_proxy: egress.allow_proxy,
             // Standard output is the operator's, and so is how much is logged.
             allow_console: false,
             allow_debug: false,
-            allow_components,
-            allow_redis,
-            allow_environment: allow_environment_variables,
+            allow_components: document.allow_components,
+            allow_redis: document.allow_redis,
+            allow_environment: document.allow_environment_variables,
             api_hosts: egress.api_hosts,
             output_hosts: egress.output_hosts,
         };
-        Self { debug, policy }
+        Self { debug, admin, policy }
     }
 }
 
@@ -119,7 +126,9 @@ mod tests {
     fn what_the_operator_says_holds() {
         let text = "
 debug: true
+admin: 127.0.0.1:9464
 limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
+quota: {services: 2, shortest_period_in_seconds: 30}
 egress:
   allow_private_addresses: true
   allow_http: true
@@ -130,7 +139,10 @@ allow_components: true
 allow_redis: true
 allow_environment_variables: true
 ";
-        let HostConfig { debug, policy } = HostConfig::parse(text).unwrap();
+        let HostConfig { debug, admin, policy } = HostConfig::parse(text).unwrap();
+        assert_eq!(admin, Some(SocketAddr::from(([127, 0, 0, 1], 9464))));
+        let quota = Quota { services: 2, shortest_period: Duration::from_secs(30), ..Quota::default() };
+        assert_eq!(policy.quota, quota);
         let limits = policy.limits.unwrap();
         assert!(debug);
         assert_eq!((limits.memory_in_bytes, limits.wall), (1000, Duration::from_secs(9)));
@@ -149,6 +161,9 @@ allow_environment_variables: true
             ("egress: {output_hosts: {denny: [a]}}", "egress.output_hosts"),
             ("limits: {memory_in_bytes: lots}", "limits.memory_in_bytes"),
             ("limits: {memory: 1}", "limits.memory"),
+            ("quota: {outputs: many}", "quota.outputs"),
+            ("quota: {output: 1}", "quota.output"),
+            ("admin: 9464", "admin"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
         ] {

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
 use super::change::{Action, Known, Look, decide};
+use super::host_config::HostConfig;
 use super::keeper::{self, Outcome};
 use super::name::Name;
 use super::watch::{Changes, Watch};
 use super::{folder, open_files, spread};
-use crate::collector;
+use crate::admin::{Admin, Watched};
 use crate::config::{Plan, Policy};
 use crate::internal::{Messages, Routes};
 use crate::log;
@@ -32,6 +34,13 @@ use crate::tenant::Tenant;
 
 /// Tenants that are prepared at the same time: it is disk and computing, of which more at once is not faster.
 const STARTS: usize = 8;
+
+/// Tenants that begin at the same time: the first cycle of each costs ten times as much as a later one, and each call that
+/// is under way has memory of its own. Without a bound, ten thousand that begin within a minute pile up.
+const BEGINNINGS: usize = 64;
+
+/// A tenant that needs longer to begin, since its API is slow or away, is in nobody's way any more.
+const LONGEST_BEGINNING: Duration = Duration::from_secs(1);
 
 /// How often all tenants are looked at where not every change is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -48,7 +57,7 @@ const LONGEST_STOP: Duration = Duration::from_secs(10);
 /// Compiled components are kept in the folder `cache`, if one is given.
 pub async fn run(
     tenants: &Path,
-    policy: Policy,
+    decided: HostConfig,
     cache: Option<&Path>,
     routes: Routes,
     stop: CancellationToken,
@@ -58,10 +67,15 @@ pub async fn run(
     let root = tenants.canonicalize().with_context(unusable)?;
     folder::names(&root).with_context(unusable)?;
     open_files::raise();
+    let HostConfig { admin, policy, .. } = decided;
+    let watched = Watched::default();
+    let admin = Admin::bind(admin, watched.clone()).await?;
     let host = Arc::new(Host {
-        engine: collector::engine(cache)?,
+        engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         routes,
+        watched,
         starts: Semaphore::new(STARTS),
+        beginnings: Semaphore::new(BEGINNINGS),
         running: AtomicUsize::new(0),
         stop: stop.clone(),
     });
@@ -93,6 +107,7 @@ pub async fn run(
     tokio::select! {
         () = supervised => {}
         never = status.report() => match never {},
+        never = admin.serve() => match never {},
         () = stop.cancelled() => {}
     }
     supervisor.stop().await;
@@ -103,7 +118,9 @@ pub async fn run(
 struct Host {
     engine: Engine,
     routes: Routes,
+    watched: Watched,
     starts: Semaphore,
+    beginnings: Semaphore,
     running: AtomicUsize,
     stop: CancellationToken,
 }
@@ -261,6 +278,10 @@ impl Host {
         let messages = Messages::default();
         // Forgotten however this ends, a panic included.
         let _routed = Routed::new(&self.routes, &name, messages.clone());
+        let beginning = tokio::select! {
+            beginning = self.beginnings.acquire() => beginning?,
+            () = end.cancelled() => return Ok(End::Stopped),
+        };
         let tenant = {
             let _permit = tokio::select! {
                 permit = self.starts.acquire() => permit?,
@@ -275,7 +296,17 @@ impl Host {
             tokio::task::spawn_blocking(prepare).await??
         };
         tenant.announce();
-        let outcome = tenant.start().ended().await;
+        let _watching = self.watched.watch(Some(name.shared().clone()), tenant.services());
+        let grants: Vec<_> = tenant.services().iter().map(|service| service.grant().clone()).collect();
+        let begun = async move { join_all(grants.iter().map(|grant| grant.figures.begun())).await };
+        let mut ended = pin!(tenant.start().ended());
+        let outcome = tokio::select! {
+            outcome = &mut ended => outcome,
+            _ = tokio::time::timeout(LONGEST_BEGINNING, begun) => {
+                drop(beginning);
+                ended.await
+            }
+        };
         messages.flush().await;
         Ok(outcome?)
     }

@@ -56,8 +56,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     if arguments.filter.is_none() {
         let path = workspace().join("docs/reliability.md");
-        let document = std::fs::read_to_string(&path)?;
-        std::fs::write(&path, table.put_into(&document)?)?;
+        table.write_to(&path)?;
         println!("\nThe table is in {}", path.display());
     }
     Ok(())

@@ -1,12 +1,15 @@
 //! The matrix as a table for people: Markdown, with what was lost and repeated in the last run.
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::Result;
 
 use super::MATRIX;
 use crate::check::Report;
+use crate::document;
 
-/// The lines of a document between which the table stands.
-const MARKS: [&str; 2] = ["<!-- the table: just reliability -->\n", "<!-- the end of the table -->\n"];
+/// What writes the table.
+const COMMAND: &str = "just reliability";
 
 const HEAD: &str =
     "| fault | how it is injected | what happens | alerts | lost | repeated |\n|---|---|---|--:|--:|--:|\n";
@@ -30,23 +33,15 @@ impl Table {
         self.rows += &format!("| {fault} | {injected} | {happens} | {expected} | {lost} | {repeated} |\n");
     }
 
-    /// Puts the table into a document, in the place of the one that is there.
-    pub fn put_into(&self, document: &str) -> Result<String> {
-        let (before, _, after) = split(document)?;
-        Ok([before, MARKS[0], HEAD, &self.rows, MARKS[1], after].concat())
+    /// Puts the table into the document in this file, in the place of the one that is there.
+    pub fn write_to(&self, file: &Path) -> Result<()> {
+        document::write_table(file, COMMAND, &[HEAD, &self.rows].concat())
     }
-}
-
-/// A document before, in and after its table.
-fn split(document: &str) -> Result<(&str, &str, &str)> {
-    let (before, rest) = document.split_once(MARKS[0]).with_context(|| format!("there is no line {:?}", MARKS[0]))?;
-    let (table, after) = rest.split_once(MARKS[1]).with_context(|| format!("there is no line {:?}", MARKS[1]))?;
-    Ok((before, table, after))
 }
 
 /// What is wrong with the table of a document: every trial must be in it, in the matrix's order and words, without a loss.
 pub fn faults_of(document: &str) -> Result<Vec<String>> {
-    let (_, table, _) = split(document)?;
+    let (_, table, _) = document::split(document, COMMAND)?;
     let rows: Vec<Vec<&str>> =
         table.lines().skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
     let groups = MATRIX.iter().flat_map(|(name, trials)| {

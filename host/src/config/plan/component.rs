@@ -10,3 +10,13 @@ pub enum Component {
     /// Another one, in this file. `key` names it in the configuration, for errors.
     File { path: PathBuf, key: String },
 }
+
+impl Component {
+    /// The name of the module that pulls: the original's, or one that is of no vendor.
+    pub fn puller(&self) -> &'static str {
+        match self {
+            Self::Bundled => "CloudSekPuller",
+            Self::File { .. } => "CollectorPuller",
+        }
+    }
+}

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Component;
+
 /// What a service is known by: in the log, in the state, in errors.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Identity {
@@ -13,24 +15,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The name of the thread that pulls, as the original writes it.
-    pub fn puller(&self) -> String {
-        format!("CloudSekPuller({},{},{},predefined)", self.input, self.id, self.service)
-    }
-
-    /// The name of the thread that stands for the service, as the original writes it.
-    pub fn service_thread(&self) -> String {
-        format!("ServiceThread({},{},{},predefined)", self.input, self.id, self.service)
-    }
-
-    /// The name of the thread that stands for the input, as the original writes it.
-    pub fn input_thread(&self) -> String {
-        format!("InputThread({},{})", self.input, self.id)
-    }
-
-    /// The name of the thread that sets up, as the original writes it.
-    pub fn puller_setup(&self) -> String {
-        format!("CloudSekPullerSetup({},{}#{},{}#predefined)", self.input, self.input, self.id, self.service)
+    /// The names of the service's threads; those that pull have the name of what pulls.
+    pub fn threads(&self, component: &Component) -> ServiceThreads {
+        let Self { input, id, service } = self;
+        let module = component.puller();
+        ServiceThreads {
+            module,
+            puller: format!("{module}({input},{id},{service},predefined)"),
+            setup: format!("{module}Setup({input},{input}#{id},{service}#predefined)"),
+            service: format!("ServiceThread({input},{id},{service},predefined)"),
+            input: format!("InputThread({input},{id})"),
+        }
     }
 }
 
@@ -38,4 +33,19 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{};{};{}", self.input, self.id, self.service)
     }
+}
+
+/// The names of a service's threads, as the original writes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceThreads {
+    /// The module that pulls.
+    pub module: &'static str,
+    /// The thread that pulls.
+    pub puller: String,
+    /// The thread that sets up.
+    pub setup: String,
+    /// The thread that stands for the service.
+    pub service: String,
+    /// The thread that stands for the service's input.
+    pub input: String,
 }

@@ -25,6 +25,8 @@ pub struct Limits {
     pub concurrent_requests: u32,
     /// Lines in the log, those that its level leaves out not included.
     pub log_lines: u32,
+    /// The largest answer of the API, after decompression.
+    pub max_body_in_bytes: u64,
     /// The largest value in the key-value store.
     pub state_in_bytes: usize,
     /// Events that wait for one output, or for its confirmation.
@@ -47,6 +49,7 @@ impl Default for Limits {
             requests: 10_000,
             concurrent_requests: 8,
             log_lines: 5_000,
+            max_body_in_bytes: 64 * 1024 * 1024,
             // The state of a busy service is around two megabytes.
             state_in_bytes: 16 * 1024 * 1024,
             // Two pieces: one that is being confirmed and one that is being written.
@@ -68,25 +71,84 @@ impl Limits {
             requests: given.requests.unwrap_or(default.requests),
             concurrent_requests: given.concurrent_requests.unwrap_or(default.concurrent_requests),
             log_lines: given.log_lines.unwrap_or(default.log_lines),
+            max_body_in_bytes: given.max_body_in_bytes.unwrap_or(default.max_body_in_bytes),
             state_in_bytes: given.state_in_bytes.unwrap_or(default.state_in_bytes),
             queue_in_bytes: given.queue_in_bytes.unwrap_or(default.queue_in_bytes),
         }
     }
 
-    /// Each limit by the name of its key, in the key's unit.
-    pub(crate) fn amounts(&self) -> [(&'static str, u128); 11] {
-        [
-            ("memory_in_bytes", self.memory_in_bytes as u128),
-            ("table_elements", self.table_elements as u128),
-            ("cpu_in_milliseconds", self.cpu.as_millis()),
-            ("wall_in_seconds", self.wall.as_secs().into()),
-            ("host_call_in_bytes", self.host_call_in_bytes as u128),
-            ("handles", self.handles as u128),
-            ("requests", self.requests.into()),
-            ("concurrent_requests", self.concurrent_requests.into()),
-            ("log_lines", self.log_lines.into()),
-            ("state_in_bytes", self.state_in_bytes as u128),
-            ("queue_in_bytes", self.queue_in_bytes as u128),
-        ]
+    /// The limit's amount, in the unit of its key.
+    pub fn amount(&self, limit: Limit) -> u64 {
+        let bytes = |bytes: usize| bytes as u64;
+        match limit {
+            Limit::Memory => bytes(self.memory_in_bytes),
+            Limit::Tables => self.table_elements as u64,
+            Limit::Cpu => u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
+            Limit::Wall => self.wall.as_secs(),
+            Limit::HostCall => bytes(self.host_call_in_bytes),
+            Limit::Handles => self.handles as u64,
+            Limit::Requests => self.requests.into(),
+            Limit::ConcurrentRequests => self.concurrent_requests.into(),
+            Limit::LogLines => self.log_lines.into(),
+            Limit::Body => self.max_body_in_bytes,
+            Limit::State => bytes(self.state_in_bytes),
+            Limit::Queue => bytes(self.queue_in_bytes),
+        }
+    }
+}
+
+/// What a component can use too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Memory,
+    Tables,
+    Cpu,
+    Wall,
+    HostCall,
+    Handles,
+    Requests,
+    ConcurrentRequests,
+    LogLines,
+    /// A larger answer is cut off, and the component is told.
+    Body,
+    /// A larger value is refused, and the component goes on.
+    State,
+    /// Whoever sends more waits.
+    Queue,
+}
+
+impl Limit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::Memory,
+        Self::Tables,
+        Self::Cpu,
+        Self::Wall,
+        Self::HostCall,
+        Self::Handles,
+        Self::Requests,
+        Self::ConcurrentRequests,
+        Self::LogLines,
+        Self::Body,
+        Self::State,
+        Self::Queue,
+    ];
+
+    /// The setting, below `limits`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_in_bytes",
+            Self::Tables => "table_elements",
+            Self::Cpu => "cpu_in_milliseconds",
+            Self::Wall => "wall_in_seconds",
+            Self::HostCall => "host_call_in_bytes",
+            Self::Handles => "handles",
+            Self::Requests => "requests",
+            Self::ConcurrentRequests => "concurrent_requests",
+            Self::LogLines => "log_lines",
+            Self::Body => "max_body_in_bytes",
+            Self::State => "state_in_bytes",
+            Self::Queue => "queue_in_bytes",
+        }
     }
 }

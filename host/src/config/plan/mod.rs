@@ -16,14 +16,15 @@ use super::error::{Cause, ConfigError, value};
 use super::files::Files;
 use super::permissions;
 use super::policy::Policy;
+use super::quota;
 use super::read::Source;
 use crate::rate::{self, InputLimiter};
 use crate::secret::Secret;
 use crate::state::RedisSettings;
 
 pub use component::Component;
-pub use identity::Identity;
-pub use limits::Limits;
+pub use identity::{Identity, ServiceThreads};
+pub use limits::{Limit, Limits};
 pub use output::{OutputPlan, Receiver};
 pub use service::ServicePlan;
 
@@ -68,6 +69,7 @@ impl Plan {
         if document.globals.debug && !policy.allow_debug {
             warnings.push("globals.debug has no effect: the log of this host is its operator's".to_owned());
         }
+        quota::at_most("outputs", document.outputs.len(), policy.quota.outputs)?;
         let mut outputs = Vec::new();
         for (name, output) in &document.outputs {
             outputs.push(OutputPlan::new(name, output, &files, policy, &mut warnings)?);
@@ -77,6 +79,8 @@ impl Plan {
                 Cause::KeyMissing("outputs".to_owned()).cure("Add an output, for example of the type devo_platform.")
             );
         }
+        let inputs = document.inputs.values().filter(|input| input.enabled);
+        quota::at_most("inputs.*.services", inputs.map(|input| input.services.len()).sum(), policy.quota.services)?;
         let mut services = Vec::new();
         for (name, input) in document.inputs.iter().filter(|(_, input)| input.enabled) {
             let limits = rate::read(input.requests_limits.as_ref(), input.requests_per_second.as_ref())?;
@@ -176,6 +180,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::Quota;
 
     fn plan(document: Value) -> Result<Plan, ConfigError> {
         plan_within(document, &Policy::permissive())
@@ -205,15 +210,49 @@ mod tests {
     fn an_originals_configuration_needs_nothing_of_ours() {
         let plan = plan(document(usual(), serde_json::json!({}))).unwrap();
         let service = &plan.services[0];
-        assert_eq!(service.identity.puller(), "CloudSekPuller(cloudsek,cloudsek_1,alerts,predefined)");
-        assert_eq!(
-            service.identity.puller_setup(),
-            "CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)"
-        );
+        let threads = service.threads();
+        assert_eq!(threads.puller, "CloudSekPuller(cloudsek,cloudsek_1,alerts,predefined)");
+        assert_eq!(threads.setup, "CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)");
         assert_eq!(service.period, Duration::from_secs(60));
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
         assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn a_tenant_may_have_no_more_of_anything_than_the_operators_quota() {
+        let quota =
+            Quota { services: 1, outputs: 1, concurrent_connections: 2, shortest_period: Duration::from_secs(120) };
+        let policy = Policy { quota, ..Policy::permissive() };
+        let plan = plan_within(document(usual(), serde_json::json!({})), &policy).unwrap();
+        let service = &plan.services[0];
+        assert_eq!((service.period, service.refresh), (Duration::from_secs(120), Duration::from_secs(600)));
+        let with = |pointer: &str, value: Value| {
+            let mut document = document(usual(), serde_json::json!({}));
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            document.pointer_mut(parent).unwrap()[key] = value;
+            plan_within(document, &policy).unwrap_err().to_string()
+        };
+        let syslog = |connections: usize| {
+            let config = serde_json::json!({"address": "a", "port": 1, "concurrent_connections": connections});
+            serde_json::json!({"type": "syslog", "config": config})
+        };
+        for (key, error) in [
+            ("outputs", with("/outputs/other", syslog(1))),
+            ("outputs.devo_us_1.config.concurrent_connections", with("/outputs/devo_us_1", syslog(3))),
+            ("inputs.*.services", with("/inputs/other", serde_json::json!({"id": 1, "services": {"alerts": {}}}))),
+            (
+                "inputs.cloudsek.services.alerts.request_period_in_seconds",
+                with("/inputs/cloudsek/services/alerts/request_period_in_seconds", 119.into()),
+            ),
+            (
+                "inputs.cloudsek.autoconfig.refresh_interval_in_seconds",
+                with("/inputs/cloudsek/autoconfig", serde_json::json!({"refresh_interval_in_seconds": 60})),
+            ),
+        ] {
+            assert!(error.contains("[CODE:0008]") && error.contains(&format!("the key {key} ")), "{key}: {error}");
+            assert!(error.contains("the operator's"), "{error}");
+        }
     }
 
     #[test]
@@ -251,6 +290,7 @@ mod tests {
         let Component::File { path, key } = &plan_of.services[0].component else { panic!("the bundled one") };
         assert_eq!((path.as_path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
         assert!(plan_of.warnings.is_empty(), "{:?}", plan_of.warnings);
+        assert_eq!(plan_of.services[0].threads().puller, "CollectorPuller(cloudsek,cloudsek_1,events,predefined)");
         document["inputs"]["cloudsek"]["component"] = Value::Null;
         let unknown = plan(document).unwrap_err().to_string();
         assert!(unknown.contains("there is no service events") && unknown.contains("inputs.cloudsek.component"));

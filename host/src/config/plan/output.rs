@@ -8,6 +8,7 @@ use super::super::error::{Cause, ConfigError, value};
 use super::super::files::Files;
 use super::super::permissions;
 use super::super::policy::Policy;
+use super::super::quota;
 use crate::secret::Secret;
 use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
@@ -141,6 +142,7 @@ impl Keys<'_> {
         settings.allow_private_addresses = self.policy.allow_private_addresses;
         if let Some(connections) = config.concurrent_connections {
             settings.concurrent_connections = self.within("concurrent_connections", connections, 1, 64)?;
+            quota::at_most(self.name("concurrent_connections"), connections, self.policy.quota.concurrent_connections)?;
         }
         settings.compression = self.compression(config)?;
         if let Some(max_event_in_bytes) = config.max_event_in_bytes {

@@ -10,7 +10,8 @@ use super::super::error::{Cause, ConfigError, value};
 use super::super::files::Files;
 use super::super::permissions;
 use super::super::policy::Policy;
-use super::{Component, Identity, Limits, scalar, settings};
+use super::super::quota;
+use super::{Component, Identity, Limits, ServiceThreads, scalar, settings};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
 use crate::secret::Secret;
@@ -50,6 +51,13 @@ pub struct ServicePlan {
     /// What the component is told: flat names and values, never a secret.
     pub settings: Vec<(String, String)>,
     pub limits: Limits,
+}
+
+impl ServicePlan {
+    /// The names of the service's threads.
+    pub fn threads(&self) -> ServiceThreads {
+        self.identity.threads(&self.component)
+    }
 }
 
 /// Reads the keys of one service, and those of its input.
@@ -103,25 +111,28 @@ impl Keys<'_> {
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
         ];
-        let limits = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
+        let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
+        let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
         Ok(ServicePlan {
             identity: Identity { input: input_name.to_owned(), id, service: service_name.to_owned() },
-            period: seconds(
+            period: self.seconds(
                 self.key("request_period_in_seconds"),
-                service.request_period_in_seconds.unwrap_or(DEFAULT_PERIOD_IN_SECONDS),
+                service.request_period_in_seconds,
+                DEFAULT_PERIOD_IN_SECONDS,
             )?,
-            refresh: seconds(
+            refresh: self.seconds(
                 self.input_key("autoconfig.refresh_interval_in_seconds"),
-                input.autoconfig.refresh_interval_in_seconds.unwrap_or(DEFAULT_REFRESH_IN_SECONDS),
+                input.autoconfig.refresh_interval_in_seconds,
+                DEFAULT_REFRESH_IN_SECONDS,
             )?,
-            api: self.api(&base_url, current)?,
+            api: self.api(&base_url, current, &limits)?,
             token,
             overrides: overrides.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect(),
             table: self.table(&component)?,
             component,
-            limiter: limiter.service(&limits),
+            limiter: limiter.service(&rates),
             settings: settings::of(input, service, base_url),
-            limits: self.policy.limits(&format!("inputs.{input_name}"), &input.limits)?,
+            limits,
         })
     }
 
@@ -179,7 +190,7 @@ impl Keys<'_> {
         Ok(Secret::new(url.as_ref(), file))
     }
 
-    fn api(&self, base_url: &str, token: SecretString) -> Result<ApiClientSettings, ConfigError> {
+    fn api(&self, base_url: &str, token: SecretString, limits: &Limits) -> Result<ApiClientSettings, ConfigError> {
         let (input, policy) = (self.input, self.policy);
         policy.flag(&self.input_key("allow_http"), input.allow_http, policy.allow_http, "APIs without TLS")?;
         policy.flag(
@@ -211,16 +222,19 @@ impl Keys<'_> {
             settings.auth_prefix.clone_from(prefix);
         }
         settings.token = Some(token);
-        if let Some(cap) = input.max_body_in_bytes {
-            settings.max_body_in_bytes = cap;
-        }
+        settings.max_body_in_bytes = limits.max_body_in_bytes;
         Ok(settings)
     }
-}
 
-fn seconds(key: String, seconds: u64) -> Result<Duration, ConfigError> {
-    if seconds == 0 {
-        return Err(value(key, "0 would never wait", "Give at least 1."));
+    /// A period. What a configuration gets that asks for nothing is never too short.
+    fn seconds(&self, key: String, asked: Option<u64>, default: u64) -> Result<Duration, ConfigError> {
+        let shortest = self.policy.quota.shortest_period;
+        let Some(seconds) = asked else { return Ok(Duration::from_secs(default).max(shortest)) };
+        if seconds == 0 {
+            return Err(value(key, "0 would never wait", "Give at least 1."));
+        }
+        let period = Duration::from_secs(seconds);
+        quota::at_least(key, period, shortest)?;
+        Ok(period)
     }
-    Ok(Duration::from_secs(seconds))
 }

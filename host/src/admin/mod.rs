@@ -1,0 +1,101 @@
+//! What the operator looks at while the process runs: metrics for Prometheus, health for whoever restarts it, and a page
+//! for people. It shows names, numbers and the last failures, never a secret, and asks nobody who they are: the address
+//! is for the operator to choose.
+//!
+//! `watched` knows which services there are, `metrics` and `page` are two ways to show them.
+
+mod metrics;
+mod page;
+mod watched;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+use axum::extract::{RawQuery, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use axum::{Router, body::Body};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tracing::info;
+
+pub use watched::{Watched, Watching};
+
+/// The server of these pages, if the operator has an address for it.
+pub struct Admin {
+    /// Bound, so that an address that can't be had is known before anything starts.
+    listener: Option<TcpListener>,
+    watched: Watched,
+}
+
+impl Admin {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// It can't be had.
+    pub async fn bind(address: Option<SocketAddr>, watched: Watched) -> Result<Self> {
+        let Some(address) = address else { return Ok(Self { listener: None, watched }) };
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("the admin address {address} can't be used; nothing was started"))?;
+        info!("Metrics, health and status are served at http://{}", listener.local_addr()?);
+        Ok(Self { listener: Some(listener), watched })
+    }
+
+    /// Serves for ever, or waits for ever where there is no address.
+    pub async fn serve(self) -> Infallible {
+        let Some(listener) = self.listener else { return std::future::pending().await };
+        let routes = Router::new()
+            .route("/", get(status))
+            .route("/metrics", get(metrics))
+            .route("/health", get(health))
+            .with_state(self.watched);
+        // What fails is a connection, and the next one is served all the same.
+        let _ = axum::serve(listener, routes).await;
+        std::future::pending().await
+    }
+}
+
+async fn status(State(watched): State<Watched>, RawQuery(query): RawQuery) -> Html<String> {
+    Html(page::render(&watched.services(tenant(query.as_deref()))))
+}
+
+async fn metrics(State(watched): State<Watched>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(watched.services(tenant(query.as_deref()))))
+}
+
+/// Answers as long as the process can do anything at all. Whether its services can is in the numbers: an API that is
+/// away is no reason to restart it.
+async fn health(State(watched): State<Watched>) -> impl IntoResponse {
+    let services = watched.services(None);
+    let ready = services.iter().filter(|service| service.grant.figures.is_ready()).count();
+    let health = json!({
+        "status": "ok",
+        "version": env!("CARGO_PKG_VERSION"),
+        "tenants": watched.tenants(),
+        "services": services.len(),
+        "services_ready": ready,
+    });
+    ([(CONTENT_TYPE, "application/json")], Body::from(health.to_string()))
+}
+
+/// The tenant that a query asks for, as in `?tenant=acme`. A name has no character that would be written otherwise there.
+fn tenant(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix("tenant=")).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_may_ask_for_one_tenant() {
+        assert_eq!(tenant(Some("tenant=acme")), Some("acme"));
+        assert_eq!(tenant(Some("a=b&tenant=acme&c")), Some("acme"));
+        for none in [None, Some(""), Some("tenant="), Some("other=acme")] {
+            assert_eq!(tenant(none), None, "{none:?}");
+        }
+    }
+}

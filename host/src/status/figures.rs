@@ -1,0 +1,209 @@
+//! What is counted of one service while it works, and read when somebody asks: by the metrics and by the status page.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Notify;
+
+use crate::config::Limit;
+use crate::sandbox::Summary;
+
+/// The longest text of a failure that is kept, in bytes.
+const LONGEST_FAILURE: usize = 400;
+
+/// The figures of one service since its start.
+#[derive(Debug, Default)]
+pub struct Figures {
+    ready: AtomicBool,
+    counts: [AtomicU64; Count::ALL.len()],
+    /// The most that one call has used of what is limited, in the unit of the limit's setting.
+    peaks: [AtomicU64; Limit::ALL.len()],
+    breaches: [AtomicU64; Limit::ALL.len()],
+    computed_in_nanoseconds: AtomicU64,
+    instantiated_in_nanoseconds: AtomicU64,
+    last_cycle_in_microseconds: AtomicU64,
+    last_cycle_ended_in_milliseconds: AtomicU64,
+    last_failure: Mutex<Option<Box<str>>>,
+    /// Told of each cycle and each failure.
+    happened: Notify,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    /// Calls of the component.
+    Calls,
+    /// Walks over what is new at the source that came to their end.
+    Cycles,
+    /// Calls that failed.
+    Failures,
+    /// Cycles that took longer than the period: the next one was late.
+    MissedTicks,
+    /// Requests to the API.
+    Requests,
+    /// Records that the API returned.
+    Received,
+    /// Records left out because they had been delivered before.
+    Duplicates,
+    /// Events delivered and confirmed.
+    Sent,
+}
+
+impl Count {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Calls,
+        Self::Cycles,
+        Self::Failures,
+        Self::MissedTicks,
+        Self::Requests,
+        Self::Received,
+        Self::Duplicates,
+        Self::Sent,
+    ];
+}
+
+impl Figures {
+    /// Whether the API has accepted the credentials when they were last checked.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// A call of `pull` came to its end.
+    pub fn add_piece(&self, piece: &Summary) {
+        let Summary { requests, received, duplicates, sent, .. } = *piece;
+        self.add(Count::Requests, requests.into());
+        self.add(Count::Received, received);
+        self.add(Count::Duplicates, duplicates);
+        self.add(Count::Sent, sent);
+    }
+
+    /// A cycle came to its end.
+    pub fn add_cycle(&self, took: Duration, period: Duration) {
+        self.add(Count::Cycles, 1);
+        self.add(Count::MissedTicks, u64::from(took > period));
+        self.last_cycle_in_microseconds.store(whole(took.as_micros()), Ordering::Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_cycle_ended_in_milliseconds.store(whole(now.as_millis()), Ordering::Relaxed);
+        self.happened.notify_one();
+    }
+
+    /// A call failed. The text is the one of the log.
+    pub fn add_failure(&self, text: &str) {
+        self.add(Count::Failures, 1);
+        let text = &text[..text.floor_char_boundary(LONGEST_FAILURE)];
+        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
+        self.happened.notify_one();
+    }
+
+    /// Returns when the service has come to the end of a cycle, or has failed for the first time. For one at a time.
+    pub async fn begun(&self) {
+        while self.count(Count::Cycles) + self.count(Count::Failures) == 0 {
+            self.happened.notified().await;
+        }
+    }
+
+    /// A limit was reached.
+    pub fn add_breach(&self, limit: Limit) {
+        self.breaches[limit as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call has used so much of what is limited.
+    pub fn note_use(&self, limit: Limit, amount: u64) {
+        self.peaks[limit as usize].fetch_max(amount, Ordering::Relaxed);
+    }
+
+    /// A call has computed for so long, in the component and in the host for it.
+    pub fn add_computed(&self, time: Duration) {
+        self.computed_in_nanoseconds.fetch_add(whole(time.as_nanos()), Ordering::Relaxed);
+    }
+
+    /// An instance was made for a call, which took so long.
+    pub fn add_instance(&self, took: Duration) {
+        self.add(Count::Calls, 1);
+        self.instantiated_in_nanoseconds.fetch_add(whole(took.as_nanos()), Ordering::Relaxed);
+    }
+
+    /// Whether the API has accepted the credentials when they were last checked.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// How many so far.
+    pub fn count(&self, count: Count) -> u64 {
+        self.counts[count as usize].load(Ordering::Relaxed)
+    }
+
+    /// How often this limit was reached.
+    pub fn breaches(&self, limit: Limit) -> u64 {
+        self.breaches[limit as usize].load(Ordering::Relaxed)
+    }
+
+    /// The most that a call has used.
+    pub fn peak(&self, limit: Limit) -> u64 {
+        self.peaks[limit as usize].load(Ordering::Relaxed)
+    }
+
+    /// For how long all calls together have computed.
+    pub fn computed(&self) -> Duration {
+        Duration::from_nanos(self.computed_in_nanoseconds.load(Ordering::Relaxed))
+    }
+
+    /// How long it took to make the instances of all calls.
+    pub fn instantiated(&self) -> Duration {
+        Duration::from_nanos(self.instantiated_in_nanoseconds.load(Ordering::Relaxed))
+    }
+
+    /// How long the last cycle took, and when it ended; none if there was none.
+    pub fn last_cycle(&self) -> Option<(Duration, SystemTime)> {
+        let ended = self.last_cycle_ended_in_milliseconds.load(Ordering::Relaxed);
+        let took = Duration::from_micros(self.last_cycle_in_microseconds.load(Ordering::Relaxed));
+        (ended > 0).then(|| (took, UNIX_EPOCH + Duration::from_millis(ended)))
+    }
+
+    /// What the log said of the last failure, if there was one since the start.
+    pub fn last_failure(&self) -> Option<String> {
+        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
+    }
+
+    fn add(&self, count: Count, amount: u64) {
+        self.counts[count as usize].fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+fn whole(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_that_takes_longer_than_its_period_is_a_missed_tick() {
+        let figures = Figures::default();
+        assert_eq!(figures.last_cycle(), None);
+        let period = Duration::from_secs(1);
+        figures.add_cycle(Duration::from_millis(999), period);
+        figures.add_cycle(Duration::from_millis(1001), period);
+        assert_eq!((figures.count(Count::Cycles), figures.count(Count::MissedTicks)), (2, 1));
+        assert_eq!(figures.last_cycle().unwrap().0, Duration::from_millis(1001));
+    }
+
+    #[test]
+    fn a_long_failure_is_cut_between_characters() {
+        let figures = Figures::default();
+        figures.add_failure(&"\u{e9}".repeat(LONGEST_FAILURE));
+        assert_eq!(figures.last_failure().unwrap().len(), LONGEST_FAILURE);
+        figures.add_failure(&format!("x{}", "\u{e9}".repeat(LONGEST_FAILURE)));
+        assert_eq!(figures.last_failure().unwrap().len(), LONGEST_FAILURE - 1);
+    }
+
+    #[test]
+    fn the_peak_is_the_most_of_any_call() {
+        let figures = Figures::default();
+        [3, 7, 5].into_iter().for_each(|amount| figures.note_use(Limit::Memory, amount));
+        assert_eq!((figures.peak(Limit::Memory), figures.peak(Limit::Requests)), (7, 0));
+    }
+}
