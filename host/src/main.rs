@@ -16,6 +16,7 @@ use devo_collector::config::{self, Persistence, Place, Plan, Policy};
 use devo_collector::internal::{self, Messages, Routes};
 use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
+use devo_collector::status::Memory;
 use devo_collector::tenants::{self, HostConfig};
 use devo_collector::{collector, log};
 
@@ -127,6 +128,7 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
 
 /// Runs the configurations of many tenants.
 fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
+    Memory::share_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let routes = Routes::default();
     arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));

@@ -75,9 +75,8 @@ pub fn render(services: &[WatchedService]) -> String {
             body {
                 h1 { "devo-collector " (env!("CARGO_PKG_VERSION")) }
                 p {
-                    (services.len()) " services, " (total(Count::Sent)) " events sent, "
-                    (total(Count::Failures)) " failures, "
-                    (Memory::now().rss / 1_000_000) " MB resident. "
+                    "Services: " (services.len()) ". Events sent: " (total(Count::Sent)) ". Failures: "
+                    (total(Count::Failures)) ". Memory: " (Memory::now().rss / 1_000_000) " MB. "
                     a href="/metrics" { "Metrics" } ", " a href="/health" { "health" } "."
                 }
                 table {

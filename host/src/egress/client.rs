@@ -36,7 +36,7 @@ const IDLE_CONNECTIONS: usize = 2;
 
 /// At one pull a minute a connection is not used again, and its buffers take 57 KB: with 30 s, half of all tenants would
 /// have one at any time. This is enough between the pages of one pull; what comes later resumes the TLS session.
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Most bytes of an answer's headers, and of a piece of its body. The library's 400 KB would be memory that each
 /// tenant's server could claim.

@@ -34,7 +34,7 @@ pub struct Grant {
     /// The only table that may be written to.
     pub table: Table,
     /// What the component reads as its configuration.
-    pub settings: Vec<(String, String)>,
+    pub settings: Arc<[(String, String)]>,
     pub limits: Limits,
     /// Where the component's log lines come from.
     pub span: Span,

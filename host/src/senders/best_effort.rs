@@ -22,8 +22,9 @@ use super::retained::CHUNK;
 use super::{DevoHandle, DevoSettings, Event, Framer, SendError, Statistics, Table};
 
 /// How long messages stay on a connection before it is asked for their confirmation: less than the 30 seconds after
-/// which balancers close idle connections, and long enough for one handshake to carry many lines.
-const CONFIRM_AFTER: Duration = Duration::from_secs(10);
+/// which balancers close idle connections, and long enough for one handshake to carry all lines of a pull. Until then
+/// the messages and the connection take forty kilobytes.
+const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 
 /// Sends messages as well as it can. Dropping it ends it at once, and with it what is queued.
 pub struct BestEffort {

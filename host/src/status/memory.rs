@@ -37,6 +37,20 @@ impl Memory {
         }
     }
 
+    /// Lets threads share the allocator's arenas, of which there would be eight for each processor: what one thread has
+    /// freed is of no use to those of other arenas. To be called before there are threads; with a thousand tenants it saves
+    /// two and a half kilobytes for each.
+    pub fn share_arenas() {
+        #[cfg(target_env = "gnu")]
+        {
+            let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            // SAFETY: mallopt(3) takes no pointer.
+            unsafe {
+                libc::mallopt(libc::M_ARENA_MAX, i32::try_from(processors).unwrap_or(i32::MAX));
+            }
+        }
+    }
+
     /// Returns unused memory to the system.
     pub fn give_back() -> Release {
         let before = Self::now();

@@ -1,5 +1,6 @@
 //! What one service pulls, how often, and what it may use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -49,7 +50,7 @@ pub struct ServicePlan {
     /// What each request has to pass.
     pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.
-    pub settings: Vec<(String, String)>,
+    pub settings: Arc<[(String, String)]>,
     pub limits: Limits,
 }
 
@@ -131,7 +132,7 @@ impl Keys<'_> {
             table: self.table(&component)?,
             component,
             limiter: limiter.service(&rates),
-            settings: settings::of(input, service, base_url),
+            settings: settings::of(input, service, base_url).into(),
             limits,
         })
     }
