@@ -58,6 +58,23 @@ if ! has_sdk 2>/dev/null; then
     "${pip[@]}" install --quiet $sdk || say "$sdk could not be installed: the tests that use it will fail." >&2
 fi
 
+# wasmtime for Python, a second engine that runs the component.
+engine=wasmtime==50.0.1
+has_engine() { .venv/bin/python -c "import importlib.metadata as m; assert m.version('wasmtime') == '${engine#*==}'"; }
+if ! has_engine 2>/dev/null; then
+    say "installing $engine into .venv"
+    "${pip[@]}" install --quiet $engine || say "$engine could not be installed: the tests that use it will fail." >&2
+fi
+
+# Node and jco, a third one.
+{ has node && has npm; } || packages nodejs npm || say "node and npm are missing: the tests that use them will fail." >&2
+peers=tests/peers/node
+if has npm && ! cmp -s $peers/package-lock.json $peers/node_modules/.installed; then
+    say "installing jco into $peers"
+    { npm --prefix $peers ci --silent && cp $peers/package-lock.json $peers/node_modules/.installed; } ||
+        say "jco could not be installed: the tests that use it will fail." >&2
+fi
+
 # just, which runs the recipes, beside cargo.
 if ! has just; then
     say "installing just"

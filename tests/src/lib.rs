@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod check;
 pub mod collector;
 pub mod compact;
+pub mod conformance;
 pub mod document;
 pub mod faults;
 pub mod feed;

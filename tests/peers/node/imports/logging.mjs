@@ -1,0 +1,5 @@
+// wasi:logging/logging: lines on standard error.
+
+export const logging = {
+  log: (level, context, message) => console.error(`${level.toUpperCase()} ${context} ${message}`),
+};
