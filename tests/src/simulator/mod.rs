@@ -65,6 +65,8 @@ pub struct Settings {
     pub envelope: Envelope,
     /// Larger limits are cut to this one.
     pub max_limit: usize,
+    /// Records at the end of a page that stand at the beginning of the next one as well.
+    pub repeated: usize,
     /// No limit without one.
     pub rate_limit: Option<RateLimit>,
     /// Take connections and never say anything, not even in the TLS handshake.
@@ -83,6 +85,7 @@ impl Default for Settings {
             order: Order::default(),
             envelope: Envelope::default(),
             max_limit: 100,
+            repeated: 0,
             rate_limit: None,
             mute: false,
             threads: 1,
@@ -129,7 +132,7 @@ struct State {
 impl Simulator {
     /// Starts on a free port of the loopback interface.
     pub fn start(settings: Settings, alerts: &[Alert]) -> Result<Self> {
-        let mut pages = Pages::new(settings.order, settings.envelope);
+        let mut pages = Pages::new(settings.order, settings.envelope, settings.repeated);
         pages.add(alerts);
         pages.prepare(settings.max_limit);
         let state = State { settings, pages, faults: VecDeque::new(), served: VecDeque::new(), requests: Vec::new() };

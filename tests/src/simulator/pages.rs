@@ -14,13 +14,14 @@ use crate::alerts::{Alert, shuffle};
 pub(super) struct Pages {
     order: Order,
     envelope: Envelope,
+    repeated: usize,
     alerts: Vec<Alert>,
     made: HashMap<usize, Vec<Bytes>>,
 }
 
 impl Pages {
-    pub fn new(order: Order, envelope: Envelope) -> Self {
-        Self { order, envelope, alerts: Vec::new(), made: HashMap::new() }
+    pub fn new(order: Order, envelope: Envelope, repeated: usize) -> Self {
+        Self { order, envelope, repeated, alerts: Vec::new(), made: HashMap::new() }
     }
 
     pub fn add(&mut self, alerts: &[Alert]) {
@@ -51,16 +52,27 @@ impl Pages {
 
     fn all(&mut self, limit: usize) -> &[Bytes] {
         if !self.made.contains_key(&limit) {
-            let pages = self.alerts.chunks(limit).enumerate();
-            let bodies = pages.map(|(index, records)| self.body(limit, index + 1, records)).collect();
+            let pages = (0..self.count(limit)).map(|index| (index, &self.alerts[index * self.step(limit)..]));
+            let bodies =
+                pages.map(|(index, rest)| self.body(limit, index + 1, &rest[..limit.min(rest.len())])).collect();
             self.made.insert(limit, bodies);
         }
         &self.made[&limit]
     }
 
+    /// From the first record of a page to that of the next.
+    fn step(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.repeated).max(1)
+    }
+
+    fn count(&self, limit: usize) -> usize {
+        let total = self.alerts.len();
+        total.saturating_sub(self.repeated).div_ceil(self.step(limit)).max(usize::from(total > 0))
+    }
+
     fn body(&self, limit: usize, page: usize, records: &[Alert]) -> Bytes {
         let total = self.alerts.len();
-        let place = Place { page, pages: total.div_ceil(limit), limit, count: records.len(), total };
+        let place = Place { page, pages: self.count(limit), limit, count: records.len(), total };
         let (open, close) = self.envelope.around(&place);
         let size = records.iter().map(|alert| alert.text.len() + 1).sum::<usize>() + open.len() + close.len();
         let mut body = Vec::with_capacity(size);

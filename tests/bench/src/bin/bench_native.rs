@@ -1,0 +1,37 @@
+//! The component's logic without a sandbox: sets up, pulls until everything is delivered, and ends.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use bench::native::Native;
+use clap::Parser;
+use cloudsek_xvigil::pull;
+use devo_collector::config::{self, Place, Plan, Policy};
+use devo_collector::internal::{self, Routes};
+use devo_collector::log;
+
+/// Does the collector's work natively.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// As the collector's own.
+    #[arg(long)]
+    config: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let source = config::read(&Place::OnPremise(Arguments::parse().config))?;
+    let plan = Plan::new(source, &Policy::permissive())?;
+    log::Format::Text.start(false, internal::Layer(Routes::default()));
+    // As many as the host has.
+    let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+    let platform = {
+        let _within = runtime.enter();
+        Native::prepare(plan)?
+    };
+    let failed = |failure| anyhow!("{failure}");
+    pull::set_up(&platform).map_err(failed)?;
+    pull::pre_pull(&platform).map_err(failed)?;
+    while !pull::pull(&platform).map_err(failed)?.up_to_date {}
+    Ok(())
+}

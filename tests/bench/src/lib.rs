@@ -1,0 +1,14 @@
+//! The benchmark: one hundred thousand alerts carried from a simulated source to a simulated receiver, by the collector, by
+//! its peers, by its own logic without a sandbox, and by a program that only moves the bytes. What arrived is compared with
+//! the source after every run, and a run that loses or doubles an event does not count.
+//!
+//! [`scene`] is what stands around a run, [`subject`] who runs, [`run`] one run and what it cost, [`figures`] many runs, and
+//! [`plot`] their picture. [`native`] is the platform on which the component's logic runs without a sandbox.
+
+pub mod arguments;
+pub mod figures;
+pub mod native;
+pub mod plot;
+pub mod run;
+pub mod scene;
+pub mod subject;
