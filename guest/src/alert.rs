@@ -5,6 +5,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
 use crate::json::{self, Pointer};
+use crate::record::{Places, Record};
 use crate::settings::Settings;
 use crate::timestamp;
 
@@ -17,6 +18,8 @@ pub struct Alert<'a> {
     pub key: Key,
     /// When the incident happened; `None` if the record doesn't say so in a way that can be read.
     pub time: Option<DateTime<Utc>>,
+    /// Whether the text can be copied as it is.
+    compact: bool,
 }
 
 /// What the key of an id begins with that is a text, and looks like the key of something else.
@@ -46,18 +49,30 @@ impl Key {
 impl<'a> Alert<'a> {
     /// Finds id and time in a record.
     pub fn read(text: &'a [u8], id: &Pointer, time: &Pointer) -> Self {
-        let key = json::find(text, id).and_then(id_key).unwrap_or_else(|| Key::Content(content_digest(text)));
-        let time = json::find(text, time)
+        Self::of(&Record::of(text, &Places { id, time }))
+    }
+
+    /// Makes sense of what was found in a record.
+    pub fn of(record: &Record<'a>) -> Self {
+        let Record { text, id, time, compact } = *record;
+        let key = id.and_then(id_key).unwrap_or_else(|| Key::Content(content_digest(text)));
+        let time = time
             .filter(|value| matches!(value.first(), Some(b'"' | b'0'..=b'9')))
-            .and_then(|value| timestamp::parse(&json::scalar_text(value)));
-        Self { text, key, time }
+            .and_then(|value| timestamp::parse_value(value));
+        Self { text, key, time, compact }
     }
 
     /// The event's text: the record on one line, masked, with the members that the collector adds at its end.
     pub fn format(&self, settings: &Settings, pulling_id: &str) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.text.len() + 64);
+        self.with_tail(settings, &Tail::new(settings, pulling_id))
+    }
+
+    /// As [`Alert::format`], with a tail that was made before.
+    pub fn with_tail(&self, settings: &Settings, tail: &Tail) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.text.len() + tail.0.len() + 10);
         match settings.obfuscation.apply(self.text) {
             Some(masked) => json::append_compact(&masked, &mut body),
+            None if self.compact => body.extend_from_slice(self.text),
             None => json::append_compact(self.text, &mut body),
         }
         if body.first() == Some(&b'{') {
@@ -66,12 +81,29 @@ impl<'a> Alert<'a> {
             // Not an object, so it has no members to add to: it becomes the one member of an object.
             body.splice(..0, *b"{\"value\":");
         }
-        if let Some(environment) = &settings.environment {
-            append_member(&mut body, "@devo_environment", environment);
-        }
-        append_member(&mut body, "@devo_pulling_id", pulling_id);
-        body.push(b'}');
+        let members = if body.last() == Some(&b'{') { &tail.0[1..] } else { &tail.0 };
+        body.extend_from_slice(members);
         body
+    }
+}
+
+/// What every event of a pull ends with: the members that the collector adds, and the end of the object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail(Vec<u8>);
+
+impl Tail {
+    /// For the events of one pull.
+    pub fn new(settings: &Settings, pulling_id: &str) -> Self {
+        let mut tail = String::new();
+        let mut member = |name: &str, value: &str| {
+            tail.push_str(&format!(",\"{name}\":{}", serde_json::Value::from(value)));
+        };
+        if let Some(environment) = &settings.environment {
+            member("@devo_environment", environment);
+        }
+        member("@devo_pulling_id", pulling_id);
+        tail.push('}');
+        Self(tail.into_bytes())
     }
 }
 
@@ -83,9 +115,9 @@ const KINDS: [&str; 4] = [NUMBER, "content:", "written:", TEXT];
 /// surrogates) is known by its bytes, as others have the same ones replaced.
 fn id_key(value: &[u8]) -> Option<Key> {
     match value.first()? {
-        b'"' if value.len() > 2 => Some(Key::Id(match serde_json::from_slice(value) {
-            Ok(text) => text_key(text),
-            Err(_) => format!("written:{}", value.escape_ascii()),
+        b'"' if value.len() > 2 => Some(Key::Id(match json::text(value) {
+            Some(text) => text_key(text.into_owned()),
+            None => format!("written:{}", value.escape_ascii()),
         })),
         b'-' | b'0'..=b'9' => Some(Key::Id(format!("{NUMBER}{}", json::scalar_text(value)))),
         _ => None,
@@ -104,14 +136,6 @@ fn content_digest(text: &[u8]) -> String {
     let mut hasher = SipHasher13::new();
     hasher.write(&compact);
     format!("content:{:032x}", hasher.finish128().as_u128())
-}
-
-fn append_member(body: &mut Vec<u8>, name: &str, value: &str) {
-    if body.last() != Some(&b'{') {
-        body.push(b',');
-    }
-    let value = serde_json::Value::from(value);
-    body.extend_from_slice(format!("\"{name}\":{value}").as_bytes());
 }
 
 #[cfg(test)]

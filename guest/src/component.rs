@@ -33,6 +33,9 @@ const STATE_KEY: &str = "state";
 /// Bytes asked for in one read of a body: few crossings of the boundary, without a large buffer for a small answer.
 const READ_IN_BYTES: u64 = 256 * 1024;
 
+/// The most that is reserved for a body before it is there.
+const MOST_RESERVED_IN_BYTES: usize = 4 * 1024 * 1024;
+
 struct Collector;
 
 impl service::Guest for Collector {
@@ -101,11 +104,12 @@ impl Platform for Wasi {
         };
         let status = response.status();
         let retry_after = header(&response, "retry-after");
+        let length = header(&response, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let incoming =
             response.consume().map_err(|()| TransportError::Broken("the answer's body was taken twice".to_owned()))?;
         let stream =
             incoming.stream().map_err(|()| TransportError::Broken("the answer's stream was taken twice".to_owned()))?;
-        let body = read_to_end(&stream)?;
+        let body = read_to_end(&stream, length)?;
         drop(stream);
         Ok(Response { status, retry_after, body, close_error: close(incoming) })
     }
@@ -162,11 +166,12 @@ fn header(response: &IncomingResponse, name: &str) -> Option<String> {
     String::from_utf8(value).ok()
 }
 
-fn read_to_end(stream: &InputStream) -> Result<Vec<u8>, TransportError> {
-    let mut body = Vec::new();
+/// Reads a body whose server has announced this length.
+fn read_to_end(stream: &InputStream, length: usize) -> Result<Vec<u8>, TransportError> {
+    // A buffer that grows is copied every time. What is announced may be wrong, and is not there yet.
+    let mut body = Vec::with_capacity(length.min(MOST_RESERVED_IN_BYTES));
     loop {
         match stream.blocking_read(READ_IN_BYTES) {
-            Ok(chunk) if body.is_empty() => body = chunk,
             Ok(chunk) => body.extend_from_slice(&chunk),
             Err(StreamError::Closed) => return Ok(body),
             Err(StreamError::LastOperationFailed(error)) => {

@@ -4,10 +4,12 @@
 //! numbers, integers beyond 2^53, duplicate keys, lone surrogates and invalid UTF-8 all pass through as they came.
 //! Whoever needs a value's meaning takes its text from here and parses that one value.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
-/// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is small.
-const MAX_DEPTH: u32 = 256;
+mod block;
+mod scanner;
+
+pub use scanner::{Key, Scanner};
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,14 +30,10 @@ impl std::error::Error for SyntaxError {}
 
 /// Checks that `text` is exactly one JSON value and returns it without the white space around it.
 pub fn document(text: &[u8]) -> Result<&[u8], SyntaxError> {
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner::document(text);
     let value = scanner.value(0)?;
-    scanner.white_space();
-    if scanner.at < text.len() {
-        return Err(scanner.expected("the end of the document"));
-    }
-    Ok(&text[value])
+    scanner.end()?;
+    Ok(&scanner.text[value])
 }
 
 /// Calls `visit` with every member of the object that `text` holds: the key as it is written, without its quotes, and the
@@ -43,22 +41,37 @@ pub fn document(text: &[u8]) -> Result<&[u8], SyntaxError> {
 ///
 /// `text` is a value that [`document`] or a visitor has handed out.
 pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> bool {
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.peek() == Some(b'{') && scanner.object(0, &mut |key, value| visit(&text[key], &text[value])).is_ok()
+    let mut scanner = Scanner::new(text);
+    let member = |scanner: &mut Scanner<'a>, key: Key| {
+        let value = scanner.value(1)?;
+        visit(&text[key.range], &text[value]);
+        Ok(())
+    };
+    scanner.peek() == Some(b'{') && scanner.object(0, member).is_ok()
 }
 
 /// Calls `visit` with every element of the array that `text` holds. Returns whether `text` is an array.
 ///
 /// `text` is a value that [`document`] or a visitor has handed out.
 pub fn elements<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> bool {
-    let mut scanner = Scanner { text, at: 0 };
-    scanner.peek() == Some(b'[') && scanner.array(0, &mut |value| visit(&text[value])).is_ok()
+    let mut scanner = Scanner::new(text);
+    let element = |scanner: &mut Scanner<'a>| {
+        let value = scanner.value(1)?;
+        visit(&text[value]);
+        Ok(())
+    };
+    scanner.peek() == Some(b'[') && scanner.array(0, element).is_ok()
 }
 
 /// The value to which `pointer` leads, if there is one. Where a key stands more than once the last one counts, as in
 /// nearly every parser.
 pub fn find<'a>(text: &'a [u8], pointer: &Pointer) -> Option<&'a [u8]> {
-    pointer.0.iter().try_fold(text, |value, step| {
+    follow(text, &pointer.0)
+}
+
+/// The value to which the steps of a pointer lead from here.
+pub fn follow<'a>(text: &'a [u8], steps: &[String]) -> Option<&'a [u8]> {
+    steps.iter().try_fold(text, |value, step| {
         let mut found = None;
         match value.first() {
             Some(b'{') => {
@@ -104,6 +117,11 @@ impl Pointer {
         let steps = text.strip_prefix('/')?;
         Some(Self(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
     }
+
+    /// Its first step and those behind it; `None` if it leads to the whole.
+    pub fn steps(&self) -> Option<(&str, &[String])> {
+        self.0.split_first().map(|(first, rest)| (first.as_str(), rest))
+    }
 }
 
 /// Appends `value` to `out` on one line, without the white space between its tokens.
@@ -137,13 +155,21 @@ fn append_string(string: &[u8], out: &mut Vec<u8>) {
 
 /// The text of a string or of any other scalar: what stands between the quotes, escapes resolved, or the token itself.
 /// A string that can't be resolved (invalid UTF-8, lone surrogates) is given as it is written.
-pub fn scalar_text(value: &[u8]) -> String {
+pub fn scalar_text(value: &[u8]) -> Cow<'_, str> {
     if value.first() == Some(&b'"') {
-        serde_json::from_slice(value)
-            .unwrap_or_else(|_| String::from_utf8_lossy(&value[1..value.len() - 1]).into_owned())
+        text(value).unwrap_or_else(|| String::from_utf8_lossy(&value[1..value.len() - 1]))
     } else {
-        String::from_utf8_lossy(value).into_owned()
+        String::from_utf8_lossy(value)
     }
+}
+
+/// What a string says, if it is a text: valid UTF-8 without half surrogate pairs and raw control characters.
+pub fn text(string: &[u8]) -> Option<Cow<'_, str>> {
+    let inside = string.get(1..string.len().checked_sub(1)?)?;
+    if inside.iter().any(|&byte| byte < b' ' || byte == b'\\' || byte == b'"') {
+        return serde_json::from_slice(string).ok().map(Cow::Owned);
+    }
+    std::str::from_utf8(inside).ok().map(Cow::Borrowed)
 }
 
 fn is_white_space(byte: u8) -> bool {
@@ -161,153 +187,6 @@ fn string_length(text: &[u8]) -> usize {
         }
     }
     text.len()
-}
-
-struct Scanner<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl Scanner<'_> {
-    fn expected(&self, expected: &'static str) -> SyntaxError {
-        SyntaxError { offset: self.at.min(self.text.len()), expected }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    fn white_space(&mut self) {
-        while self.peek().is_some_and(is_white_space) {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), SyntaxError> {
-        self.white_space();
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            Ok(())
-        } else {
-            Err(self.expected(expected))
-        }
-    }
-
-    fn value(&mut self, depth: u32) -> Result<Range<usize>, SyntaxError> {
-        self.white_space();
-        let start = self.at;
-        match self.peek() {
-            Some(b'{') => self.object(depth, &mut |_, _| ())?,
-            Some(b'[') => self.array(depth, &mut |_| ())?,
-            Some(b'"') => self.string()?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.literal(b"true")?,
-            Some(b'f') => self.literal(b"false")?,
-            Some(b'n') => self.literal(b"null")?,
-            _ => return Err(self.expected("a value")),
-        }
-        Ok(start..self.at)
-    }
-
-    fn object(&mut self, depth: u32, visit: &mut dyn FnMut(Range<usize>, Range<usize>)) -> Result<(), SyntaxError> {
-        self.enter(depth)?;
-        self.white_space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            self.white_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a key"));
-            }
-            let key = self.at + 1;
-            self.string()?;
-            let key = key..self.at - 1;
-            self.take(b':', "a colon")?;
-            let value = self.value(depth + 1)?;
-            visit(key, value);
-            if self.ends_with(b'}', "a comma or the end of the object")? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn array(&mut self, depth: u32, visit: &mut dyn FnMut(Range<usize>)) -> Result<(), SyntaxError> {
-        self.enter(depth)?;
-        self.white_space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
-            let value = self.value(depth + 1)?;
-            visit(value);
-            if self.ends_with(b']', "a comma or the end of the array")? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn enter(&mut self, depth: u32) -> Result<(), SyntaxError> {
-        if depth >= MAX_DEPTH {
-            return Err(self.expected("fewer nested arrays and objects"));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn ends_with(&mut self, closing: u8, expected: &'static str) -> Result<bool, SyntaxError> {
-        self.white_space();
-        match self.peek() {
-            Some(byte) if byte == closing => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(b',') => {
-                self.at += 1;
-                Ok(false)
-            }
-            _ => Err(self.expected(expected)),
-        }
-    }
-
-    fn string(&mut self) -> Result<(), SyntaxError> {
-        let rest = &self.text[self.at..];
-        let length = string_length(rest);
-        // A string that runs to the end of the text is closed only if its last byte is a quote of its own.
-        if length >= rest.len() && !closed(rest) {
-            self.at = self.text.len();
-            return Err(self.expected("the end of a string"));
-        }
-        self.at += length;
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), SyntaxError> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')) {
-            self.at += 1;
-        }
-        // One digit at the least: `-` alone is no number.
-        if self.text[start..self.at].iter().any(u8::is_ascii_digit) { Ok(()) } else { Err(self.expected("a digit")) }
-    }
-
-    fn literal(&mut self, literal: &'static [u8]) -> Result<(), SyntaxError> {
-        if self.text[self.at..].starts_with(literal) {
-            self.at += literal.len();
-            Ok(())
-        } else {
-            Err(self.expected("true, false or null"))
-        }
-    }
-}
-
-/// Whether a string that fills all of `text` ends with an unescaped quote.
-fn closed(text: &[u8]) -> bool {
-    text.len() >= 2
-        && text.last() == Some(&b'"')
-        && text[1..text.len() - 1].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
 }
 
 #[cfg(test)]

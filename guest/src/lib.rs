@@ -3,8 +3,8 @@
 //! Everything here is plain Rust against the [`platform::Platform`] trait, so that it runs natively in tests; `component`
 //! alone binds it to the WIT world, and is compiled for wasm only.
 //!
-//! The life of an alert: [`api`] fetches a page, [`page`] finds the records in it, [`alert`] finds a record's id and time,
-//! [`ledger`] knows whether it was delivered before, [`walk`] decides which page comes next, [`pull`] sends what is new, has
+//! The life of an alert: [`api`] fetches a page, [`page`] and [`record`] find the records in it, their ids and times,
+//! [`alert`] makes events of them, [`ledger`] knows whether it was delivered before, [`walk`] decides which page comes next, [`pull`] sends what is new, has
 //! it confirmed, and only then stores the [`state`].
 
 pub mod alert;
@@ -16,6 +16,7 @@ pub mod obfuscation;
 pub mod page;
 pub mod platform;
 pub mod pull;
+pub mod record;
 pub mod settings;
 pub mod state;
 pub mod statistics;

@@ -1,11 +1,12 @@
 //! One answer of the API: the records in it and what it says about further pages.
 
-use crate::json::{self, Pointer, SyntaxError};
+use crate::json::{self, Pointer, Scanner, SyntaxError};
+use crate::record::{Places, Record};
 
-/// The records of one page, as text, and what the answer says about paging.
+/// The records of one page, and what the answer says about paging.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page<'a> {
-    pub records: Vec<&'a [u8]>,
+pub struct Page<R> {
+    pub records: Vec<R>,
     pub paging: Paging,
 }
 
@@ -42,33 +43,104 @@ impl std::fmt::Display for Unreadable {
 }
 
 /// Reads an answer. `records` says where the records sit; by default in `data`, or the answer is the list itself.
-pub fn read<'a>(body: &'a [u8], records: Option<&Pointer>) -> Result<Page<'a>, Unreadable> {
-    let document = json::document(body).map_err(Unreadable::Syntax)?;
-    let mut paging = Paging::default();
-    let mut data = None;
-    let mut success = true;
-    json::members(document, |key, value| match key {
-        b"data" => data = Some(value),
-        b"success" => success = value != b"false",
-        b"pagination" | b"meta" => {
-            json::members(value, |key, value| paging.note(key, value));
+pub fn read<'a>(body: &'a [u8], records: Option<&Pointer>) -> Result<Page<&'a [u8]>, Unreadable> {
+    pass(body, records, |scanner, depth| {
+        let (text, range) = (scanner.text, scanner.value(depth)?);
+        Ok(&text[range])
+    })
+}
+
+/// Reads an answer as [`read`] does, and finds what is at these places of each record.
+pub fn read_records<'a>(
+    body: &'a [u8],
+    records: Option<&Pointer>,
+    places: &Places<'_>,
+) -> Result<Page<Record<'a>>, Unreadable> {
+    pass(body, records, |scanner, depth| Record::pass(scanner, depth, places))
+}
+
+/// What stands where the records should be.
+enum Data {
+    Missing,
+    List,
+    Null,
+    Other,
+}
+
+/// Reads an answer, in one pass if the records are at the usual place. `record` passes one of them.
+fn pass<'a, R>(
+    body: &'a [u8],
+    place: Option<&Pointer>,
+    record: impl Fn(&mut Scanner<'a>, u32) -> Result<R, SyntaxError>,
+) -> Result<Page<R>, Unreadable> {
+    let mut page = Page { records: Vec::new(), paging: Paging::default() };
+    let (mut data, mut success) = (Data::Missing, true);
+    let mut scanner = Scanner::document(body);
+    let text = scanner.text;
+    let start = scanner.at;
+    let passed = match scanner.peek() {
+        Some(b'[') if place.is_none() => {
+            data = Data::List;
+            list(&mut scanner, 0, &record, &mut page.records)
         }
-        _ => paging.note(key, value),
-    });
+        Some(b'{') => scanner.object(0, |scanner, key| {
+            let key = &text[key.range];
+            if key == b"data" && place.is_none() {
+                // Where it stands more than once the last one counts.
+                page.records.clear();
+                scanner.white_space();
+                if scanner.peek() == Some(b'[') {
+                    data = Data::List;
+                    return list(scanner, 1, &record, &mut page.records);
+                }
+            }
+            let value = scanner.value(1)?;
+            let value = &text[value];
+            match key {
+                b"data" => data = if value == b"null" { Data::Null } else { Data::Other },
+                b"success" => success = value != b"false",
+                b"pagination" | b"meta" => {
+                    json::members(value, |key, value| page.paging.note(key, value));
+                }
+                _ => page.paging.note(key, value),
+            }
+            Ok(())
+        }),
+        _ => scanner.value(0).map(drop),
+    };
+    let document = &text[start..scanner.at.max(start)];
+    passed.and_then(|()| scanner.end()).map_err(Unreadable::Syntax)?;
     if !success {
         return Err(Unreadable::NoSuccess);
     }
-    let list = match records {
-        Some(pointer) => json::find(document, pointer),
-        None if document.first() == Some(&b'[') => Some(document),
-        None => data,
-    };
-    let list = list.ok_or(Unreadable::NoRecords)?;
-    let mut records = Vec::new();
-    if list != b"null" && !json::elements(list, |record| records.push(record)) {
-        return Err(Unreadable::NoRecords);
+    if let Some(place) = place {
+        let value = json::find(document, place).ok_or(Unreadable::NoRecords)?;
+        data = match value.first() {
+            Some(b'[') => Data::List,
+            _ if value == b"null" => Data::Null,
+            _ => Data::Other,
+        };
+        if matches!(data, Data::List) {
+            list(&mut Scanner::new(value), 0, &record, &mut page.records).map_err(Unreadable::Syntax)?;
+        }
     }
-    Ok(Page { records, paging })
+    match data {
+        Data::List | Data::Null => Ok(page),
+        Data::Missing | Data::Other => Err(Unreadable::NoRecords),
+    }
+}
+
+/// Passes the list that begins here, and takes each of its elements for a record.
+fn list<'a, R>(
+    scanner: &mut Scanner<'a>,
+    depth: u32,
+    record: &impl Fn(&mut Scanner<'a>, u32) -> Result<R, SyntaxError>,
+    records: &mut Vec<R>,
+) -> Result<(), SyntaxError> {
+    scanner.array(depth, |scanner| {
+        records.push(record(scanner, depth + 1)?);
+        Ok(())
+    })
 }
 
 impl Paging {

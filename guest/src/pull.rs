@@ -10,12 +10,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher13;
 
-use crate::alert::{Alert, Key};
+use crate::alert::{Alert, Key, Tail};
 use crate::api::{self, Api};
 use crate::failure::Failure;
 use crate::ledger::{Latest, Ledger};
-use crate::page::{self, Page};
+use crate::page::{self, Page, Unreadable};
 use crate::platform::{Event, Level, Platform};
+use crate::record::{Places, Record};
 use crate::settings::Settings;
 use crate::state::{Cycle, State};
 use crate::statistics::Statistics;
@@ -141,6 +142,7 @@ struct Piece<'a, P: Platform> {
     state: State,
     cycle: Cycle,
     pulling_id: String,
+    tail: Tail,
     events: Vec<Event>,
     bytes: usize,
     statistics: Statistics,
@@ -149,11 +151,13 @@ struct Piece<'a, P: Platform> {
 
 impl<'a, P: Platform> Piece<'a, P> {
     fn new(platform: &'a P, settings: &'a Settings, state: State, cycle: Cycle) -> Self {
+        let pulling_id = cycle.pulling_id.to_string();
         Self {
             platform,
             settings,
             api: Api::new(platform, settings),
-            pulling_id: cycle.pulling_id.to_string(),
+            tail: Tail::new(settings, &pulling_id),
+            pulling_id,
             state,
             cycle,
             events: Vec::new(),
@@ -176,9 +180,7 @@ impl<'a, P: Platform> Piece<'a, P> {
             };
             let page = match &body {
                 None => Page::default(),
-                Some(body) => {
-                    page::read(body, self.settings.records.as_ref()).map_err(|error| api::unreadable(body, &error))?
-                }
+                Some(body) => self.read(body).map_err(|error| api::unreadable(body, &error))?,
             };
             let alerts = self.admit(&page);
             let full = self.bytes >= PIECE_IN_BYTES || self.platform.elapsed() - started >= PIECE_IN_TIME;
@@ -190,17 +192,23 @@ impl<'a, P: Platform> Piece<'a, P> {
         Ok(())
     }
 
+    fn read<'b>(&self, body: &'b [u8]) -> Result<Page<Record<'b>>, Unreadable> {
+        let Settings { records, id, time, .. } = self.settings;
+        page::read_records(body, records.as_ref(), &Places { id, time })
+    }
+
     /// The alerts of a page that are wanted and were not delivered yet; they count as delivered from here on.
-    fn admit<'b>(&mut self, page: &Page<'b>) -> Vec<Alert<'b>> {
+    fn admit<'b>(&mut self, page: &Page<Record<'b>>) -> Vec<Alert<'b>> {
         let mut digest = 0u64;
         let mut times = Vec::with_capacity(page.records.len());
         let mut wanted = Vec::new();
-        for text in &page.records {
-            let alert = Alert::read(text, &self.settings.id, &self.settings.time);
+        let now = self.platform.now();
+        for record in &page.records {
+            let alert = Alert::of(record);
             digest = digest.wrapping_add(digest_of(alert.key.as_str()));
             times.extend(alert.time);
             if alert.time.is_none_or(|time| self.cycle.walk.wants(time)) && !self.is_delivered(alert.key.as_str()) {
-                self.note(&alert);
+                self.note(&alert, now);
                 wanted.push(alert);
             }
         }
@@ -217,10 +225,10 @@ impl<'a, P: Platform> Piece<'a, P> {
         self.state.ledger.contains(key) || self.cycle.ledger.contains(key) || self.cycle.latest.contains(key)
     }
 
-    fn note(&mut self, alert: &Alert<'_>) {
+    fn note(&mut self, alert: &Alert<'_>, now: DateTime<Utc>) {
         let key = alert.key.as_str().to_owned();
         // A date in the future must not move the window, or it would hide everything until that day.
-        let moves = alert.time.filter(|time| *time <= self.platform.now());
+        let moves = alert.time.filter(|time| *time <= now);
         self.cycle.newest = self.cycle.newest.max(moves);
         self.cycle.ledger.insert(key.clone(), alert.time);
         self.cycle.latest.insert(key, LATEST_KEYS);
@@ -244,10 +252,12 @@ impl<'a, P: Platform> Piece<'a, P> {
 
     fn format(&mut self, alerts: &[Alert<'_>]) {
         let now = self.platform.now();
-        self.events.extend(alerts.iter().map(|alert| Event {
-            time: alert.time.unwrap_or(now),
-            body: alert.format(self.settings, &self.pulling_id),
-        }));
+        self.events.extend(
+            alerts.iter().map(|alert| Event {
+                time: alert.time.unwrap_or(now),
+                body: alert.with_tail(self.settings, &self.tail),
+            }),
+        );
     }
 
     /// Sends the events sorted by time and waits until they are confirmed.

@@ -2,8 +2,39 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 
+use crate::json;
+
 /// Epoch numbers from here on are milliseconds: read as seconds they would lie beyond the year 5138.
 const FIRST_MILLISECONDS: f64 = 1e11;
+
+/// Reads the time that a JSON value says: a string or a number.
+pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
+    let inside = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    inside.and_then(plain).or_else(|| parse(&json::scalar_text(value)))
+}
+
+/// Reads `YYYY-MM-DDTHH:MM:SS` in UTC, with at most nine digits of a fraction. It is what nearly all alerts have, and takes a
+/// tenth of what it takes to try all forms; `None` is for these to decide.
+fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
+    let (head, rest) = text.split_first_chunk::<19>()?;
+    if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" {
+        return None;
+    }
+    let digits = |text: &[u8]| {
+        text.iter().try_fold(0u32, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
+    };
+    let nanoseconds = match rest {
+        b"Z" => 0,
+        [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
+            digits(fraction)? * 10u32.pow(9 - fraction.len() as u32)
+        }
+        _ => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(digits(&head[..4])? as i32, digits(&head[5..7])?, digits(&head[8..10])?)?;
+    let time =
+        date.and_hms_nano_opt(digits(&head[11..13])?, digits(&head[14..16])?, digits(&head[17..])?, nanoseconds)?;
+    Some(time.and_utc())
+}
 
 /// Reads RFC 3339 with or without zone or fraction, `YYYY-MM-DD HH:MM:SS`, a bare date, and epoch seconds or milliseconds.
 /// A time without a zone is UTC.
@@ -80,6 +111,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_short_way_reads_what_the_long_one_does(
+            text in "[0-9]{3,4}-(0[0-9]|1[0-3])-[0-3][0-9][Tt ]([01][0-9]|2[0-5]):[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?Z?"
+        ) {
+            if let Some(time) = plain(text.as_bytes()) {
+                prop_assert_eq!(Some(time), parse(&text));
+            }
+            prop_assert_eq!(parse_value(format!("\"{text}\"").as_bytes()), parse(&text));
+        }
+
         #[test]
         fn a_fraction_of_epoch_seconds_is_read_exactly(milliseconds in 0i64..4_102_444_800_000) {
             let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
