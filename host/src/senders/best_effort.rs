@@ -28,7 +28,8 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(3);
 
 /// Sends messages as well as it can. Dropping it ends it at once, and with it what is queued.
 pub struct BestEffort {
-    devo: Arc<DevoHandle>,
+    settings: Arc<DevoSettings>,
+    statistics: Arc<Statistics>,
     framer: Framer,
     shared: Arc<Shared>,
     flushes: mpsc::UnboundedSender<Reply>,
@@ -48,23 +49,31 @@ impl BestEffort {
     pub fn start(settings: DevoSettings, framer: Framer) -> Self {
         let queue = Queue::new(settings.queue_in_bytes);
         let shared = Arc::new(Shared { queue: Mutex::new(queue), arrived: Notify::new() });
-        let retry_after = settings.connecting_max_wait;
-        let devo = Arc::new(DevoHandle::start(settings, framer.clone()));
+        let (settings, statistics) = (Arc::new(settings), Arc::<Statistics>::default());
         let (flushes, replies) = mpsc::unbounded_channel();
-        let courier = Courier { devo: Arc::clone(&devo), shared: Arc::clone(&shared), flushes: replies, retry_after };
+        let courier = Courier {
+            settings: Arc::clone(&settings),
+            statistics: Arc::clone(&statistics),
+            framer: framer.clone(),
+            devo: None,
+            shared: Arc::clone(&shared),
+            flushes: replies,
+        };
         let task = tokio::spawn(courier.run().in_current_span());
-        Self { devo, framer, shared, flushes, task }
+        Self { settings, statistics, framer, shared, flushes, task }
     }
 
     /// The output's name in the configuration.
     pub fn name(&self) -> &str {
-        self.devo.name()
+        &self.settings.name
     }
 
     /// Queues a message, and drops the oldest ones if there are too many. Never waits. An error means that this message
     /// can't be sent as it is, which is a defect of its maker.
     pub fn try_send(&self, table: &Table, event: Event) -> Result<(), SendError> {
-        self.devo.check(std::slice::from_ref(&event))?;
+        if !event.is_one_line() {
+            return Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index: 0 });
+        }
         let bytes = self.framer.length(table, &event);
         self.shared.queue().push(Message { table: table.clone(), event, bytes });
         self.shared.arrived.notify_one();
@@ -75,14 +84,14 @@ impl BestEffort {
     /// now; they stay queued then. For the end of the collector, within a time that the caller sets.
     pub async fn flush(&self) -> Result<(), SendError> {
         let (reply, flushed) = oneshot::channel();
-        let ended = || SendError::Discarded { output: self.devo.name().into() };
+        let ended = || SendError::Discarded { output: Arc::clone(&self.settings.name) };
         self.flushes.send(reply).map_err(|_| ended())?;
         flushed.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Totals of what was confirmed.
     pub fn statistics(&self) -> &Statistics {
-        self.devo.statistics()
+        &self.statistics
     }
 
     /// How many messages were dropped because there were too many.
@@ -98,7 +107,7 @@ impl BestEffort {
 
     /// How many connections messages are spread over.
     pub fn senders(&self) -> usize {
-        self.devo.senders()
+        self.settings.concurrent_connections.max(1)
     }
 }
 
@@ -188,10 +197,13 @@ impl Queue {
 
 /// Carries the messages from the queue to the output.
 struct Courier {
-    devo: Arc<DevoHandle>,
+    settings: Arc<DevoSettings>,
+    statistics: Arc<Statistics>,
+    framer: Framer,
+    /// There only while messages are under way, which is a few seconds in a minute.
+    devo: Option<DevoHandle>,
     shared: Arc<Shared>,
     flushes: mpsc::UnboundedReceiver<Reply>,
-    retry_after: Duration,
 }
 
 /// What the courier waits for beside a flush.
@@ -236,11 +248,14 @@ impl Courier {
             next = match (&outcome, next) {
                 (Err(error), _) => {
                     tracing::warn!("{error}");
-                    self.devo.discard();
+                    self.devo = None;
                     self.shared.queue().put_back();
-                    Next::RetryAt(Instant::now() + self.retry_after)
+                    Next::RetryAt(Instant::now() + self.settings.connecting_max_wait)
                 }
-                (Ok(()), _) if self.shared.queue().under_way.is_empty() => Next::Messages,
+                (Ok(()), _) if self.shared.queue().under_way.is_empty() => {
+                    self.devo = None;
+                    Next::Messages
+                }
                 (Ok(()), Next::ConfirmAt(time)) if !confirms => Next::ConfirmAt(time),
                 (Ok(()), _) => Next::ConfirmAt(Instant::now() + CONFIRM_AFTER),
             };
@@ -251,10 +266,12 @@ impl Courier {
     }
 
     /// Hands over all that waits. Confirms it if asked to, or if it is much.
-    async fn deliver(&self, confirms: bool) -> Result<(), SendError> {
+    async fn deliver(&mut self, confirms: bool) -> Result<(), SendError> {
         loop {
             let Some((table, events)) = self.shared.queue().next_batch() else { break };
-            self.devo.send(&table, &events).await?;
+            let Self { settings, statistics, framer, devo, .. } = &mut *self;
+            let start = || DevoHandle::start_with(Arc::clone(settings), framer.clone(), Arc::clone(statistics));
+            devo.get_or_insert_with(start).send(&table, &events).await?;
             let is_much = {
                 let queue = self.shared.queue();
                 queue.under_way_in_bytes >= queue.bound / 2
@@ -267,7 +284,9 @@ impl Courier {
     }
 
     async fn confirm(&self) -> Result<(), SendError> {
-        self.devo.flush().await?;
+        if let Some(devo) = &self.devo {
+            devo.flush().await?;
+        }
         self.shared.queue().confirm();
         Ok(())
     }

@@ -70,12 +70,15 @@ impl DevoHandle {
     /// Starts the manager on the current tokio runtime, in the current tracing span. It connects when the first event
     /// comes.
     pub fn start(settings: DevoSettings, framer: Framer) -> Self {
-        let settings = Arc::new(settings);
+        Self::start_with(Arc::new(settings), framer, Arc::default())
+    }
+
+    /// As [`DevoHandle::start`], and goes on with these totals.
+    pub(super) fn start_with(settings: Arc<DevoSettings>, framer: Framer, statistics: Arc<Statistics>) -> Self {
         let room = Arc::new(Semaphore::new(bound(&settings)));
         let (commands, orders) = mpsc::unbounded_channel();
         let (epoch, _) = watch::channel(Epoch { number: 0, loss: None, is_untold: false });
         let epoch = Arc::new(epoch);
-        let statistics = Arc::new(Statistics::default());
         let manager = Manager {
             senders: std::iter::repeat_with(Sender::default).take(senders(&settings)).collect(),
             settings: Arc::clone(&settings),

@@ -20,12 +20,12 @@ pub use monitor::Monitors;
 pub use senders::{SenderNames, SenderService};
 pub use threads::Threads;
 
-/// How often memory is given back that is not used: what the beginnings of a thousand tenants have left behind, for
+/// How often memory is given back that is not used: what the pulls of a thousand tenants leave behind in a minute, for
 /// example, is a tenth of all.
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(60);
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the original reports on its memory, in times that it was given back.
-const REPORT_EVERY: usize = 5;
+const REPORT_EVERY: usize = 20;
 
 /// The report of the process on itself: its memory, and a line of its own about what runs in it.
 pub struct Status<L> {
