@@ -27,7 +27,9 @@ else
     exit 1
 fi
 
-for package in cloudsek-xvigil json-poller hostile; do
+adapters=(guest/adapters/*/)
+adapters=("${adapters[@]%/}")
+for package in cloudsek-xvigil "${adapters[@]/#guest\/adapters\//adapter-}" json-poller hostile; do
     # The cdylib alone: together with an rlib, cargo would leave out the link-time optimisation. The linker's adapter for
     # WASI 0.1 is of no use here, and would raise the versions of the imports to its own.
     cargo rustc --package $package --lib --crate-type cdylib --profile guest --target $target --target-dir $out \

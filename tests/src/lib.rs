@@ -19,6 +19,7 @@ pub mod faults;
 pub mod feed;
 pub mod folder;
 pub mod hosting;
+pub mod ingestion;
 pub mod installation;
 pub mod process;
 pub mod progress;

@@ -3,8 +3,8 @@ answers it.
 
 usage: collector.py COMPONENT FOLDER
 
-FOLDER has the settings (settings.json, flat names), gets the state (state/) and the events (delivered). The log goes to
-standard error. Every call is on a new instance, as the world demands.
+FOLDER has the settings (settings.json, flat names), gets the state (state/) and the events (delivered), and what the component
+prints in its last call (stdout). The log goes to standard error. Every call is on a new instance, as the world demands.
 """
 
 import hashlib
@@ -28,7 +28,10 @@ component = Component(engine, content)
 
 def call(name):
     store = Store(engine)
-    store.set_wasi(WasiConfig())
+    wasi = WasiConfig()
+    wasi.stdout_file = str(folder / "stdout")
+    wasi.inherit_stderr()
+    store.set_wasi(wasi)
     store.set_wasi_http()
     linker = Linker(engine)
     linker.add_wasip2()

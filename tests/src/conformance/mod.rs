@@ -10,7 +10,7 @@ mod platform;
 mod scene;
 
 pub use cases::{CASES, Case};
-pub use peer::{Peer, node, python};
+pub use peer::{Peer, Summary, node, python};
 pub use platform::Platform;
 pub use scene::Scene;
 

@@ -1,9 +1,9 @@
-// wasi:keyvalue/store: one bucket, a folder with a file for each key, replaced as a whole.
+// wasi:keyvalue/store: one bucket, a folder with a file for each key, replaced as a whole. It is opened by one name.
 
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-export function keyvalue(folder) {
+export function keyvalue(folder, bucket = '') {
   class Bucket {
     #file = (key) => join(folder, encodeURIComponent(key));
 
@@ -36,7 +36,7 @@ export function keyvalue(folder) {
   return {
     Bucket,
     open(name) {
-      if (name !== '') throw { tag: 'no-such-store' };
+      if (name !== bucket) throw { tag: 'no-such-store' };
       mkdirSync(folder, { recursive: true });
       return new Bucket();
     },
