@@ -56,9 +56,8 @@ impl<'a> Alert<'a> {
     pub fn of(record: &Record<'a>) -> Self {
         let Record { text, id, time, compact } = *record;
         let key = id.and_then(id_key).unwrap_or_else(|| Key::Content(content_digest(text)));
-        let time = time
-            .filter(|value| matches!(value.first(), Some(b'"' | b'0'..=b'9')))
-            .and_then(|value| timestamp::parse_value(value));
+        let time =
+            time.filter(|value| matches!(value.first(), Some(b'"' | b'0'..=b'9'))).and_then(timestamp::parse_value);
         Self { text, key, time, compact }
     }
 

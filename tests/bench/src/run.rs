@@ -76,7 +76,7 @@ impl Cores {
         let me = Pid::from_raw(0);
         let allowed = sched_getaffinity(me)?;
         let mut cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false));
-        let (Some(first), Some(last)) = (cores.next(), cores.last()) else { return Ok(Self { subject: None }) };
+        let (Some(first), Some(last)) = (cores.next(), cores.next_back()) else { return Ok(Self { subject: None }) };
         let mut servers = CpuSet::new();
         servers.set(last)?;
         sched_setaffinity(me, &servers)?;
