@@ -36,6 +36,15 @@ reliability *FAULT: build
 bench-tenants *ARGUMENTS: build
     cargo run --release --workspace --bin bench-tenants -- {{ ARGUMENTS }}
 
+# Pack the component and its compositions for publication: dist/ has them with metadata, the WIT package, an SBOM, checksums
+package: guest
+    cargo build --release --workspace --bin package
+    target/release/package
+
+# Build the components again, in another folder, and compare them byte for byte
+reproduce: guest
+    guest/reproduce.sh
+
 # Fuzz one decoder, such as `just fuzz answer 60`; fuzz/Cargo.toml lists them, docs/testing.md says more
 fuzz TARGET SECONDS:
     @cargo fuzz --version >/dev/null 2>&1 || { echo "Install cargo-fuzz: cargo install cargo-fuzz, and rustup toolchain install nightly" >&2; exit 1; }
