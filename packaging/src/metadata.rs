@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use wasm_metadata::{AddMetadata, AddMetadataField, Authors, Description, Licenses, Revision, Source, Version};
+use wasm_metadata::{
+    AddMetadata, AddMetadataField, Authors, Description, Licenses, Payload, Revision, Source, Version,
+};
 
 use crate::staged::workspace;
 
@@ -37,6 +39,19 @@ impl About {
         }
         add.revision = AddMetadataField::Set(Revision::new(self.revision.clone()));
         add.to_wasm(component).context("writing metadata")
+    }
+
+    /// What is written in a component.
+    pub fn read(component: &[u8]) -> Result<Self> {
+        let payload = Payload::from_binary(component).context("reading metadata")?;
+        let metadata = payload.metadata();
+        let text = |value: Option<String>, what: &str| value.with_context(|| format!("there is no {what}"));
+        Ok(Self {
+            name: text(metadata.name.clone(), "name")?,
+            description: text(metadata.description.as_ref().map(ToString::to_string), "description")?,
+            revision: text(metadata.revision.as_ref().map(ToString::to_string), "revision")?,
+            source: metadata.source.as_ref().map(ToString::to_string),
+        })
     }
 }
 

@@ -16,7 +16,7 @@ pub fn of(package: &str) -> Result<Value> {
     let packages = by_id(&metadata["packages"])?;
     let nodes = by_id(&metadata["resolve"]["nodes"])?;
     let root = packages.iter().find(|(_, described)| described["name"] == package).context("no such package")?.0;
-    let linked = linked(root, &nodes)?;
+    let linked = linked(root, &nodes, &packages)?;
     let checksums = checksums()?;
     let component = |id: &&str| -> Result<Value> {
         let described = packages.get(id).context("a package")?;
@@ -56,11 +56,17 @@ pub fn of(package: &str) -> Result<Value> {
 }
 
 /// What runs in the component: no macro, no build script and no test has a part in it.
-fn linked<'a>(root: &'a str, nodes: &BTreeMap<&'a str, &'a Value>) -> Result<BTreeSet<&'a str>> {
+fn linked<'a>(
+    root: &'a str,
+    nodes: &BTreeMap<&'a str, &'a Value>,
+    packages: &BTreeMap<&'a str, &'a Value>,
+) -> Result<BTreeSet<&'a str>> {
     let mut found = BTreeSet::new();
     let mut open = vec![root];
     while let Some(id) = open.pop() {
-        if !found.insert(id) {
+        let targets = list(&packages.get(id).context("a package")?["targets"])?;
+        let is_macro = targets.iter().any(|target| target["kind"][0] == "proc-macro");
+        if is_macro || !found.insert(id) {
             continue;
         }
         for dependency in list(&nodes.get(id).context("a node")?["deps"])? {
