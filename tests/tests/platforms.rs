@@ -50,7 +50,7 @@ const OFFERS: [Offer; 3] = [
 ];
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(workspace().join(path)).unwrap()
+    std::fs::read_to_string(workspace().join(path)).expect("a file of this repository")
 }
 
 #[test]
