@@ -32,7 +32,13 @@ torture *ARGUMENTS: build
 reliability *FAULT: build
     cargo run --release --workspace --bin reliability -- {{ FAULT }}
 
-# Host 1 to 1,000 tenants in one process and print memory, computing and cycle times
+# Carry 100,000 alerts by the collector, by its peers and by programs that do less, in turn, and print what each costs
+bench *ARGUMENTS: build
+    .venv/bin/python -m pip install --quiet tenzir==6.20.0 requests
+    cargo build --release --workspace --bins
+    target/release/bench {{ ARGUMENTS }}
+
+# Host 1 to 10,000 tenants in one process, and tenants beside others that misbehave; print what that costs
 bench-tenants *ARGUMENTS: build
     cargo run --release --workspace --bin bench-tenants -- {{ ARGUMENTS }}
 

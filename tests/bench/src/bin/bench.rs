@@ -11,6 +11,8 @@ use bench::scene::Scene;
 use bench::subject::Subject;
 use clap::Parser;
 use indicatif::HumanCount;
+use sandbox::collector::workspace;
+use sandbox::document;
 use sandbox::progress::Progress;
 
 /// Carries alerts from a simulated API to a simulated Devo over mutual TLS 1.3, by the collector and by others in turn.
@@ -32,6 +34,9 @@ struct Arguments {
     /// Where the picture is written.
     #[arg(long)]
     plot: Option<PathBuf>,
+    /// Put the tables into docs/performance.md, and the picture beside it.
+    #[arg(long)]
+    write: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,17 +53,25 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let subjects = if arguments.only.is_empty() { &Subject::ALL[..] } else { &arguments.only };
     subjects.iter().try_for_each(|subject| subject.check())?;
     let cores = Cores::divide()?;
-    let mut all = Vec::new();
+    let (mut all, mut tables) = (Vec::new(), String::new());
     for transport in ["http", "https"] {
         if arguments.transport.as_ref().is_none_or(|only| only == transport) {
             let series = measure(arguments, subjects, transport, cores)?;
-            println!("{} alerts over {transport}, {} rounds:\n", HumanCount(arguments.alerts as u64), arguments.rounds);
-            println!("{}", Table(&series));
+            let alerts = HumanCount(arguments.alerts as u64);
+            let table =
+                format!("{alerts} alerts over {transport}, {} rounds:\n\n{}\n", arguments.rounds, Table(&series));
+            print!("{table}");
+            tables += &table;
             all.extend(series);
         }
     }
     if let Some(path) = &arguments.plot {
         std::fs::write(path, plot::efficiency(&all))?;
+    }
+    if arguments.write {
+        let docs = workspace().join("docs");
+        document::write_table(&docs.join("performance.md"), "just bench", &tables)?;
+        std::fs::write(docs.join("bench.svg"), plot::efficiency(&all))?;
     }
     Ok(())
 }
