@@ -1,8 +1,10 @@
 //! One alert: what it is known by, when it happened, and the event that it becomes.
 
-use chrono::{DateTime, Utc};
-use siphasher::sip128::{Hasher128, SipHasher13};
+use std::borrow::Cow;
 use std::hash::Hasher;
+
+use chrono::{DateTime, Utc};
+use siphasher::{sip, sip128};
 
 use crate::json::{self, Pointer};
 use crate::record::{Places, Record};
@@ -15,7 +17,7 @@ pub struct Alert<'a> {
     /// The record's text, as it came.
     pub text: &'a [u8],
     /// What it is known by. Two records with the same key are the same alert.
-    pub key: Key,
+    pub key: Key<'a>,
     /// When the incident happened; `None` if the record doesn't say so in a way that can be read.
     pub time: Option<DateTime<Utc>>,
     /// Whether the text can be copied as it is.
@@ -28,22 +30,46 @@ pub const TEXT: &str = "text:";
 /// What the key of an id that is a number begins with.
 pub const NUMBER: &str = "number:";
 
-/// What an alert is known by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// The text of the record's id.
-    Id(String),
-    /// A digest of the record's content, where it has no id.
-    Content(String),
+/// What an alert is known by: the text of its id, or a digest of its content where it has no id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key<'a> {
+    text: Cow<'a, str>,
+    digest: u64,
+    /// Whether it stands for the content.
+    is_content: bool,
 }
 
-impl Key {
+impl<'a> Key<'a> {
+    fn new(text: Cow<'a, str>, is_content: bool) -> Self {
+        Self { digest: digest(&text), text, is_content }
+    }
+
+    /// A key as it stands in the persisted state.
+    pub fn stored(text: &'a str) -> Self {
+        Self::new(Cow::Borrowed(text), text.starts_with(CONTENT))
+    }
+
     /// The key as it stands in the persisted state, different for different keys.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Id(text) | Self::Content(text) => text,
-        }
+        &self.text
     }
+
+    /// 64 bits of its text.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Whether the alert has no id, and is known by its content.
+    pub fn is_content(&self) -> bool {
+        self.is_content
+    }
+}
+
+/// 64 bits of a key's text.
+pub fn digest(key: &str) -> u64 {
+    let mut hasher = sip::SipHasher13::new();
+    hasher.write(key.as_bytes());
+    hasher.finish()
 }
 
 impl<'a> Alert<'a> {
@@ -55,7 +81,10 @@ impl<'a> Alert<'a> {
     /// Makes sense of what was found in a record.
     pub fn of(record: &Record<'a>) -> Self {
         let Record { text, id, time, compact } = *record;
-        let key = id.and_then(id_key).unwrap_or_else(|| Key::Content(content_digest(text)));
+        let key = match id.and_then(id_key) {
+            Some(id) => Key::new(id, false),
+            None => Key::new(Cow::Owned(content_digest(text)), true),
+        };
         let time =
             time.filter(|value| matches!(value.first(), Some(b'"' | b'0'..=b'9'))).and_then(timestamp::parse_value);
         Self { text, key, time, compact }
@@ -63,26 +92,27 @@ impl<'a> Alert<'a> {
 
     /// The event's text: the record on one line, masked, with the members that the collector adds at its end.
     pub fn format(&self, settings: &Settings, pulling_id: &str) -> Vec<u8> {
-        self.with_tail(settings, &Tail::new(settings, pulling_id))
+        let mut text = Vec::new();
+        self.append(settings, &Tail::new(settings, pulling_id), &mut text);
+        text
     }
 
-    /// As [`Alert::format`], with a tail that was made before.
-    pub fn with_tail(&self, settings: &Settings, tail: &Tail) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.text.len() + tail.0.len() + 10);
+    /// Appends the event's text to `out`, with a tail that was made before.
+    pub fn append(&self, settings: &Settings, tail: &Tail, out: &mut Vec<u8>) {
+        let start = out.len();
         match settings.obfuscation.apply(self.text) {
-            Some(masked) => json::append_compact(&masked, &mut body),
-            None if self.compact => body.extend_from_slice(self.text),
-            None => json::append_compact(self.text, &mut body),
+            Some(masked) => json::append_compact(&masked, out),
+            None if self.compact => out.extend_from_slice(self.text),
+            None => json::append_compact(self.text, out),
         }
-        if body.first() == Some(&b'{') {
-            body.pop();
+        if out.get(start) == Some(&b'{') {
+            out.pop();
         } else {
             // Not an object, so it has no members to add to: it becomes the one member of an object.
-            body.splice(..0, *b"{\"value\":");
+            out.splice(start..start, *b"{\"value\":");
         }
-        let members = if body.last() == Some(&b'{') { &tail.0[1..] } else { &tail.0 };
-        body.extend_from_slice(members);
-        body
+        let members = if out.last() == Some(&b'{') { &tail.0[1..] } else { &tail.0 };
+        out.extend_from_slice(members);
     }
 }
 
@@ -104,37 +134,45 @@ impl Tail {
         tail.push('}');
         Self(tail.into_bytes())
     }
+
+    /// The most bytes that an event has beyond those of its record, but for what masks add.
+    pub fn room(&self) -> usize {
+        self.0.len() + b"{\"value\":".len()
+    }
 }
 
+/// What the key of a content begins with.
+const CONTENT: &str = "content:";
+
 /// What keys of all other kinds begin with.
-const KINDS: [&str; 4] = [NUMBER, "content:", "written:", TEXT];
+const KINDS: [&str; 4] = [NUMBER, CONTENT, "written:", TEXT];
 
 /// The key of an id: a string's text, a number as it is written. A number and a string of the same text differ, and so do
 /// an id and the digest of a content: whoever mixes them up loses an alert. A string that has no text (invalid UTF-8, lone
 /// surrogates) is known by its bytes, as others have the same ones replaced.
-fn id_key(value: &[u8]) -> Option<Key> {
+fn id_key(value: &[u8]) -> Option<Cow<'_, str>> {
     match value.first()? {
-        b'"' if value.len() > 2 => Some(Key::Id(match json::text(value) {
-            Some(text) => text_key(text.into_owned()),
-            None => format!("written:{}", value.escape_ascii()),
-        })),
-        b'-' | b'0'..=b'9' => Some(Key::Id(format!("{NUMBER}{}", json::scalar_text(value)))),
+        b'"' if value.len() > 2 => Some(match json::text(value) {
+            Some(text) => text_key(text),
+            None => Cow::Owned(format!("written:{}", value.escape_ascii())),
+        }),
+        b'-' | b'0'..=b'9' => Some(Cow::Owned(format!("{NUMBER}{}", json::scalar_text(value)))),
         _ => None,
     }
 }
 
 /// The key of an id that is a text: the text itself, but never like the key of something else.
-pub fn text_key(text: String) -> String {
-    if KINDS.iter().any(|kind| text.starts_with(kind)) { format!("{TEXT}{text}") } else { text }
+fn text_key(text: Cow<'_, str>) -> Cow<'_, str> {
+    if KINDS.iter().any(|kind| text.starts_with(kind)) { Cow::Owned(format!("{TEXT}{text}")) } else { text }
 }
 
 /// 128 bits of the record's compact text: enough that two records of one tenant don't meet by chance.
 fn content_digest(text: &[u8]) -> String {
     let mut compact = Vec::with_capacity(text.len());
     json::append_compact(text, &mut compact);
-    let mut hasher = SipHasher13::new();
+    let mut hasher = sip128::SipHasher13::new();
     hasher.write(&compact);
-    format!("content:{:032x}", hasher.finish128().as_u128())
+    format!("{CONTENT}{:032x}", sip128::Hasher128::finish128(&hasher).as_u128())
 }
 
 #[cfg(test)]
@@ -177,7 +215,8 @@ mod tests {
     #[test]
     fn ids_that_look_alike_are_different_alerts() {
         let ids = [r#""00000000000000000000000d""#, r#""0""#, "0", r#""3e7""#, "3e7", "30000000", r#""0x0""#, "0.0"];
-        let keys: std::collections::BTreeSet<_> = ids.iter().map(|id| read(&format!("{{\"id\":{id}}}")).key).collect();
+        let key = |id: &&str| read(&format!("{{\"id\":{id}}}")).key.as_str().to_owned();
+        let keys: std::collections::BTreeSet<_> = ids.iter().map(key).collect();
         assert_eq!(keys.len(), ids.len());
     }
 
@@ -186,7 +225,7 @@ mod tests {
         let key = |id: &[u8]| {
             let record = [b"{\"id\":\"", id, b"\"}"].concat();
             let (id, time) = (Pointer::parse("/id").unwrap(), Pointer::parse("/incident_time").unwrap());
-            Alert::read(&record, &id, &time).key
+            Alert::read(&record, &id, &time).key.as_str().to_owned()
         };
         let ids: [&[u8]; 7] = [b"\xff", b"\xfe", b"\\ufffd", b"\\ud800", b"\\\\ud800", b"a\nb", b"a\\nb"];
         let keys: std::collections::BTreeSet<_> = ids.iter().map(|id| key(id)).collect();
@@ -207,7 +246,7 @@ mod tests {
         assert_eq!(read(r#"{"a": 1}"#).key, read(r#"{"a":1}"#).key);
         assert_ne!(read(r#"{"a":1}"#).key, read(r#"{"a":2}"#).key);
         for id in ["null", "{}", "[]", "true", "\"\""] {
-            assert!(matches!(read(&format!("{{\"id\":{id}}}")).key, Key::Content(_)), "{id}");
+            assert!(read(&format!("{{\"id\":{id}}}")).key.is_content(), "{id}");
         }
     }
 

@@ -12,7 +12,13 @@ use crate::platform::{Event, Level, Platform, Request, Response, TransportError}
 use crate::pull;
 
 mod bindings {
-    wit_bindgen::generate!({ path: "../wit", world: "devo:collector/collector", generate_all });
+    wit_bindgen::generate!({
+        path: "../wit",
+        world: "devo:collector/collector",
+        generate_all,
+        // Events are lowered from where they are.
+        ownership: Borrowing { duplicate_if_necessary: false },
+    });
 }
 
 use bindings::devo::collector::output;
@@ -142,8 +148,8 @@ impl Platform for Wasi {
         keyvalue::open("").and_then(|bucket| bucket.set(STATE_KEY, state)).map_err(keyvalue_error)
     }
 
-    fn send(&self, table: &str, events: Vec<Event>) -> Result<(), String> {
-        let events: Vec<_> = events.into_iter().map(output_event).collect();
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
+        let events: Vec<_> = events.iter().map(output_event).collect();
         output::send(table, &events).map_err(output_error)
     }
 
@@ -196,7 +202,7 @@ fn close(body: IncomingBody) -> Option<String> {
     }
 }
 
-fn output_event(event: Event) -> output::Event {
+fn output_event<'a>(event: &Event<'a>) -> output::Event<'a> {
     let seconds = u64::try_from(event.time.timestamp()).unwrap_or(0);
     let time = wall_clock::Datetime { seconds, nanoseconds: event.time.timestamp_subsec_nanos().min(999_999_999) };
     output::Event { time, body: event.body }

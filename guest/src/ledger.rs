@@ -1,14 +1,15 @@
 //! What was delivered already, as far back as pulls look: the memory behind deduplication.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::alert::Key;
+use crate::keys::Keys;
 
 /// Ids kept at the most. A tenant with more than this many alerts in the overlap gets a shorter overlap, not a larger state.
 const MAX_IDS: usize = 50_000;
 
-/// Keys kept of records without a readable time.
+/// Keys kept of records without a readable time: the latest ones.
 const MAX_UNTIMED: usize = 10_000;
 
 /// Every id delivered since a point in time, and the latest of those without a time.
@@ -16,14 +17,16 @@ const MAX_UNTIMED: usize = 10_000;
 pub struct Ledger {
     /// Every id delivered with a time from here on is known. `None`: from the beginning.
     since: Option<DateTime<Utc>>,
-    ids: BTreeMap<String, DateTime<Utc>>,
-    untimed: Latest,
+    /// In the order in which they were delivered.
+    ids: Keys,
 }
 
 impl Ledger {
     /// A ledger that knows the ids of one moment, and nothing of what came before: what the original collector leaves behind.
-    pub fn from_last_ids(time: DateTime<Utc>, ids: Vec<String>) -> Self {
-        Self { since: Some(time), ids: ids.into_iter().map(|id| (id, time)).collect(), untimed: Latest::default() }
+    pub fn from_last_ids(time: DateTime<Utc>, ids: &[String]) -> Self {
+        let mut ledger = Self { since: Some(time), ids: Keys::default() };
+        ids.iter().for_each(|id| ledger.insert(&Key::stored(id), Some(time)));
+        ledger
     }
 
     /// Alerts from before this time may have been delivered without being known here. `None`: every delivered one is known.
@@ -31,85 +34,47 @@ impl Ledger {
         self.since
     }
 
-    /// Whether `key` was delivered.
-    pub fn contains(&self, key: &str) -> bool {
-        self.ids.contains_key(key) || self.untimed.contains(key)
+    /// Whether the alert of this key was delivered.
+    pub fn contains(&mut self, key: &Key<'_>) -> bool {
+        self.ids.contains(key)
     }
 
-    /// Notes that `key` was delivered.
-    pub fn insert(&mut self, key: String, time: Option<DateTime<Utc>>) {
-        match time {
-            Some(time) => {
-                self.ids.insert(key, time);
-            }
-            None => self.untimed.insert(key, MAX_UNTIMED),
-        }
+    /// Notes that the alert of this key was delivered.
+    pub fn insert(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
+        self.ids.insert(key, time);
     }
 
     /// Adds what was delivered later than all that is known here.
-    pub fn absorb(&mut self, later: Self) {
-        self.ids.extend(later.ids);
-        later.untimed.order.into_iter().for_each(|key| self.untimed.insert(key, MAX_UNTIMED));
+    pub fn absorb(&mut self, later: &Self) {
+        later.ids.iter().for_each(|(key, time)| self.ids.insert(&Key::stored(key), time));
         self.since = self.since.max(later.since);
     }
 
-    /// Forgets what was delivered with a time before `floor`, and more where there would be too much.
-    pub fn forget_before(&mut self, floor: Option<DateTime<Utc>>) {
+    /// Forgets what was delivered with a time before `floor`, and more where there would be too much; hands it over.
+    pub fn forget_before(&mut self, floor: Option<DateTime<Utc>>) -> Keys {
         self.since = self.since.max(floor);
         if self.ids.len() > MAX_IDS {
-            let mut times: Vec<_> = self.ids.values().copied().collect();
-            let excess = times.len() - MAX_IDS;
-            let (_, first_kept, _) = times.select_nth_unstable(excess);
-            // Ids of one moment are kept or forgotten together, so that `since` divides what is known from what is not.
-            self.since = self.since.max(Some(*first_kept));
+            let is_wanted = |time: &DateTime<Utc>| self.since.is_none_or(|since| *time >= since);
+            let mut times: Vec<_> = self.ids.iter().filter_map(|(_, time)| time).filter(is_wanted).collect();
+            if let Some(excess) = times.len().checked_sub(MAX_IDS).filter(|excess| *excess > 0) {
+                let (_, first_kept, _) = times.select_nth_unstable(excess);
+                // Ids of one moment are kept or forgotten together, so that `since` divides what is known from what is not.
+                self.since = self.since.max(Some(*first_kept));
+            }
         }
-        if let Some(since) = self.since {
-            self.ids.retain(|_, time| *time >= since);
-        }
+        let mut untimed = self.ids.iter().filter(|(_, time)| time.is_none()).count();
+        self.ids.take(|time| match time {
+            Some(time) => self.since.is_some_and(|since| time < since),
+            None => {
+                untimed -= 1;
+                untimed >= MAX_UNTIMED
+            }
+        })
     }
 
     /// The ids with exactly this time.
     pub fn ids_at(&self, moment: DateTime<Utc>) -> Vec<String> {
-        self.ids.iter().filter(|(_, time)| **time == moment).map(|(id, _)| id.clone()).collect()
-    }
-}
-
-/// The latest keys, in the order in which they came, without repeats.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "VecDeque<String>", into = "VecDeque<String>")]
-pub struct Latest {
-    order: VecDeque<String>,
-    members: BTreeSet<String>,
-}
-
-impl Latest {
-    /// Whether `key` is among them.
-    pub fn contains(&self, key: &str) -> bool {
-        self.members.contains(key)
-    }
-
-    /// Adds `key`, and drops the one that has been here longest if there would be more than `bound`.
-    pub fn insert(&mut self, key: String, bound: usize) {
-        if self.members.insert(key.clone()) {
-            self.order.push_back(key);
-            if self.order.len() > bound
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.members.remove(&oldest);
-            }
-        }
-    }
-}
-
-impl From<VecDeque<String>> for Latest {
-    fn from(order: VecDeque<String>) -> Self {
-        Self { members: order.iter().cloned().collect(), order }
-    }
-}
-
-impl From<Latest> for VecDeque<String> {
-    fn from(latest: Latest) -> Self {
-        latest.order
+        self.ids.iter().filter(|(_, time)| *time == Some(moment)).map(|(id, _)| id.to_owned()).collect()
     }
 }
 
@@ -122,17 +87,54 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
+    fn insert(ledger: &mut Ledger, id: &str, time: Option<i64>) {
+        ledger.insert(&Key::stored(id), time.map(at));
+    }
+
+    fn contains(ledger: &mut Ledger, id: usize) -> bool {
+        ledger.contains(&Key::stored(&id.to_string()))
+    }
+
+    /// A ledger with the ids 0, 1, 2, ..., in this order.
+    fn ledger(times: impl IntoIterator<Item = Option<i64>>) -> Ledger {
+        let mut ledger = Ledger::default();
+        times.into_iter().enumerate().for_each(|(id, time)| insert(&mut ledger, &id.to_string(), time));
+        ledger
+    }
+
     proptest! {
         #[test]
-        fn every_id_from_since_on_is_known(times in prop::collection::vec(0i64..1000, 0..50), floor in 0i64..1000) {
-            let mut ledger = Ledger::default();
-            for (id, time) in times.iter().enumerate() {
-                ledger.insert(id.to_string(), Some(at(*time)));
-            }
-            ledger.forget_before(Some(at(floor)));
+        fn every_id_from_since_on_is_known_and_the_others_are_handed_over(
+            times in prop::collection::vec(0i64..1000, 0..50), floor in 0i64..1000,
+        ) {
+            let mut ledger = ledger(times.iter().copied().map(Some));
+            let mut forgotten = ledger.forget_before(Some(at(floor)));
             let since = ledger.since().unwrap();
             for (id, time) in times.iter().enumerate() {
-                prop_assert_eq!(ledger.contains(&id.to_string()), at(*time) >= since);
+                prop_assert_eq!(contains(&mut ledger, id), at(*time) >= since);
+                prop_assert_eq!(forgotten.contains(&Key::stored(&id.to_string())), at(*time) < since);
+            }
+        }
+
+        #[test]
+        fn a_ledger_knows_what_a_set_knows(
+            steps in prop::collection::vec((0_usize..30, prop::option::of(0i64..9), any::<bool>()), 0..100)
+        ) {
+            let (mut ledger, mut known) = (Ledger::default(), std::collections::HashMap::new());
+            for (id, time, inserts) in steps {
+                prop_assert_eq!(contains(&mut ledger, id), known.contains_key(&id));
+                if inserts {
+                    insert(&mut ledger, &id.to_string(), time);
+                    known.insert(id, time);
+                }
+            }
+            for moment in 0..9 {
+                let mut ids = ledger.ids_at(at(moment));
+                let mut expected: Vec<_> =
+                    known.iter().filter(|(_, time)| **time == Some(moment)).map(|(id, _)| id.to_string()).collect();
+                ids.sort();
+                expected.sort();
+                prop_assert_eq!(ids, expected);
             }
         }
 
@@ -140,7 +142,7 @@ mod tests {
         fn a_stored_ledger_is_read_as_it_was(times in prop::collection::vec((any::<String>(), prop::option::of(0i64..1000)), 0..50)) {
             let mut ledger = Ledger::default();
             for (id, time) in times {
-                ledger.insert(id, time.map(at));
+                insert(&mut ledger, &id, time);
             }
             let text = serde_json::to_vec(&ledger).unwrap();
             prop_assert_eq!(serde_json::from_slice::<Ledger>(&text).unwrap(), ledger);
@@ -149,31 +151,30 @@ mod tests {
 
     #[test]
     fn too_many_ids_shorten_the_overlap_and_keep_the_newest() {
-        let mut ledger = Ledger::default();
-        for id in 0..MAX_IDS + 10 {
-            ledger.insert(id.to_string(), Some(at(id as i64)));
-        }
+        let mut ledger = ledger((0..MAX_IDS + 10).map(|id| Some(id as i64)));
         ledger.forget_before(None);
         assert_eq!(ledger.since(), Some(at(10)));
-        assert!(!ledger.contains("9") && ledger.contains("10"));
+        assert!(!contains(&mut ledger, 9) && contains(&mut ledger, 10));
+    }
+
+    #[test]
+    fn what_is_forgotten_anyway_does_not_shorten_the_overlap() {
+        let mut ledger = ledger((0..MAX_IDS + 10).map(|id| Some(id as i64)));
+        ledger.forget_before(Some(at(20)));
+        assert_eq!(ledger.since(), Some(at(20)));
     }
 
     #[test]
     fn the_ids_of_one_moment_are_never_divided() {
-        let mut ledger = Ledger::default();
-        for id in 0..MAX_IDS + 10 {
-            ledger.insert(id.to_string(), Some(at(5)));
-        }
+        let mut ledger = ledger((0..MAX_IDS + 10).map(|_| Some(5)));
         ledger.forget_before(None);
-        assert!((0..MAX_IDS + 10).all(|id| ledger.contains(&id.to_string())));
+        assert!((0..MAX_IDS + 10).all(|id| contains(&mut ledger, id)));
     }
 
     #[test]
-    fn the_latest_keys_are_bounded() {
-        let mut latest = Latest::default();
-        for key in ["a", "b", "a", "c"] {
-            latest.insert(key.to_owned(), 2);
-        }
-        assert!(!latest.contains("a") && latest.contains("b") && latest.contains("c"));
+    fn of_the_keys_without_a_time_the_latest_are_kept() {
+        let mut ledger = ledger((0..MAX_UNTIMED + 2).map(|_| None));
+        ledger.forget_before(Some(at(5)));
+        assert!(!contains(&mut ledger, 1) && contains(&mut ledger, 2));
     }
 }

@@ -9,8 +9,10 @@
 
 pub mod alert;
 pub mod api;
+pub mod batch;
 pub mod failure;
 pub mod json;
+pub mod keys;
 pub mod ledger;
 pub mod obfuscation;
 pub mod page;

@@ -50,12 +50,12 @@ pub enum TransportError {
 }
 
 /// One event on its way to Devo.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
     /// When the alert's incident happened.
     pub time: DateTime<Utc>,
     /// One line of JSON.
-    pub body: Vec<u8>,
+    pub body: &'a [u8],
 }
 
 /// The interfaces that the `collector` world imports.
@@ -80,7 +80,7 @@ pub trait Platform {
     /// Replaces the persisted state, all of it or nothing.
     fn store(&self, state: &[u8]) -> Result<(), String>;
     /// Hands over events for delivery to `table`.
-    fn send(&self, table: &str, events: Vec<Event>) -> Result<(), String>;
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String>;
     /// Returns when every event handed over is confirmed.
     fn flush(&self) -> Result<(), String>;
     /// Writes a line to the operator's log.

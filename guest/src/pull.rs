@@ -4,18 +4,18 @@
 //! stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory, time and
 //! what a crash repeats are bounded by one piece, whatever the history's length.
 
-use std::hash::Hasher;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use siphasher::sip::SipHasher13;
 
 use crate::alert::{Alert, Key, Tail};
 use crate::api::{self, Api};
+use crate::batch::Batch;
 use crate::failure::Failure;
-use crate::ledger::{Latest, Ledger};
+use crate::keys::Latest;
+use crate::ledger::Ledger;
 use crate::page::{self, Page, Unreadable};
-use crate::platform::{Event, Level, Platform};
+use crate::platform::{Level, Platform};
 use crate::record::{Places, Record};
 use crate::settings::Settings;
 use crate::state::{Cycle, State};
@@ -27,10 +27,6 @@ const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Time after which a piece ends, so that a slow or rate-limited source stays far from the host's limit for a call.
 const PIECE_IN_TIME: Duration = Duration::from_secs(30);
-
-/// Keys of a cycle kept beyond its ledger, for records that move by a page or two during a walk: two of the largest pages
-/// that an API is likely to have.
-const LATEST_KEYS: usize = 20_000;
 
 /// Warnings about odd records in one piece; the rest are counted only.
 const WARNINGS: u64 = 5;
@@ -143,7 +139,7 @@ struct Piece<'a, P: Platform> {
     cycle: Cycle,
     pulling_id: String,
     tail: Tail,
-    events: Vec<Event>,
+    batch: Batch,
     bytes: usize,
     statistics: Statistics,
     odd: u64,
@@ -160,7 +156,7 @@ impl<'a, P: Platform> Piece<'a, P> {
             pulling_id,
             state,
             cycle,
-            events: Vec::new(),
+            batch: Batch::default(),
             bytes: 0,
             statistics: Statistics::default(),
             odd: 0,
@@ -205,9 +201,11 @@ impl<'a, P: Platform> Piece<'a, P> {
         let now = self.platform.now();
         for record in &page.records {
             let alert = Alert::of(record);
-            digest = digest.wrapping_add(digest_of(alert.key.as_str()));
+            // A page's records are summed up in any order: a server that has only one page may give it in another order
+            // each time.
+            digest = digest.wrapping_add(alert.key.digest());
             times.extend(alert.time);
-            if alert.time.is_none_or(|time| self.cycle.walk.wants(time)) && !self.is_delivered(alert.key.as_str()) {
+            if alert.time.is_none_or(|time| self.cycle.walk.wants(time)) && !self.is_delivered(&alert.key) {
                 self.note(&alert, now);
                 wanted.push(alert);
             }
@@ -221,18 +219,16 @@ impl<'a, P: Platform> Piece<'a, P> {
         wanted
     }
 
-    fn is_delivered(&self, key: &str) -> bool {
+    fn is_delivered(&mut self, key: &Key<'_>) -> bool {
         self.state.ledger.contains(key) || self.cycle.ledger.contains(key) || self.cycle.latest.contains(key)
     }
 
     fn note(&mut self, alert: &Alert<'_>, now: DateTime<Utc>) {
-        let key = alert.key.as_str().to_owned();
         // A date in the future must not move the window, or it would hide everything until that day.
         let moves = alert.time.filter(|time| *time <= now);
         self.cycle.newest = self.cycle.newest.max(moves);
-        self.cycle.ledger.insert(key.clone(), alert.time);
-        self.cycle.latest.insert(key, LATEST_KEYS);
-        if matches!(alert.key, Key::Content(_)) {
+        self.cycle.ledger.insert(&alert.key, alert.time);
+        if alert.key.is_content() {
             self.warn("An alert without an id is delivered; it is known by its content from now on");
         }
         if alert.time.is_none() {
@@ -252,12 +248,11 @@ impl<'a, P: Platform> Piece<'a, P> {
 
     fn format(&mut self, alerts: &[Alert<'_>]) {
         let now = self.platform.now();
-        self.events.extend(
-            alerts.iter().map(|alert| Event {
-                time: alert.time.unwrap_or(now),
-                body: alert.with_tail(self.settings, &self.tail),
-            }),
-        );
+        self.batch.begin_page(alerts.iter().map(|alert| alert.text.len() + self.tail.room()).sum());
+        for alert in alerts {
+            let time = alert.time.unwrap_or(now);
+            self.batch.add(time, |out| alert.append(self.settings, &self.tail, out));
+        }
     }
 
     /// Sends the events sorted by time and waits until they are confirmed.
@@ -269,11 +264,11 @@ impl<'a, P: Platform> Piece<'a, P> {
                 &format!("{more} more warnings about records without an id or a time were left out"),
             );
         }
-        if self.events.is_empty() {
+        let mut batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
             return Ok(());
         }
-        let mut events = std::mem::take(&mut self.events);
-        events.sort_by_key(|event| event.time);
+        let events = batch.sorted();
         let count = events.len() as u64;
         let failure = |why: String| {
             Failure::pull(
@@ -282,7 +277,7 @@ impl<'a, P: Platform> Piece<'a, P> {
                 "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
             )
         };
-        self.platform.send(&self.settings.table, events).map_err(failure)?;
+        self.platform.send(&self.settings.table, &events).map_err(failure)?;
         self.platform.flush().map_err(failure)?;
         self.statistics.sent = count;
         Ok(())
@@ -316,13 +311,6 @@ impl<'a, P: Platform> Piece<'a, P> {
         let seconds = (now.timestamp_millis() - self.cycle.pulling_id) as f64 / 1e3;
         self.cycle.statistics.line(&self.pulling_id, seconds)
     }
-}
-
-/// A page's records are summed up in any order: a server that has only one page may give it in another order each time.
-fn digest_of(key: &str) -> u64 {
-    let mut hasher = SipHasher13::new();
-    hasher.write(key.as_bytes());
-    hasher.finish()
 }
 
 fn read_state(stored: Option<&[u8]>) -> Result<Option<State>, Failure> {

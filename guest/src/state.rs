@@ -5,7 +5,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::alert::{NUMBER, TEXT};
 use crate::failure::Failure;
-use crate::ledger::{Latest, Ledger};
+use crate::json::{self, Pointer};
+use crate::keys::Latest;
+use crate::ledger::Ledger;
 use crate::settings::Settings;
 use crate::statistics::Statistics;
 use crate::timestamp;
@@ -16,6 +18,10 @@ const VERSION: u64 = 2;
 
 /// How often a walk looks at the whole window although the source's total gives no reason to.
 const FULL_WALK_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// Keys of a cycle kept beyond its ledger, for records that move by a page or two during a walk: two of the largest pages
+/// that an API is likely to have.
+const LATEST: usize = 20_000;
 
 /// Everything that a service remembers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +51,6 @@ pub struct State {
     pub cycle: Option<Cycle>,
 }
 
-/// What every version of a state has.
-#[derive(Deserialize)]
-struct Version {
-    #[serde(rename = "@persistence_version")]
-    version: u64,
-}
-
 /// What walks have learned about the source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
@@ -77,7 +76,7 @@ pub struct Cycle {
     /// What this cycle delivered, as far back as later ones look. The state's own ledger stays as it was until the walk is
     /// over: a walk that comes from far ahead needs it at its end.
     pub ledger: Ledger,
-    /// The latest keys that this cycle delivered, for records that move by a few pages during the walk.
+    /// What it delivered last of that which its ledger has forgotten, for records that move by a few pages during the walk.
     pub latest: Latest,
     pub statistics: Statistics,
 }
@@ -99,23 +98,23 @@ impl State {
 
     /// Reads a stored state of any version up to the one that is written.
     pub fn read(text: &[u8]) -> Result<Self, Failure> {
-        let unreadable = |error| {
-            Failure::state(
-                200,
-                format!("The persisted state can't be read: {error}."),
-                "Restore it from its previous version, or remove it to start anew.",
-            )
-        };
-        // The version first: what else a newer one has is not known.
-        let Version { version } = serde_json::from_slice(text).map_err(unreadable)?;
-        if !(1..=VERSION).contains(&version) {
+        let state = serde_json::from_slice::<Self>(text);
+        // What else a newer version has is not known: it may be no such state at all.
+        let version = state.as_ref().map_or_else(|_| version(text), |state| Some(state.version));
+        if let Some(version) = version.filter(|version| !(1..=VERSION).contains(version)) {
             return Err(Failure::state(
                 201,
                 format!("The persisted state has version {version}; this collector knows versions up to {VERSION}."),
                 "Run the version of the collector that wrote it, or a newer one.",
             ));
         }
-        serde_json::from_slice(text).map_err(unreadable)
+        state.map_err(|error| {
+            Failure::state(
+                200,
+                format!("The persisted state can't be read: {error}."),
+                "Restore it from its previous version, or remove it to start anew.",
+            )
+        })
     }
 
     /// This state in the version that is written. The original knew only the ids of its newest moment, and not which word
@@ -127,7 +126,7 @@ impl State {
                 self.reset_persistence_auth.or_else(|| settings.reset_persistence_auth.clone());
             self.source.settled = self.last_event_time_in_utc;
             if let Some(time) = self.last_event_time_in_utc {
-                self.ledger = Ledger::from_last_ids(time, self.last_ids.clone());
+                self.ledger = Ledger::from_last_ids(time, &self.last_ids);
             }
         }
         self
@@ -155,7 +154,8 @@ impl State {
     pub fn interrupt(&mut self, mut cycle: Cycle, settings: &Settings) {
         // Whether the window will move isn't known while the walk may stop early.
         let settled = if cycle.walk.may_stop_early() { self.source.settled } else { self.newest(&cycle) };
-        cycle.ledger.forget_before(minus(settled, settings));
+        let forgotten = cycle.ledger.forget_before(minus(settled, settings));
+        cycle.latest.add(&forgotten, LATEST);
         self.cycle = Some(cycle);
     }
 
@@ -168,7 +168,7 @@ impl State {
         }
         self.source.start = Some(cycle.walk.advised_start());
         self.source.total = cycle.walk.total();
-        self.ledger.absorb(cycle.ledger);
+        self.ledger.absorb(&cycle.ledger);
         self.ledger.forget_before(minus(self.source.settled, settings));
         self.last_ids = self.last_event_time_in_utc.map(|last| self.ledger.ids_at(last)).unwrap_or_default();
     }
@@ -197,6 +197,12 @@ impl State {
     }
 }
 
+/// The version of a stored state, which every version of it has.
+fn version(text: &[u8]) -> Option<u64> {
+    let version = json::find(json::document(text).ok()?, &Pointer::parse("/@persistence_version")?)?;
+    json::scalar_text(version).parse().ok()
+}
+
 fn minus(time: Option<DateTime<Utc>>, settings: &Settings) -> Option<DateTime<Utc>> {
     time?.checked_sub_signed(TimeDelta::from_std(settings.overlap).ok()?)
 }
@@ -216,6 +222,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Key;
 
     fn settings(overlap: &str) -> Settings {
         let values =
@@ -229,8 +236,8 @@ mod tests {
 
     #[test]
     fn the_originals_state_goes_on_where_it_stood() {
-        let state = State::read(ORIGINAL.as_bytes()).unwrap().upgraded(&settings("86400"));
-        assert!(state.ledger.contains("1a2b3c"));
+        let mut state = State::read(ORIGINAL.as_bytes()).unwrap().upgraded(&settings("86400"));
+        assert!(state.ledger.contains(&Key::stored("1a2b3c")));
         // What the original delivered before its newest moment isn't known, so that must not be looked at again.
         assert_eq!(state.window_start(&settings("86400")), timestamp::parse("2022-01-02"));
     }

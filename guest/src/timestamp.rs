@@ -1,6 +1,6 @@
 //! Points in time as the API and the configuration write them.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
 
 use crate::json;
 
@@ -11,6 +11,11 @@ const FIRST_MILLISECONDS: f64 = 1e11;
 pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
     let inside = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     inside.and_then(plain).or_else(|| parse(&json::scalar_text(value)))
+}
+
+/// Reads a time as [`parse`] does, fast where it is written as [`append`] does.
+pub fn parse_text(text: &str) -> Option<DateTime<Utc>> {
+    plain(text.as_bytes()).or_else(|| parse(text))
 }
 
 /// Reads `YYYY-MM-DDTHH:MM:SS` in UTC, with at most nine digits of a fraction. It is what nearly all alerts have, and takes a
@@ -74,7 +79,36 @@ fn epoch(text: &str) -> Option<DateTime<Utc>> {
 
 /// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as there is.
 pub fn format(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    let mut text = String::new();
+    append(time, &mut text);
+    text
+}
+
+/// As [`format`], at the end of `text`.
+pub fn append(time: DateTime<Utc>, text: &mut String) {
+    let (year @ 0..=9999, nanoseconds @ 0..=999_999_999) = (time.year(), time.nanosecond()) else {
+        // Years beyond four digits, and leap seconds.
+        text.push_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        return;
+    };
+    let mut number = |before: char, number: u32, width: u32| {
+        text.push(before);
+        (0..width).rev().for_each(|place| text.push(char::from(b'0' + (number / 10u32.pow(place) % 10) as u8)));
+    };
+    let year = year.unsigned_abs();
+    number(char::from(b'0' + (year / 1000) as u8), year % 1000, 3);
+    number('-', time.month(), 2);
+    number('-', time.day(), 2);
+    number('T', time.hour(), 2);
+    number(':', time.minute(), 2);
+    number(':', time.second(), 2);
+    match nanoseconds {
+        0 => {}
+        _ if nanoseconds % 1_000_000 == 0 => number('.', nanoseconds / 1_000_000, 3),
+        _ if nanoseconds % 1_000 == 0 => number('.', nanoseconds / 1_000, 6),
+        _ => number('.', nanoseconds, 9),
+    }
+    text.push('Z');
 }
 
 #[cfg(test)]
@@ -125,6 +159,13 @@ mod tests {
         fn a_fraction_of_epoch_seconds_is_read_exactly(milliseconds in 0i64..4_102_444_800_000) {
             let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
             prop_assert_eq!(parse(&text), DateTime::from_timestamp_millis(milliseconds));
+        }
+
+        #[test]
+        fn a_time_is_written_as_chrono_does(seconds in -70_000_000_000i64..300_000_000_000, fraction in 0u32..1000, unit in 0u32..4) {
+            let nanoseconds = fraction * [0, 1, 1_000, 1_000_000][unit as usize];
+            let time = DateTime::from_timestamp(seconds, nanoseconds).unwrap();
+            prop_assert_eq!(format(time), time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
         }
 
         #[test]

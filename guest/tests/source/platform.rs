@@ -119,7 +119,7 @@ impl Platform for World {
         Ok(())
     }
 
-    fn send(&self, table: &str, events: Vec<Event>) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
         assert_eq!(table, "drp.cloudsek.xvigil.alerts");
         assert!(events.is_sorted_by_key(|event| event.time), "events not sorted by time");
         let mut inner = self.inner();
@@ -130,7 +130,7 @@ impl Platform for World {
         if inner.fails(Fault::Send(number)) {
             return Err("the queue is closed".to_owned());
         }
-        inner.unconfirmed.extend(events);
+        inner.unconfirmed.extend(events.iter().map(|event| event.body.to_vec()));
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use cloudsek_xvigil::alert::Key;
 use cloudsek_xvigil::failure::Failure;
-use cloudsek_xvigil::platform::Event;
 use cloudsek_xvigil::pull::{self, Summary};
 use cloudsek_xvigil::state::State;
 
@@ -27,7 +27,7 @@ pub struct Inner {
     pub arrived: BTreeMap<Vec<u8>, u32>,
     pub pulling_ids: BTreeSet<String>,
     pub(super) confirmed: BTreeSet<Vec<u8>>,
-    pub(super) unconfirmed: Vec<Event>,
+    pub(super) unconfirmed: Vec<Vec<u8>>,
     /// Whether events that are not confirmed arrive all the same.
     pub unconfirmed_arrive: bool,
     pub trace: Vec<Step>,
@@ -202,10 +202,10 @@ impl Inner {
         self.arrived.get(&record.compact()).copied().unwrap_or(0)
     }
 
-    pub(super) fn arrive(&mut self, events: Vec<Event>) {
+    pub(super) fn arrive(&mut self, events: Vec<Vec<u8>>) {
         for event in events {
-            assert!(!event.body.iter().any(|byte| b"\n\r".contains(byte)), "an event on more than one line");
-            let (record, pulling_id) = split(&event.body);
+            assert!(!event.iter().any(|byte| b"\n\r".contains(byte)), "an event on more than one line");
+            let (record, pulling_id) = split(&event);
             if !self.pulling_ids.contains(pulling_id) {
                 self.pulling_ids.insert(pulling_id.to_owned());
             }
@@ -214,9 +214,9 @@ impl Inner {
     }
 
     /// Takes note that these events are at Devo for certain.
-    pub(super) fn confirm(&mut self, events: Vec<Event>) {
+    pub(super) fn confirm(&mut self, events: Vec<Vec<u8>>) {
         if self.check_state {
-            self.confirmed.extend(events.iter().map(|event| split(&event.body).0));
+            self.confirmed.extend(events.iter().map(|event| split(event).0));
         }
         self.arrive(events);
     }
@@ -239,11 +239,15 @@ impl Inner {
         if !self.check_state {
             return;
         }
-        let state = State::read(state).unwrap();
+        let mut state = State::read(state).unwrap();
         for record in &self.source.records {
             let Some(key) = record.key() else { continue };
-            let known = state.ledger.contains(&key)
-                || state.cycle.as_ref().is_some_and(|cycle| cycle.ledger.contains(&key) || cycle.latest.contains(&key));
+            let stored = Key::stored(&key);
+            let known = state.ledger.contains(&stored)
+                || state
+                    .cycle
+                    .as_mut()
+                    .is_some_and(|cycle| cycle.ledger.contains(&stored) || cycle.latest.contains(&stored));
             assert!(!known || self.confirmed.contains(&record.compact()), "recorded but not confirmed: {key}");
         }
     }

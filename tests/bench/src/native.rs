@@ -128,12 +128,14 @@ impl Platform for Native {
         self.bucket.set(STATE_KEY, state).map_err(|error| error.to_string())
     }
 
-    fn send(&self, table: &str, events: Vec<Event>) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
         if table != self.table.as_str() {
             return Err(format!("the table {table} is refused"));
         }
-        let events: Vec<_> =
-            events.into_iter().map(|Event { time, body }| senders::Event { time, body: Bytes::from(body) }).collect();
+        let events: Vec<_> = events
+            .iter()
+            .map(|&Event { time, body }| senders::Event { time, body: Bytes::copy_from_slice(body) })
+            .collect();
         self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
     }
 
