@@ -1,4 +1,4 @@
-//! The events of a piece: their text in a few large buffers, handed out sorted by time.
+//! Events that are sent together: their text in a few large buffers, handed out sorted by time.
 
 use std::ops::Range;
 
@@ -38,6 +38,11 @@ impl Batch {
             let range = start..buffer.len();
             self.entries.push(Entry { time, page: self.pages.len() - 1, range });
         }
+    }
+
+    /// How much text they have.
+    pub fn bytes(&self) -> usize {
+        self.pages.iter().map(Vec::len).sum()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -129,28 +129,30 @@ impl Pointer {
 /// Line breaks that stand raw inside a string, which JSON forbids but servers send, become `\n` and `\r`: a raw one would
 /// end the event on the wire. Everything else inside strings is copied as it is.
 pub fn append_compact(value: &[u8], out: &mut Vec<u8>) {
-    let mut rest = value;
-    while let Some(quote) = rest.iter().position(|&byte| byte == b'"') {
-        out.extend(rest[..quote].iter().filter(|byte| !is_white_space(**byte)));
-        let end = quote + string_length(&rest[quote..]);
-        append_string(&rest[quote..end], out);
-        rest = &rest[end..];
+    out.reserve(value.len());
+    let mut at = 0;
+    while at < value.len() {
+        let start = at;
+        if value[at] == b'"' {
+            at += string_length(&value[at..]);
+            append_string(&value[start..at], out);
+        } else if is_white_space(value[at]) {
+            at += 1;
+        } else {
+            at += value[at..].iter().take_while(|&&byte| byte != b'"' && !is_white_space(byte)).count();
+            out.extend_from_slice(&value[start..at]);
+        }
     }
-    out.extend(rest.iter().filter(|byte| !is_white_space(**byte)));
 }
 
 fn append_string(string: &[u8], out: &mut Vec<u8>) {
-    if !string.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-        out.extend_from_slice(string);
-        return;
+    let mut rest = string;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(if rest[at] == b'\n' { b"\\n" } else { b"\\r" });
+        rest = &rest[at + 1..];
     }
-    for &byte in string {
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            _ => out.push(byte),
-        }
-    }
+    out.extend_from_slice(rest);
 }
 
 /// The text of a string or of any other scalar: what stands between the quotes, escapes resolved, or the token itself.
@@ -178,13 +180,14 @@ fn is_white_space(byte: u8) -> bool {
 
 /// The length of the string that starts `text`, both quotes included; all of `text` where the closing one is missing.
 fn string_length(text: &[u8]) -> usize {
-    let mut at = 1;
+    let mut at = block::next_special(text, 1);
     while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => return at + 1,
             b'\\' => at += 2,
             _ => at += 1,
         }
+        at = block::next_special(text, at);
     }
     text.len()
 }

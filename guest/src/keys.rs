@@ -37,6 +37,10 @@ impl Keys {
         self.entries.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether `key` is among them.
     pub fn contains(&mut self, key: &Key<'_>) -> bool {
         self.position(key).is_some()
@@ -61,7 +65,7 @@ impl Keys {
         for (key, time) in self.iter() {
             if is_taken(time) { &mut taken } else { &mut left }.push(key, time);
         }
-        if taken.len() > 0 {
+        if !taken.is_empty() {
             *self = left;
         }
         taken

@@ -1,7 +1,7 @@
 //! The three things the host asks for: checking the set-up, making the state ready, and pulling.
 //!
-//! A pull does a bounded piece of a walk: it collects what is new, sends it sorted by time, has it confirmed, and only then
-//! stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory, time and
+//! A pull does a bounded piece of a walk: it collects what is new, sends it in batches sorted by time, has it confirmed, and
+//! only then stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory, time and
 //! what a crash repeats are bounded by one piece, whatever the history's length.
 
 use std::time::Duration;
@@ -22,8 +22,11 @@ use crate::state::{Cycle, State};
 use crate::statistics::Statistics;
 use crate::walk::{Observation, Plan, Walk};
 
-/// Event bytes after which a piece ends: it bounds what a crash repeats and what sandbox and sender hold.
+/// Event bytes after which a piece ends: it bounds what a crash repeats and what the sender holds.
 const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
+
+/// Event bytes after which what was collected is sent: it bounds what the sandbox holds.
+const BATCH_IN_BYTES: usize = 1024 * 1024;
 
 /// Time after which a piece ends, so that a slow or rate-limited source stays far from the host's limit for a call.
 const PIECE_IN_TIME: Duration = Duration::from_secs(30);
@@ -101,7 +104,7 @@ pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     };
     let mut piece = Piece::new(platform, &settings, state, cycle);
     // What was collected before a failure is delivered all the same: a source that fails now and then still gets ahead.
-    let collected = piece.collect();
+    let collected = piece.collect()?;
     piece.deliver()?;
     let summary = piece.commit(stored.as_deref())?;
     collected.map(|()| summary)
@@ -163,20 +166,25 @@ impl<'a, P: Platform> Piece<'a, P> {
         }
     }
 
-    /// Walks until the walk or the piece is over.
-    fn collect(&mut self) -> Result<(), Failure> {
+    /// Walks until the walk or the piece is over, or the source fails: that is the inner result. The outer one is that of
+    /// what was sent meanwhile.
+    fn collect(&mut self) -> Result<Result<(), Failure>, Failure> {
         let started = self.platform.elapsed();
         let limit = self.cycle.walk.limit();
         let since = self.cycle.walk.window_start();
         let mut asked = self.cycle.walk.next_page().map(|page| self.api.ask(page, limit, since));
         while let Some(pending) = asked {
             let body = match self.api.receive(pending) {
+                Ok(body) => Some(body),
                 Err(failure) if self.cycle.walk.takes_for_empty(failure.code) => None,
-                answer => Some(answer?),
+                Err(failure) => return Ok(Err(failure)),
             };
             let page = match &body {
                 None => Page::default(),
-                Some(body) => self.read(body).map_err(|error| api::unreadable(body, &error))?,
+                Some(body) => match self.read(body) {
+                    Ok(page) => page,
+                    Err(error) => return Ok(Err(api::unreadable(body, &error))),
+                },
             };
             let alerts = self.admit(&page);
             let full = self.bytes >= PIECE_IN_BYTES || self.platform.elapsed() - started >= PIECE_IN_TIME;
@@ -184,8 +192,11 @@ impl<'a, P: Platform> Piece<'a, P> {
             let next = self.cycle.walk.next_page().filter(|_| !full);
             asked = next.map(|page| self.api.ask(page, limit, since));
             self.format(&alerts);
+            if self.batch.bytes() >= BATCH_IN_BYTES {
+                self.send()?;
+            }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn read<'b>(&self, body: &'b [u8]) -> Result<Page<Record<'b>>, Unreadable> {
@@ -255,7 +266,18 @@ impl<'a, P: Platform> Piece<'a, P> {
         }
     }
 
-    /// Sends the events sorted by time and waits until they are confirmed.
+    /// Hands over what is collected, sorted by time.
+    fn send(&mut self) -> Result<(), Failure> {
+        let mut batch = std::mem::take(&mut self.batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let events = batch.sorted();
+        self.statistics.sent += events.len() as u64;
+        self.platform.send(&self.settings.table, &events).map_err(|why| self.undelivered(&why))
+    }
+
+    /// Sends the rest and waits until all of the piece is confirmed.
     fn deliver(&mut self) -> Result<(), Failure> {
         if self.odd > WARNINGS {
             let more = self.odd - WARNINGS;
@@ -264,23 +286,19 @@ impl<'a, P: Platform> Piece<'a, P> {
                 &format!("{more} more warnings about records without an id or a time were left out"),
             );
         }
-        let mut batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() {
+        self.send()?;
+        if self.statistics.sent == 0 {
             return Ok(());
         }
-        let events = batch.sorted();
-        let count = events.len() as u64;
-        let failure = |why: String| {
-            Failure::pull(
-                300,
-                format!("{count} events could not be delivered: {why}"),
-                "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
-            )
-        };
-        self.platform.send(&self.settings.table, &events).map_err(failure)?;
-        self.platform.flush().map_err(failure)?;
-        self.statistics.sent = count;
-        Ok(())
+        self.platform.flush().map_err(|why| self.undelivered(&why))
+    }
+
+    fn undelivered(&self, why: &str) -> Failure {
+        Failure::pull(
+            300,
+            format!("{} events could not be delivered: {why}", self.statistics.sent),
+            "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
+        )
     }
 
     /// Records what was delivered, says so in the log, and tells whether the walk is over.

@@ -1,5 +1,7 @@
 //! What lasts between calls: one value, with the original collector's names where it had them.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -19,9 +21,10 @@ const VERSION: u64 = 2;
 /// How often a walk looks at the whole window although the source's total gives no reason to.
 const FULL_WALK_EVERY: TimeDelta = TimeDelta::hours(1);
 
-/// Keys of a cycle kept beyond its ledger, for records that move by a page or two during a walk: two of the largest pages
-/// that an API is likely to have.
-const LATEST: usize = 20_000;
+/// Keys of a cycle kept beyond its ledger, for records that move by a few pages during a walk: those of this many pages, but
+/// within these bounds. The upper one is two of the largest pages that an API is likely to have.
+const LATEST_PAGES: usize = 8;
+const LATEST_KEYS: RangeInclusive<usize> = 2_000..=20_000;
 
 /// Everything that a service remembers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -155,7 +158,8 @@ impl State {
         // Whether the window will move isn't known while the walk may stop early.
         let settled = if cycle.walk.may_stop_early() { self.source.settled } else { self.newest(&cycle) };
         let forgotten = cycle.ledger.forget_before(minus(settled, settings));
-        cycle.latest.add(&forgotten, LATEST);
+        let bound = LATEST_PAGES.saturating_mul(cycle.walk.largest_page());
+        cycle.latest.add(&forgotten, bound.clamp(*LATEST_KEYS.start(), *LATEST_KEYS.end()));
         self.cycle = Some(cycle);
     }
 

@@ -170,6 +170,11 @@ impl Walk {
         self.first_total
     }
 
+    /// How many records the largest page has had.
+    pub fn largest_page(&self) -> usize {
+        usize::try_from(self.largest).unwrap_or(usize::MAX)
+    }
+
     /// Whether the walk may end without looking at the whole window.
     pub fn may_stop_early(&self) -> bool {
         self.expected_total.is_some()

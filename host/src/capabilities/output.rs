@@ -1,21 +1,17 @@
 //! `devo:collector/output`: events to the tenant's outputs, for the tenant's table alone.
+//!
+//! Bound by hand, for the events stay where they are: what the engine's generated bindings hand over is a copy of each one,
+//! and an output makes its own anyway.
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use wasmtime::component::HasData;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::config::Limit;
-use crate::sandbox::devo::collector::output::{Error, Event as Lifted, Host};
+use crate::sandbox::devo::collector::output::Error;
 use crate::senders::{Event, Outputs, SendError, Table};
 use crate::status::Figures;
-
-/// Marks the view in the linker.
-pub struct Output;
-
-impl HasData for Output {
-    type Data<'a> = OutputView<'a>;
-}
 
 /// Where the component's events go.
 pub struct OutputView<'a> {
@@ -24,23 +20,53 @@ pub struct OutputView<'a> {
     pub figures: &'a Figures,
 }
 
-impl Host for OutputView<'_> {
-    async fn send(&mut self, table: String, events: Vec<Lifted>) -> wasmtime::Result<Result<(), Error>> {
+/// An event whose body is still in the component's memory.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Handed {
+    time: Datetime,
+    body: WasmList<u8>,
+}
+
+/// Offers the interface. `view` finds in the store what it needs.
+pub fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&T) -> OutputView<'_>,
+) -> wasmtime::Result<()> {
+    let mut output = linker.instance("devo:collector/output@1.0.0")?;
+    output.func_wrap_async(
+        "send",
+        move |mut store: StoreContextMut<'_, T>, (table, events): (String, WasmList<Handed>)| {
+            Box::new(async move {
+                // All of their bytes count towards what may be handed over at once.
+                let handed: Vec<Handed> = events.iter(&mut store)?.collect::<Result<_, _>>()?;
+                // The component waits for the answer and can't touch its memory meanwhile.
+                let event = |event: &Handed| Event { time: time(event.time), body: event.body.as_le_slice(&store) };
+                let events: Vec<Event<&[u8]>> = handed.iter().map(event).collect();
+                let view = view(store.data());
+                Ok((view.send(&table, &events).await,))
+            })
+        },
+    )?;
+    output.func_wrap_async("flush", move |store: StoreContextMut<'_, T>, (): ()| {
+        Box::new(async move {
+            let outputs = view(store.data()).outputs;
+            Ok((outputs.flush().await.map_err(error),))
+        })
+    })
+}
+
+impl OutputView<'_> {
+    async fn send(&self, table: &str, events: &[Event<&[u8]>]) -> Result<(), Error> {
         if table != self.table.as_str() {
-            return Ok(Err(Error::TableRefused(table)));
+            return Err(Error::TableRefused(table.to_owned()));
         }
-        let events: Vec<Event> =
-            events.into_iter().map(|event| Event { time: time(event.time), body: Bytes::from(event.body) }).collect();
         let handed_over = events.iter().map(|event| event.body.len() as u64).sum();
         self.figures.note_use(Limit::HostCall, handed_over);
-        let sent = self.outputs.send(self.table, &events).await.map_err(error);
+        let sent = self.outputs.send(self.table, events).await.map_err(error);
         let queued = self.outputs.iter().map(|output| output.queued_in_bytes()).max().unwrap_or_default();
         self.figures.note_use(Limit::Queue, queued as u64);
-        Ok(sent)
-    }
-
-    async fn flush(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.outputs.flush().await.map_err(error))
+        sent
     }
 }
 

@@ -111,7 +111,7 @@ impl Cycle {
         LoggingView { span: &self.grant.span, meter: &mut self.meter }
     }
 
-    pub(super) fn output(&mut self) -> OutputView<'_> {
+    pub(super) fn output(&self) -> OutputView<'_> {
         OutputView { outputs: &self.grant.outputs, table: &self.grant.table, figures: &self.grant.figures }
     }
 }

@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::{clocks, io};
 use wasmtime_wasi_http::WasiHttp;
 use wasmtime_wasi_http::p2::bindings::http;
 
-use super::bindings::{devo, wasi};
+use super::bindings::wasi;
 use super::cycle::Cycle;
 use crate::capabilities::http::body_error_code;
 use crate::capabilities::{config, keyvalue, logging, output};
@@ -27,7 +27,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Cycle>> {
     wasi::keyvalue::store::add_to_linker::<Cycle, keyvalue::KeyValue>(&mut linker, Cycle::keyvalue)?;
     wasi::config::store::add_to_linker::<Cycle, config::Configuration>(&mut linker, Cycle::config)?;
     wasi::logging::logging::add_to_linker::<Cycle, logging::Logging>(&mut linker, Cycle::logging)?;
-    devo::collector::output::add_to_linker::<Cycle, output::Output>(&mut linker, Cycle::output)?;
+    output::add_to_linker(&mut linker, Cycle::output)?;
     Ok(linker)
 }
 

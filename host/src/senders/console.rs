@@ -45,7 +45,7 @@ impl ConsoleHandle {
     }
 
     /// Whether each of the events can be written as it is; otherwise says which one can't.
-    pub fn check(&self, events: &[Event]) -> Result<(), SendError> {
+    pub fn check(&self, events: &[Event<impl AsRef<[u8]>>]) -> Result<(), SendError> {
         match events.iter().position(|event| !event.is_one_line()) {
             None => Ok(()),
             Some(index) => Err(SendError::EventRefused { output: Arc::clone(&self.name), index }),
@@ -53,7 +53,7 @@ impl ConsoleHandle {
     }
 
     /// Writes the events, in their order.
-    pub async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+    pub async fn send(&self, table: &Table, events: &[Event<impl AsRef<[u8]>>]) -> Result<(), SendError> {
         self.check(events)?;
         let mut console = self.console.lock().await;
         if let Some(failure) = &console.failure {

@@ -48,18 +48,18 @@ impl DeadLetters {
     ///
     /// # Errors
     /// [`SendError::NotPutAside`] when the file can't be written.
-    pub(super) async fn put_aside<'a>(
+    pub(super) async fn put_aside<'a, B: AsRef<[u8]> + Clone>(
         &self,
         output: &std::sync::Arc<str>,
         table: &Table,
-        events: &'a [Event],
-    ) -> Result<Cow<'a, [Event]>, SendError> {
-        let fits = |event: &&Event| event.body.len() <= self.max_event_in_bytes;
-        let (fitting, large): (Vec<&Event>, Vec<&Event>) = events.iter().partition(fits);
+        events: &'a [Event<B>],
+    ) -> Result<Cow<'a, [Event<B>]>, SendError> {
+        let fits = |event: &&Event<B>| event.body.as_ref().len() <= self.max_event_in_bytes;
+        let (fitting, large): (Vec<&Event<B>>, Vec<&Event<B>>) = events.iter().partition(fits);
         if large.is_empty() {
             return Ok(Cow::Borrowed(events));
         }
-        let lines: Vec<u8> = large.iter().flat_map(|event| self.line(output, table, event)).collect();
+        let lines: Vec<u8> = large.iter().flat_map(|event| self.line(output, table, event.body.as_ref())).collect();
         let file = self.file.clone();
         let written = tokio::task::spawn_blocking(move || append(&file, &lines)).await.unwrap_or_else(|error| {
             // The runtime is ending.
@@ -79,13 +79,13 @@ impl DeadLetters {
         Ok(Cow::Owned(fitting.into_iter().cloned().collect()))
     }
 
-    fn line(&self, output: &str, table: &Table, event: &Event) -> Vec<u8> {
-        let text = String::from_utf8_lossy(&event.body);
+    fn line(&self, output: &str, table: &Table, body: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8_lossy(body);
         let letter = Letter {
             time: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             output,
             table: table.as_str(),
-            reason: format!("{} bytes, max_event_in_bytes is {}", event.body.len(), self.max_event_in_bytes),
+            reason: format!("{} bytes, max_event_in_bytes is {}", body.len(), self.max_event_in_bytes),
             event: serde_json::from_str(&text).map_or_else(|_| Content::Text(text.clone()), Content::Json),
         };
         // Texts and JSON are always JSON.

@@ -98,7 +98,7 @@ impl DevoHandle {
     }
 
     /// Whether each of the events can be sent as it is; otherwise says which one can't.
-    pub fn check(&self, events: &[Event]) -> Result<(), SendError> {
+    pub fn check(&self, events: &[Event<impl AsRef<[u8]>>]) -> Result<(), SendError> {
         match events.iter().position(|event| !event.is_one_line()) {
             None => Ok(()),
             Some(index) => Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index }),
@@ -107,7 +107,7 @@ impl DevoHandle {
 
     /// Takes the events for `table`, in their order. Waits while the queue is full. Taken is not delivered: see
     /// [`DevoHandle::flush`].
-    pub async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+    pub async fn send<B: AsRef<[u8]> + Clone>(&self, table: &Table, events: &[Event<B>]) -> Result<(), SendError> {
         self.check(events)?;
         let epoch = {
             let epoch = self.epoch.borrow();

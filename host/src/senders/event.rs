@@ -3,20 +3,20 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-/// One event of a Devo table.
+/// One event of a Devo table. Its body is of the sender's own, or borrowed from whoever sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct Event<B = Bytes> {
     /// When it happened. Devo's `eventdate` becomes this time, to the millisecond.
     pub time: DateTime<Utc>,
     /// One line of JSON in UTF-8, sent as it is. Never with a line break: see [`Event::is_one_line`].
-    pub body: Bytes,
+    pub body: B,
 }
 
-impl Event {
+impl<B: AsRef<[u8]>> Event<B> {
     /// Whether the body has no line break (`\n` or `\r`). On the wire a line break ends the event, so the rest of the
     /// body would arrive as a broken event of its own: such a body is refused, never sent.
     pub fn is_one_line(&self) -> bool {
-        !self.body.contains(&b'\n') && !self.body.contains(&b'\r')
+        memchr::memchr2(b'\n', b'\r', self.body.as_ref()).is_none()
     }
 }
 

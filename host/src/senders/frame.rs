@@ -39,12 +39,12 @@ impl Framer {
     }
 
     /// How many bytes [`Framer::append`] will add for an event of a year with four digits.
-    pub fn length(&self, table: &Table, event: &Event) -> usize {
-        FIXED + self.host.len() + table.as_str().len() + event.body.len()
+    pub fn length(&self, table: &Table, event: &Event<impl AsRef<[u8]>>) -> usize {
+        FIXED + self.host.len() + table.as_str().len() + event.body.as_ref().len()
     }
 
     /// Appends the line of one event. Needs no memory but `out`'s own.
-    pub fn append(&self, out: &mut Vec<u8>, table: &Table, event: &Event) {
+    pub fn append(&self, out: &mut Vec<u8>, table: &Table, event: &Event<impl AsRef<[u8]>>) {
         out.reserve(self.length(table, event));
         out.extend_from_slice(b"<14>");
         let time = event.time;
@@ -71,7 +71,7 @@ impl Framer {
         out.push(b' ');
         out.extend_from_slice(table.as_str().as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(&event.body);
+        out.extend_from_slice(event.body.as_ref());
         out.push(b'\n');
     }
 }

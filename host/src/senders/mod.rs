@@ -105,14 +105,14 @@ impl Output {
         }
     }
 
-    fn check(&self, events: &[Event]) -> Result<(), SendError> {
+    fn check(&self, events: &[Event<impl AsRef<[u8]>>]) -> Result<(), SendError> {
         match self {
             Self::Devo(devo) => devo.check(events),
             Self::Console(console) => console.check(events),
         }
     }
 
-    async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+    async fn send<B: AsRef<[u8]> + Clone>(&self, table: &Table, events: &[Event<B>]) -> Result<(), SendError> {
         match self {
             Self::Devo(devo) => devo.send(table, events).await,
             Self::Console(console) => console.send(table, events).await,
@@ -157,7 +157,7 @@ impl Outputs {
     /// sending.
     ///
     /// When one refuses an event, none of the list was taken by any. After any other error call [`Outputs::discard`].
-    pub async fn send(&self, table: &Table, events: &[Event]) -> Result<(), SendError> {
+    pub async fn send<B: AsRef<[u8]> + Clone>(&self, table: &Table, events: &[Event<B>]) -> Result<(), SendError> {
         self.outputs.iter().try_for_each(|output| output.check(events))?;
         all(self.outputs.iter().map(|output| output.send(table, events))).await
     }

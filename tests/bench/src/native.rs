@@ -132,10 +132,7 @@ impl Platform for Native {
         if table != self.table.as_str() {
             return Err(format!("the table {table} is refused"));
         }
-        let events: Vec<_> = events
-            .iter()
-            .map(|&Event { time, body }| senders::Event { time, body: Bytes::copy_from_slice(body) })
-            .collect();
+        let events: Vec<_> = events.iter().map(|&Event { time, body }| senders::Event { time, body }).collect();
         self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
     }
 
