@@ -9,7 +9,7 @@ use std::borrow::Cow;
 mod block;
 mod scanner;
 
-pub use scanner::{Key, Scanner};
+pub use scanner::{Key, Pass, Scanner};
 
 /// Why a text is not JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,11 @@ impl std::fmt::Display for SyntaxError {
 impl std::error::Error for SyntaxError {}
 
 /// Checks that `text` is exactly one JSON value and returns it without the white space around it.
-pub fn document(text: &[u8]) -> Result<&[u8], SyntaxError> {
+pub fn document(text: &[u8]) -> Pass<&[u8]> {
     let mut scanner = Scanner::document(text);
     let value = scanner.value(0)?;
     scanner.end()?;
-    Ok(&scanner.text[value])
+    Ok(value)
 }
 
 /// Calls `visit` with every member of the object that `text` holds: the key as it is written, without its quotes, and the
@@ -42,9 +42,8 @@ pub fn document(text: &[u8]) -> Result<&[u8], SyntaxError> {
 /// `text` is a value that [`document`] or a visitor has handed out.
 pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> bool {
     let mut scanner = Scanner::new(text);
-    let member = |scanner: &mut Scanner<'a>, key: Key| {
-        let value = scanner.value(1)?;
-        visit(&text[key.range], &text[value]);
+    let member = |scanner: &mut Scanner<'a>, key: Key<'a>| {
+        visit(key.text, scanner.value(1)?);
         Ok(())
     };
     scanner.peek() == Some(b'{') && scanner.object(0, member).is_ok()
@@ -56,8 +55,7 @@ pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) ->
 pub fn elements<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> bool {
     let mut scanner = Scanner::new(text);
     let element = |scanner: &mut Scanner<'a>| {
-        let value = scanner.value(1)?;
-        visit(&text[value]);
+        visit(scanner.value(1)?);
         Ok(())
     };
     scanner.peek() == Some(b'[') && scanner.array(0, element).is_ok()

@@ -1,6 +1,6 @@
 //! One answer of the API: the records in it and what it says about further pages.
 
-use crate::json::{self, Pointer, Scanner, SyntaxError};
+use crate::json::{self, Pass, Pointer, Scanner, SyntaxError};
 use crate::record::{Places, Record};
 
 /// The records of one page, and what the answer says about paging.
@@ -44,10 +44,7 @@ impl std::fmt::Display for Unreadable {
 
 /// Reads an answer. `records` says where the records sit; by default in `data`, or the answer is the list itself.
 pub fn read<'a>(body: &'a [u8], records: Option<&Pointer>) -> Result<Page<&'a [u8]>, Unreadable> {
-    pass(body, records, |scanner, depth| {
-        let (text, range) = (scanner.text, scanner.value(depth)?);
-        Ok(&text[range])
-    })
+    pass(body, records, Scanner::value)
 }
 
 /// Reads an answer as [`read`] does, and finds what is at these places of each record.
@@ -71,7 +68,7 @@ enum Data {
 fn pass<'a, R>(
     body: &'a [u8],
     place: Option<&Pointer>,
-    record: impl Fn(&mut Scanner<'a>, u32) -> Result<R, SyntaxError>,
+    record: impl Fn(&mut Scanner<'a>, u32) -> Pass<R>,
 ) -> Result<Page<R>, Unreadable> {
     let mut page = Page { records: Vec::new(), paging: Paging::default() };
     let (mut data, mut success) = (Data::Missing, true);
@@ -84,7 +81,7 @@ fn pass<'a, R>(
             list(&mut scanner, 0, &record, &mut page.records)
         }
         Some(b'{') => scanner.object(0, |scanner, key| {
-            let key = &text[key.range];
+            let key = key.text;
             if key == b"data" && place.is_none() {
                 // Where it stands more than once the last one counts.
                 page.records.clear();
@@ -95,7 +92,6 @@ fn pass<'a, R>(
                 }
             }
             let value = scanner.value(1)?;
-            let value = &text[value];
             match key {
                 b"data" => data = if value == b"null" { Data::Null } else { Data::Other },
                 b"success" => success = value != b"false",
@@ -109,7 +105,7 @@ fn pass<'a, R>(
         _ => scanner.value(0).map(drop),
     };
     let document = &text[start..scanner.at.max(start)];
-    passed.and_then(|()| scanner.end()).map_err(Unreadable::Syntax)?;
+    passed.and_then(|()| scanner.end()).map_err(|error| Unreadable::Syntax(*error))?;
     if !success {
         return Err(Unreadable::NoSuccess);
     }
@@ -121,7 +117,8 @@ fn pass<'a, R>(
             _ => Data::Other,
         };
         if matches!(data, Data::List) {
-            list(&mut Scanner::new(value), 0, &record, &mut page.records).map_err(Unreadable::Syntax)?;
+            list(&mut Scanner::new(value), 0, &record, &mut page.records)
+                .map_err(|error| Unreadable::Syntax(*error))?;
         }
     }
     match data {
@@ -134,9 +131,9 @@ fn pass<'a, R>(
 fn list<'a, R>(
     scanner: &mut Scanner<'a>,
     depth: u32,
-    record: &impl Fn(&mut Scanner<'a>, u32) -> Result<R, SyntaxError>,
+    record: &impl Fn(&mut Scanner<'a>, u32) -> Pass<R>,
     records: &mut Vec<R>,
-) -> Result<(), SyntaxError> {
+) -> Pass {
     scanner.array(depth, |scanner| {
         records.push(record(scanner, depth + 1)?);
         Ok(())

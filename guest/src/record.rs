@@ -1,7 +1,7 @@
 //! A record of an answer, and what stands in it where the id and the time are looked for: found in the one pass in which
 //! the answer's structure is checked, for a second look at every byte is most of what a page costs.
 
-use crate::json::{self, Key, Pointer, Scanner, SyntaxError};
+use crate::json::{self, Key, Pass, Pointer, Scanner};
 
 /// Where in a record its id and its time are.
 #[derive(Debug, Clone, Copy)]
@@ -25,19 +25,19 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Passes the record that begins here, which may be any value.
-    pub fn pass(scanner: &mut Scanner<'a>, depth: u32, places: &Places<'_>) -> Result<Self, SyntaxError> {
+    pub fn pass(scanner: &mut Scanner<'a>, depth: u32, places: &Places<'_>) -> Pass<Self> {
         scanner.white_space();
         scanner.loose = false;
         let (start, whole) = (scanner.at, scanner.text);
         if scanner.peek() != Some(b'{') {
-            let range = scanner.value(depth)?;
-            return Ok(Self::find(&whole[range], !scanner.loose, places));
+            let value = scanner.value(depth)?;
+            return Ok(Self::find(value, !scanner.loose, places));
         }
         let (mut id, mut time) = (Member::at(places.id), Member::at(places.time));
         scanner.object(depth, |scanner, key| {
             let value = scanner.value(depth + 1)?;
-            id.see(whole, &key, &whole[value.clone()]);
-            time.see(whole, &key, &whole[value]);
+            id.see(key, value);
+            time.see(key, value);
             Ok(())
         })?;
         let text = &whole[start..scanner.at];
@@ -67,9 +67,8 @@ impl<'a, 'p> Member<'a, 'p> {
 
     /// Where a key stands more than once the last one counts.
     #[inline]
-    fn see(&mut self, whole: &[u8], key: &Key, value: &'a [u8]) {
-        let name = &whole[key.range.clone()];
-        let is_it = |step: &str| name == step.as_bytes() || (key.escaped && json::is_key(name, step));
+    fn see(&mut self, key: Key<'a>, value: &'a [u8]) {
+        let is_it = |step: &str| key.text == step.as_bytes() || (key.escaped && json::is_key(key.text, step));
         if self.steps.is_some_and(|(step, _)| is_it(step)) {
             self.found = Some(value);
         }

@@ -1,9 +1,10 @@
 //! One pass over JSON text: checks its structure, and tells where values begin and end.
 
-use std::ops::Range;
-
 use super::block::next_special;
 use super::{SyntaxError, is_white_space};
+
+/// What a step comes to. The error is boxed, so that a result fits in a register.
+pub type Pass<T = ()> = Result<T, Box<SyntaxError>>;
 
 /// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is small.
 const MAX_DEPTH: u32 = 256;
@@ -14,18 +15,22 @@ pub struct Scanner<'a> {
     pub at: usize,
     /// Whether white space stood between tokens, or a raw line break in a string: such a text is not one compact line.
     pub loose: bool,
+    /// Whether the string passed last has escapes.
+    escaped: bool,
 }
 
-/// The key of a member as it is written, without its quotes.
-pub struct Key {
-    pub range: Range<usize>,
+/// The key of a member.
+#[derive(Debug, Clone, Copy)]
+pub struct Key<'a> {
+    /// As it is written, without its quotes.
+    pub text: &'a [u8],
     /// Whether it has escapes, so that it may mean another text than it shows.
     pub escaped: bool,
 }
 
 impl<'a> Scanner<'a> {
     pub fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, loose: false }
+        Self { text, at: 0, loose: false, escaped: false }
     }
 
     /// At the value of a document, which may begin with a mark of its byte order.
@@ -36,13 +41,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks that nothing is left.
-    pub fn end(&mut self) -> Result<(), SyntaxError> {
+    pub fn end(&mut self) -> Pass {
         self.white_space();
         if self.at < self.text.len() { Err(self.expected("the end of the document")) } else { Ok(()) }
     }
 
-    pub fn expected(&self, expected: &'static str) -> SyntaxError {
-        SyntaxError { offset: self.at.min(self.text.len()), expected }
+    #[cold]
+    fn expected(&self, expected: &'static str) -> Box<SyntaxError> {
+        Box::new(SyntaxError { offset: self.at.min(self.text.len()), expected })
     }
 
     #[inline]
@@ -52,46 +58,50 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     pub fn white_space(&mut self) {
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
         while self.peek().is_some_and(is_white_space) {
             self.loose = true;
             self.at += 1;
         }
     }
 
-    /// Passes one value and tells where it is.
-    #[inline]
-    pub fn value(&mut self, depth: u32) -> Result<Range<usize>, SyntaxError> {
+    /// Passes one value, and gives its text.
+    #[inline(always)]
+    pub fn value(&mut self, depth: u32) -> Pass<&'a [u8]> {
         self.white_space();
         let start = self.at;
-        match self.peek() {
-            Some(b'"') => drop(self.string()?),
-            Some(b'{') => self.nested_object(depth)?,
-            Some(b'[') => self.nested_array(depth)?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.literal(b"true")?,
-            Some(b'f') => self.literal(b"false")?,
-            Some(b'n') => self.literal(b"null")?,
-            _ => return Err(self.expected("a value")),
+        self.pass(depth)?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Passes the value that begins here.
+    fn pass(&mut self, depth: u32) -> Pass {
+        // Apart from the others, for most values are strings: a branch that is foreseen instead of a jump by a table.
+        if self.peek() == Some(b'"') {
+            return self.string();
         }
-        Ok(start..self.at)
-    }
-
-    // Apart, so that what recurses is small and the rest can be inlined.
-    fn nested_object(&mut self, depth: u32) -> Result<(), SyntaxError> {
-        self.object(depth, |scanner, _| scanner.value(depth + 1).map(drop))
-    }
-
-    fn nested_array(&mut self, depth: u32) -> Result<(), SyntaxError> {
-        self.array(depth, |scanner| scanner.value(depth + 1).map(drop))
+        match self.peek() {
+            Some(b'{') => self.object(depth, |scanner, _| {
+                scanner.white_space();
+                scanner.pass(depth + 1)
+            }),
+            Some(b'[') => self.array(depth, |scanner| {
+                scanner.white_space();
+                scanner.pass(depth + 1)
+            }),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
+            _ => Err(self.expected("a value")),
+        }
     }
 
     /// Passes the object that begins here. `member` has to pass the value of each key.
     #[inline]
-    pub fn object(
-        &mut self,
-        depth: u32,
-        mut member: impl FnMut(&mut Self, Key) -> Result<(), SyntaxError>,
-    ) -> Result<(), SyntaxError> {
+    pub fn object(&mut self, depth: u32, mut member: impl FnMut(&mut Self, Key<'a>) -> Pass) -> Pass {
         self.enter(depth)?;
         self.white_space();
         if self.peek() == Some(b'}') {
@@ -104,8 +114,8 @@ impl<'a> Scanner<'a> {
                 return Err(self.expected("a key"));
             }
             let start = self.at + 1;
-            let escaped = self.string()?;
-            let key = Key { range: start..self.at - 1, escaped };
+            self.string()?;
+            let key = Key { text: &self.text[start..self.at - 1], escaped: self.escaped };
             self.white_space();
             if self.peek() != Some(b':') {
                 return Err(self.expected("a colon"));
@@ -120,11 +130,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes the array that begins here. `element` has to pass each of its values.
     #[inline]
-    pub fn array(
-        &mut self,
-        depth: u32,
-        mut element: impl FnMut(&mut Self) -> Result<(), SyntaxError>,
-    ) -> Result<(), SyntaxError> {
+    pub fn array(&mut self, depth: u32, mut element: impl FnMut(&mut Self) -> Pass) -> Pass {
         self.enter(depth)?;
         self.white_space();
         if self.peek() == Some(b']') {
@@ -139,7 +145,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn enter(&mut self, depth: u32) -> Result<(), SyntaxError> {
+    fn enter(&mut self, depth: u32) -> Pass {
         if depth >= MAX_DEPTH {
             return Err(self.expected("fewer nested arrays and objects"));
         }
@@ -147,36 +153,31 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    #[inline]
-    fn ends_with(&mut self, closing: u8, expected: &'static str) -> Result<bool, SyntaxError> {
+    #[inline(always)]
+    fn ends_with(&mut self, closing: u8, expected: &'static str) -> Pass<bool> {
         self.white_space();
-        match self.peek() {
-            Some(b',') => {
-                self.at += 1;
-                Ok(false)
-            }
-            Some(byte) if byte == closing => {
-                self.at += 1;
-                Ok(true)
-            }
-            _ => Err(self.expected(expected)),
+        let ends = self.peek() == Some(closing);
+        if ends || self.peek() == Some(b',') {
+            self.at += 1;
+            return Ok(ends);
         }
+        Err(self.expected(expected))
     }
 
-    /// Passes the string that begins here, and tells whether it has escapes.
+    /// Passes the string that begins here, and notes whether it has escapes.
     #[inline]
-    fn string(&mut self) -> Result<bool, SyntaxError> {
-        let mut escaped = false;
+    fn string(&mut self) -> Pass {
+        self.escaped = false;
         let mut at = self.at + 1;
         loop {
             at = next_special(self.text, at);
+            if self.text.get(at) == Some(&b'"') {
+                self.at = at + 1;
+                return Ok(());
+            }
             match self.text.get(at) {
-                Some(b'"') => {
-                    self.at = at + 1;
-                    return Ok(escaped);
-                }
                 Some(b'\\') => {
-                    escaped = true;
+                    self.escaped = true;
                     at += 2;
                 }
                 Some(_) => {
@@ -191,7 +192,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<(), SyntaxError> {
+    fn number(&mut self) -> Pass {
         let mut has_digit = false;
         while let Some(byte) = self.peek() {
             match byte {
@@ -205,7 +206,7 @@ impl<'a> Scanner<'a> {
         if has_digit { Ok(()) } else { Err(self.expected("a digit")) }
     }
 
-    fn literal(&mut self, literal: &'static [u8]) -> Result<(), SyntaxError> {
+    fn literal(&mut self, literal: &'static [u8]) -> Pass {
         if self.text[self.at..].starts_with(literal) {
             self.at += literal.len();
             Ok(())
