@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::failure::Failure;
 use crate::platform::{Level, Platform, Request, Response, TransportError};
 use crate::settings::{Settings, TimeForm};
-use crate::timestamp;
+use alert_records::timestamp;
 
 /// Further attempts after the first one.
 const RETRIES: u32 = 3;
@@ -69,8 +69,9 @@ impl<'a, P: Platform> Api<'a, P> {
                 Verdict::Again { after, why } => {
                     attempt += 1;
                     let after = self.with_jitter(after);
-                    let seconds = after.as_secs_f64();
-                    let message = format!("{why}. Attempt {attempt} of {RETRIES} follows in {seconds:.3} seconds");
+                    let (seconds, milliseconds) = (after.as_secs(), after.subsec_millis());
+                    let message =
+                        format!("{why}. Attempt {attempt} of {RETRIES} follows in {seconds}.{milliseconds:03} seconds");
                     self.platform.log(Level::Warning, &message);
                     self.platform.wait(after);
                     pending = self.send(&request);

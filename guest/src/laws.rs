@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::alert::Alert;
-use crate::json::{self, Pointer};
+use crate::api;
 use crate::obfuscation::Rules;
 use crate::obfuscation::tree::{self, Member, Tree};
-use crate::page::{self, Unreadable};
 use crate::settings::Settings;
 use crate::state::State;
-use crate::{api, timestamp};
+use alert_records::json::{self, Pointer};
+use alert_records::page::{self, Unreadable};
+use alert_records::timestamp;
 
 /// An answer: what is found in it is a part of it, is what serde finds, and comes out as it came in.
 pub fn answer(body: &[u8]) {

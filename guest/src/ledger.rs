@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::alert::Key;
-use crate::keys::Keys;
+use alert_records::key::Key;
+use alert_records::keys::Keys;
 
 /// Ids kept at the most. A tenant with more than this many alerts in the overlap gets a shorter overlap, not a larger state.
 const MAX_IDS: usize = 50_000;

@@ -3,26 +3,21 @@
 //! Everything here is plain Rust against the [`platform::Platform`] trait, so that it runs natively in tests; `component`
 //! alone binds it to the WIT world, and is compiled for wasm only.
 //!
-//! The life of an alert: [`api`] fetches a page, [`page`] and [`record`] find the records in it, their ids and times,
-//! [`alert`] makes events of them, [`ledger`] knows whether it was delivered before, [`walk`] decides which page comes next, [`pull`] sends what is new, has
-//! it confirmed, and only then stores the [`state`].
+//! The life of an alert: [`api`] fetches a page, [`alert_records`] finds the records in it, their ids and times, [`ledger`]
+//! knows whether it was delivered before, [`walk`] decides which page comes next, [`alert`] makes events of what is new,
+//! [`batch`] sorts them, [`pull`] sends them, has them confirmed, and only then stores the [`state`].
 
 pub mod alert;
 pub mod api;
 pub mod batch;
 pub mod failure;
-pub mod json;
-pub mod keys;
 pub mod ledger;
 pub mod obfuscation;
-pub mod page;
 pub mod platform;
 pub mod pull;
-pub mod record;
 pub mod settings;
 pub mod state;
 pub mod statistics;
-pub mod timestamp;
 pub mod trend;
 pub mod walk;
 

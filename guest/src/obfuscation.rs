@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use self::rule::RuleError;
 use self::rule::{Rule, Step};
-use crate::json;
+use alert_records::json;
 
 /// Stands in for a string, or for the matches within it, and for an array or object.
 const MASK: &str = "****SANITIZED****";
@@ -142,7 +142,7 @@ fn matches_masked(text: &str, rules: &[&Rule]) -> Option<String> {
             }
         }
     }
-    matches.sort_by_key(|(range, _)| range.start);
+    matches.sort_unstable_by_key(|(range, order)| (range.start, *order));
     matches.dedup_by(|(next, next_order), (range, order)| {
         let overlap = next.start < range.end;
         if overlap {

@@ -8,19 +8,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::alert::{Alert, Key, Tail};
+use crate::alert::{Alert, Tail};
 use crate::api::{self, Api};
 use crate::batch::Batch;
 use crate::failure::Failure;
-use crate::keys::Latest;
 use crate::ledger::Ledger;
-use crate::page::{self, Page, Unreadable};
 use crate::platform::{Level, Platform};
-use crate::record::{Places, Record};
 use crate::settings::Settings;
 use crate::state::{Cycle, State};
 use crate::statistics::Statistics;
 use crate::walk::{Observation, Plan, Walk};
+use alert_records::key::Key;
+use alert_records::keys::Latest;
+use alert_records::page::{self, Page, Unreadable};
+use alert_records::record::{Places, Record};
 
 /// Event bytes after which a piece ends: it bounds what a crash repeats and what the sender holds.
 const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
@@ -326,8 +327,8 @@ impl<'a, P: Platform> Piece<'a, P> {
     }
 
     fn report(&self, now: DateTime<Utc>) -> String {
-        let seconds = (now.timestamp_millis() - self.cycle.pulling_id) as f64 / 1e3;
-        self.cycle.statistics.line(&self.pulling_id, seconds)
+        let milliseconds = now.timestamp_millis().saturating_sub(self.cycle.pulling_id);
+        self.cycle.statistics.line(&self.pulling_id, u64::try_from(milliseconds).unwrap_or(0))
     }
 }
 

@@ -1,14 +1,13 @@
 //! The settings of one service, read from flat names and values and checked once.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::failure::Failure;
-use crate::json::Pointer;
 use crate::obfuscation::Rules;
-use crate::timestamp;
+use alert_records::json::Pointer;
+use alert_records::timestamp;
 
 /// The table that Devo's parsers expect these alerts in.
 pub const DEFAULT_TABLE: &str = "drp.cloudsek.xvigil.alerts";
@@ -88,8 +87,9 @@ pub enum TimeForm {
 impl Settings {
     /// Reads the settings; `now` is what "in the past" is measured against.
     pub fn read(values: Vec<(String, String)>, now: DateTime<Utc>) -> Result<Self, Failure> {
-        let values: BTreeMap<String, String> = values.into_iter().collect();
-        let get = |name: &str| values.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        // Of a name that stands twice the last value counts.
+        let find = |name: &str| values.iter().rev().find(|(known, _)| known == name);
+        let get = |name: &str| find(name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty());
         let base_url = get("override_base_url").or_else(|| get("base_url")).ok_or_else(|| {
             Failure::setting(
                 3,

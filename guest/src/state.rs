@@ -5,15 +5,15 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::alert::{NUMBER, TEXT};
 use crate::failure::Failure;
-use crate::json::{self, Pointer};
-use crate::keys::Latest;
 use crate::ledger::Ledger;
 use crate::settings::Settings;
 use crate::statistics::Statistics;
-use crate::timestamp;
 use crate::walk::Walk;
+use alert_records::json::{self, Pointer};
+use alert_records::key::{NUMBER, TEXT};
+use alert_records::keys::Latest;
+use alert_records::timestamp;
 
 /// The version that is written. Version 1 is the original collector's.
 const VERSION: u64 = 2;
@@ -226,7 +226,7 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::Key;
+    use alert_records::key::Key;
 
     fn settings(overlap: &str) -> Settings {
         let values =

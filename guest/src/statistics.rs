@@ -26,13 +26,16 @@ impl Statistics {
         }
     }
 
-    /// The specification's line, `seconds` after the cycle started.
-    pub fn line(&self, pulling_id: &str, seconds: f64) -> String {
-        let average = if seconds > 0.0 { self.sent as f64 / seconds } else { 0.0 };
+    /// The specification's line, so many milliseconds after the cycle started.
+    pub fn line(&self, pulling_id: &str, milliseconds: u64) -> String {
+        // In thousandths, rounded. Printing floating-point numbers would make the component five kilobytes larger.
+        let rounded = self.sent.saturating_mul(1_000_000).saturating_add(milliseconds / 2);
+        let average = rounded.checked_div(milliseconds).unwrap_or(0);
+        let (average, thousandths) = (average / 1000, average % 1000);
         format!(
             "Statistics for this pull cycle (@devo_pulling_id={pulling_id}):Number of requests made: {}; Number of events \
              received: {}; Number of duplicated events filtered out: {}; Number of events generated and sent: {}; Average of \
-             events per second: {average:.3}.",
+             events per second: {average}.{thousandths:03}.",
             self.requests, self.received, self.duplicates, self.sent
         )
     }
@@ -45,10 +48,20 @@ mod tests {
     #[test]
     fn the_line_is_the_specifications() {
         assert_eq!(
-            Statistics { requests: 1, ..Statistics::default() }.line("1234", 0.6),
+            Statistics { requests: 1, ..Statistics::default() }.line("1234", 600),
             "Statistics for this pull cycle (@devo_pulling_id=1234):Number of requests made: 1; Number of events received: 0; \
              Number of duplicated events filtered out: 0; Number of events generated and sent: 0; Average of events per \
              second: 0.000."
         );
+    }
+
+    #[test]
+    fn the_average_is_rounded() {
+        for (sent, milliseconds, average) in
+            [(2, 3, "666.667"), (1, 30, "33.333"), (7, 1000, "7.000"), (1, 20_000, "0.050"), (5, 0, "0.000")]
+        {
+            let line = Statistics { sent, ..Statistics::default() }.line("1", milliseconds);
+            assert!(line.ends_with(&format!("second: {average}.")), "{line}");
+        }
     }
 }

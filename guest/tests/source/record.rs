@@ -50,7 +50,7 @@ impl Record {
             Content::Made(kind) => self.write(*kind, ["{", ":", ",", "}"]).into_bytes(),
             Content::Written(text) => {
                 let mut compact = Vec::new();
-                cloudsek_xvigil::json::append_compact(text, &mut compact);
+                alert_records::json::append_compact(text, &mut compact);
                 compact
             }
         }

@@ -4,8 +4,8 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use alert_records::key::Key;
 use chrono::{DateTime, TimeDelta, Utc};
-use cloudsek_xvigil::alert::Key;
 use cloudsek_xvigil::failure::Failure;
 use cloudsek_xvigil::pull::{self, Summary};
 use cloudsek_xvigil::state::State;

@@ -1,11 +1,11 @@
 //! Points in time as the API and the configuration write them.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SecondsFormat, Timelike, Utc};
 
 use crate::json;
 
 /// Epoch numbers from here on are milliseconds: read as seconds they would lie beyond the year 5138.
-const FIRST_MILLISECONDS: f64 = 1e11;
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
 
 /// Reads the time that a JSON value says: a string or a number.
 pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
@@ -45,36 +45,25 @@ fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
 /// A time without a zone is UTC.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Some(time.to_utc());
-    }
-    // With an offset but with a blank in the middle, or with the offset's colon left out.
-    for format in ["%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%d %H:%M:%S%.f%z"] {
-        if let Ok(time) = DateTime::parse_from_str(text, format) {
-            return Some(time.to_utc());
-        }
-    }
-    let zoneless = text.strip_suffix(" UTC").or_else(|| text.strip_suffix('Z')).unwrap_or(text);
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(zoneless, format) {
-            return Some(time.and_utc());
-        }
-    }
-    if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        return Some(date.and_time(chrono::NaiveTime::MIN).and_utc());
-    }
-    epoch(text)
+    // What may be missing: nothing, the zone, the seconds too, all of the time of day.
+    let completed = ["", "Z", ":00Z", "T00:00:00Z"].iter().map(|rest| format!("{text}{rest}"));
+    let read = |text: String| text.parse::<DateTime<FixedOffset>>().ok();
+    completed.into_iter().find_map(read).map(|time| time.to_utc()).or_else(|| epoch(text))
 }
 
 fn epoch(text: &str) -> Option<DateTime<Utc>> {
-    // Only digits and a fraction: `f64` would also read `inf` and `1e9`.
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || text.len() < 1 + usize::from(text.contains('.')) {
         return None;
     }
-    let number: f64 = text.parse().ok()?;
-    let milliseconds = if number >= FIRST_MILLISECONDS { number } else { number * 1e3 };
-    // Rounded: 1080000000.001 seconds times a thousand are a little less than 1080000000001 milliseconds.
-    DateTime::from_timestamp_millis(milliseconds.round() as i64)
+    // Thousandths of what is written, rounded by the digit that follows.
+    let places: String = fraction.chars().chain("0000".chars()).take(4).collect();
+    let places: i64 = places.parse().ok()?;
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let thousandths = whole.checked_mul(1000)?.checked_add((places + 5) / 10)?;
+    let milliseconds = if whole >= FIRST_MILLISECONDS { (thousandths + 500) / 1000 } else { thousandths };
+    DateTime::from_timestamp_millis(milliseconds)
 }
 
 /// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as there is.

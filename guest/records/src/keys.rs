@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::alert::{self, Key};
+use crate::key::{Key, digest};
 use crate::timestamp;
 
 /// Keys in the order in which they came, each once, and the time of each; `None` for one without.
@@ -91,10 +91,10 @@ impl Keys {
             return;
         }
         let mut index = std::mem::take(&mut self.index);
-        let digest = |&position: &usize| alert::digest(self.key(position));
-        index.reserve(self.len() - self.indexed, digest);
+        let digest_at = |&position: &usize| digest(self.key(position));
+        index.reserve(self.len() - self.indexed, digest_at);
         for position in self.indexed..self.len() {
-            index.insert_unique(digest(&position), position, digest);
+            index.insert_unique(digest_at(&position), position, digest_at);
         }
         self.index = index;
         self.indexed = self.len();

@@ -1,0 +1,99 @@
+//! What an alert is known by.
+
+use std::borrow::Cow;
+use std::hash::Hasher;
+
+use siphasher::{sip, sip128};
+
+use crate::json;
+use crate::record::Record;
+
+/// What the key of an id begins with that is a text, and looks like the key of something else.
+pub const TEXT: &str = "text:";
+
+/// What the key of an id that is a number begins with.
+pub const NUMBER: &str = "number:";
+
+/// What an alert is known by: the text of its id, or a digest of its content where it has no id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key<'a> {
+    text: Cow<'a, str>,
+    digest: u64,
+    /// Whether it stands for the content.
+    is_content: bool,
+}
+
+impl<'a> Key<'a> {
+    fn new(text: Cow<'a, str>, is_content: bool) -> Self {
+        Self { digest: digest(&text), text, is_content }
+    }
+
+    /// The key of a record.
+    pub fn of(record: &Record<'a>) -> Self {
+        match record.id.and_then(id_key) {
+            Some(id) => Self::new(id, false),
+            None => Self::new(Cow::Owned(content_digest(record.text)), true),
+        }
+    }
+
+    /// A key as it stands in the persisted state.
+    pub fn stored(text: &'a str) -> Self {
+        Self::new(Cow::Borrowed(text), text.starts_with(CONTENT))
+    }
+
+    /// The key as it stands in the persisted state, different for different keys.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// 64 bits of its text.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Whether the alert has no id, and is known by its content.
+    pub fn is_content(&self) -> bool {
+        self.is_content
+    }
+}
+
+/// 64 bits of a key's text.
+pub fn digest(key: &str) -> u64 {
+    let mut hasher = sip::SipHasher13::new();
+    hasher.write(key.as_bytes());
+    hasher.finish()
+}
+
+/// What the key of a content begins with.
+const CONTENT: &str = "content:";
+
+/// What keys of all other kinds begin with.
+const KINDS: [&str; 4] = [NUMBER, CONTENT, "written:", TEXT];
+
+/// The key of an id: a string's text, a number as it is written. A number and a string of the same text differ, and so do
+/// an id and the digest of a content: whoever mixes them up loses an alert. A string that has no text (invalid UTF-8, lone
+/// surrogates) is known by its bytes, as others have the same ones replaced.
+fn id_key(value: &[u8]) -> Option<Cow<'_, str>> {
+    match value.first()? {
+        b'"' if value.len() > 2 => Some(match json::text(value) {
+            Some(text) => text_key(text),
+            None => Cow::Owned(format!("written:{}", value.escape_ascii())),
+        }),
+        b'-' | b'0'..=b'9' => Some(Cow::Owned(format!("{NUMBER}{}", json::scalar_text(value)))),
+        _ => None,
+    }
+}
+
+/// The key of an id that is a text: the text itself, but never like the key of something else.
+fn text_key(text: Cow<'_, str>) -> Cow<'_, str> {
+    if KINDS.iter().any(|kind| text.starts_with(kind)) { Cow::Owned(format!("{TEXT}{text}")) } else { text }
+}
+
+/// 128 bits of the record's compact text: enough that two records of one tenant don't meet by chance.
+fn content_digest(text: &[u8]) -> String {
+    let mut compact = Vec::with_capacity(text.len());
+    json::append_compact(text, &mut compact);
+    let mut hasher = sip128::SipHasher13::new();
+    hasher.write(&compact);
+    format!("{CONTENT}{:032x}", sip128::Hasher128::finish128(&hasher).as_u128())
+}
