@@ -38,6 +38,10 @@ bench *ARGUMENTS: build
     cargo build --release --workspace --bins
     target/release/bench {{ ARGUMENTS }}
 
+# Measure the hot pieces of the work one by one, in time or, with --count, in instructions
+bench-pieces *ARGUMENTS: build
+    cargo run --release --workspace --bin bench-pieces -- {{ ARGUMENTS }}
+
 # Host 1 to 10,000 tenants in one process, and tenants beside others that misbehave; print what that costs
 bench-tenants *ARGUMENTS: build
     cargo run --release --workspace --bin bench-tenants -- {{ ARGUMENTS }}

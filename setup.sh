@@ -107,6 +107,9 @@ has_faketime >/dev/null || packages libfaketime || say "libfaketime is missing: 
 # What makes PKCS#12 files and weak certificates, for the tests of those.
 has openssl || packages openssl || say "openssl is missing: the tests that use it will fail." >&2
 
+# What counts instructions, for the table of what each piece of the work takes.
+has valgrind || packages valgrind || say "valgrind is missing: 'just bench-pieces --count' will fail." >&2
+
 PATH=$callers_path
 has just || say "if your shell doesn't find just, open a new one or run  . ~/.cargo/env"
 say "ready. Next: just demo"

@@ -3,11 +3,13 @@
 //! the source after every run, and a run that loses or doubles an event does not count.
 //!
 //! [`scene`] is what stands around a run, [`subject`] who runs, [`run`] one run and what it cost, [`figures`] many runs, and
-//! [`plot`] their picture. [`native`] is the platform on which the component's logic runs without a sandbox.
+//! [`plot`] their picture. [`native`] is the platform on which the component's logic runs without a sandbox. [`pieces`] are
+//! the hot parts of the work one by one.
 
 pub mod arguments;
 pub mod figures;
 pub mod native;
+pub mod pieces;
 pub mod plot;
 pub mod run;
 pub mod scene;
