@@ -95,7 +95,10 @@ pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     let settings = read_settings(platform)?;
     // It was there when the service started: what is wrong now may pass, such as a server that is away.
     let stored = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
-    let mut state = match read_state(stored.as_deref())? {
+    let stored = read_state(stored.as_deref())?;
+    // To compare with what comes of it; a walk that goes on moves in any case.
+    let before = stored.as_ref().filter(|state| state.cycle.is_none()).cloned();
+    let mut state = match stored {
         Some(state) => state.upgraded(&settings),
         None => State::new(&settings),
     };
@@ -107,7 +110,7 @@ pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     // What was collected before a failure is delivered all the same: a source that fails now and then still gets ahead.
     let collected = piece.collect()?;
     piece.deliver()?;
-    let summary = piece.commit(stored.as_deref())?;
+    let summary = piece.commit(before.as_ref())?;
     collected.map(|()| summary)
 }
 
@@ -302,8 +305,8 @@ impl<'a, P: Platform> Piece<'a, P> {
         )
     }
 
-    /// Records what was delivered, says so in the log, and tells whether the walk is over.
-    fn commit(mut self, stored: Option<&[u8]>) -> Result<Summary, Failure> {
+    /// Records what was delivered since the state was as it was `before`, says so in the log, and tells whether the walk is over.
+    fn commit(mut self, before: Option<&State>) -> Result<Summary, Failure> {
         self.statistics.requests = u64::from(self.api.requests());
         self.cycle.statistics = self.cycle.statistics.plus(self.statistics);
         let up_to_date = self.cycle.walk.next_page().is_none();
@@ -314,9 +317,8 @@ impl<'a, P: Platform> Piece<'a, P> {
         } else {
             self.state.interrupt(self.cycle, self.settings);
         }
-        let text = self.state.write()?;
-        if stored != Some(text.as_slice()) {
-            store(self.platform, &text)?;
+        if before != Some(&self.state) {
+            store(self.platform, &self.state.write()?)?;
         }
         self.platform.log(Level::Info, &format!("(Partial) {report}"));
         if up_to_date {

@@ -11,15 +11,16 @@ use crate::staged::workspace;
 
 /// The bill of a package of the workspace, as it is built for wasm.
 pub fn of(package: &str) -> Result<Value> {
-    let metadata = cargo(&["metadata", "--format-version=1", "--locked", "--filter-platform=wasm32-unknown-unknown"])?;
+    let metadata = cargo(&["metadata", "--format-version=1", "--locked"])?;
     let metadata: Value = serde_json::from_str(&metadata)?;
-    let packages = by_id(&metadata["packages"])?;
-    let nodes = by_id(&metadata["resolve"]["nodes"])?;
-    let root = packages.iter().find(|(_, described)| described["name"] == package).context("no such package")?.0;
-    let linked = linked(root, &nodes, &packages)?;
+    let packages = list(&metadata["packages"])?;
     let checksums = checksums()?;
-    let component = |id: &&str| -> Result<Value> {
-        let described = packages.get(id).context("a package")?;
+    let linked = linked(package)?;
+    let described = |(name, version): &(String, String)| {
+        let mut packages = packages.iter();
+        packages.find(|known| known["name"] == **name && known["version"] == **version).context("a package")
+    };
+    let component = |described: &Value| -> Result<Value> {
         let (name, version) = (text(&described["name"])?, text(&described["version"])?);
         let mut component = json!({
             "type": "library",
@@ -37,7 +38,10 @@ pub fn of(package: &str) -> Result<Value> {
         }
         Ok(component)
     };
-    let components = linked.iter().filter(|id| *id != root).map(component).collect::<Result<Vec<_>>>()?;
+    let linked = linked.iter().map(described).collect::<Result<Vec<_>>>()?;
+    // What is of this project is the application itself.
+    let foreign = linked.into_iter().filter(|described| !described["source"].is_null());
+    let components = foreign.map(component).collect::<Result<Vec<_>>>()?;
     Ok(json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -55,27 +59,18 @@ pub fn of(package: &str) -> Result<Value> {
     }))
 }
 
-/// What runs in the component: no macro, no build script and no test has a part in it.
-fn linked<'a>(
-    root: &'a str,
-    nodes: &BTreeMap<&'a str, &'a Value>,
-    packages: &BTreeMap<&'a str, &'a Value>,
-) -> Result<BTreeSet<&'a str>> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![root];
-    while let Some(id) = open.pop() {
-        let targets = list(&packages.get(id).context("a package")?["targets"])?;
-        let is_macro = targets.iter().any(|target| target["kind"][0] == "proc-macro");
-        if is_macro || !found.insert(id) {
-            continue;
-        }
-        for dependency in list(&nodes.get(id).context("a node")?["deps"])? {
-            if list(&dependency["dep_kinds"])?.iter().any(|kind| kind["kind"].is_null()) {
-                open.push(text(&dependency["pkg"])?);
-            }
-        }
-    }
-    Ok(found)
+/// Name and version of what runs in the component, as cargo resolves it for this package alone: no macro, no build script
+/// and no test has a part in it.
+fn linked(package: &str) -> Result<BTreeSet<(String, String)>> {
+    let target = "--target=wasm32-unknown-unknown";
+    let edges = "--edges=normal,no-proc-macro";
+    let tree = cargo(&["tree", "--locked", "--package", package, target, edges, "--prefix=none", "--format={p}"])?;
+    let named = |line: &str| {
+        let (name, rest) = line.split_once(" v")?;
+        let version = rest.split(' ').next()?;
+        Some((name.to_owned(), version.to_owned()))
+    };
+    tree.lines().filter(|line| !line.is_empty()).map(|line| named(line).context("a line of cargo tree")).collect()
 }
 
 /// The checksums of `Cargo.lock`, by name and version.
@@ -95,10 +90,6 @@ fn cargo(arguments: &[&str]) -> Result<String> {
     let output = Command::new("cargo").current_dir(workspace()).args(arguments).output().context("running cargo")?;
     ensure!(output.status.success(), "cargo: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn by_id(values: &Value) -> Result<BTreeMap<&str, &Value>> {
-    list(values)?.iter().map(|value| Ok((text(&value["id"])?, value))).collect()
 }
 
 fn list(value: &Value) -> Result<&Vec<Value>> {

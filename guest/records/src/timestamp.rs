@@ -1,5 +1,7 @@
 //! Points in time as the API and the configuration write them.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SecondsFormat, Timelike, Utc};
 
 use crate::json;
@@ -75,28 +77,36 @@ pub fn format(time: DateTime<Utc>) -> String {
 
 /// As [`format`], at the end of `text`.
 pub fn append(time: DateTime<Utc>, text: &mut String) {
+    // Asked of the time with its zone, each field would be computed with the zone anew.
+    let time = time.naive_utc();
     let (year @ 0..=9999, nanoseconds @ 0..=999_999_999) = (time.year(), time.nanosecond()) else {
         // Years beyond four digits, and leap seconds.
-        text.push_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        text.push_str(&time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true));
         return;
     };
-    let mut number = |before: char, number: u32, width: u32| {
-        text.push(before);
-        (0..width).rev().for_each(|place| text.push(char::from(b'0' + (number / 10u32.pow(place) % 10) as u8)));
+    let mut digits = *b"0000-00-00T00:00:00.000000000";
+    let mut put = |place: Range<usize>, mut number: u32| {
+        for digit in digits[place].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
     };
-    let year = year.unsigned_abs();
-    number(char::from(b'0' + (year / 1000) as u8), year % 1000, 3);
-    number('-', time.month(), 2);
-    number('-', time.day(), 2);
-    number('T', time.hour(), 2);
-    number(':', time.minute(), 2);
-    number(':', time.second(), 2);
-    match nanoseconds {
-        0 => {}
-        _ if nanoseconds % 1_000_000 == 0 => number('.', nanoseconds / 1_000_000, 3),
-        _ if nanoseconds % 1_000 == 0 => number('.', nanoseconds / 1_000, 6),
-        _ => number('.', nanoseconds, 9),
+    put(0..4, year.unsigned_abs());
+    put(5..7, time.month());
+    put(8..10, time.day());
+    put(11..13, time.hour());
+    put(14..16, time.minute());
+    put(17..19, time.second());
+    if nanoseconds > 0 {
+        put(20..29, nanoseconds);
     }
+    let length = match nanoseconds {
+        0 => 19,
+        _ if nanoseconds % 1_000_000 == 0 => 23,
+        _ if nanoseconds % 1_000 == 0 => 26,
+        _ => 29,
+    };
+    text.push_str(&String::from_utf8_lossy(&digits[..length]));
     text.push('Z');
 }
 

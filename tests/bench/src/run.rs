@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -24,7 +24,7 @@ use crate::subject::Subject;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// What the collector writes when everything is delivered and recorded.
-const DONE: &str = "The data is up to date!";
+pub(crate) const DONE: &str = "The data is up to date!";
 
 /// What one run cost.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ impl Cores {
     }
 
     /// The command on the processor of what is measured.
-    fn place(self, command: &Command) -> Command {
+    pub(crate) fn place(self, command: &Command) -> Command {
         let mut placed = match self.subject {
             Some(core) => {
                 let mut placed = Command::new("taskset");
@@ -116,11 +116,11 @@ pub fn run(scene: &mut Scene, subject: Subject, cores: Cores, extra: usize) -> R
     let installation = scene.installation(&receiver)?;
     let command = cores.place(&subject.command(scene, &installation, &receiver, extra)?);
     let known = scene.simulator.request_count();
-    let (children, servers) = (computed(UsageWho::RUSAGE_CHILDREN)?, computed(UsageWho::RUSAGE_SELF)?);
+    let (children, servers) = (computed_by_children()?, computed(UsageWho::RUSAGE_SELF)?);
     let process = Process::start(subject.name(), command, &installation.product().join("log"))?;
     let watched = watch(&process, subject, &receiver, scene.alerts.len()).inspect_err(|_| scene.keep())?;
     let servers = computed(UsageWho::RUSAGE_SELF)?.saturating_sub(servers);
-    let cpu = computed(UsageWho::RUSAGE_CHILDREN)?.saturating_sub(children);
+    let cpu = computed_by_children()?.saturating_sub(children);
     let requests = scene.simulator.requests();
     let first = requests.get(known).context("it asked for nothing")?;
     let changed = check(scene, subject, &receiver)
@@ -216,18 +216,13 @@ fn id(message: &[u8]) -> Result<String> {
     Ok(serde_json::from_slice::<Head>(message)?.id.to_string())
 }
 
+/// Computing time of all children that have ended.
+pub(crate) fn computed_by_children() -> Result<Duration> {
+    computed(UsageWho::RUSAGE_CHILDREN)
+}
+
 fn computed(who: UsageWho) -> Result<Duration> {
     let usage = getrusage(who)?;
     let microseconds = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Ok(Duration::from_micros(microseconds.try_into()?))
-}
-
-/// How long it takes from here on until `condition` holds.
-pub fn time_until(condition: impl Fn() -> bool, within: Duration) -> Result<Duration> {
-    let started = Instant::now();
-    while !condition() {
-        ensure!(started.elapsed() < within, "waited {within:?} in vain");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(started.elapsed())
 }

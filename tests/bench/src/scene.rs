@@ -16,7 +16,7 @@ use sandbox::tls;
 pub const LIMIT: usize = 1_000;
 
 /// Alerts of a day at the source. A busy tenant's: with the overlap of a day, that many ids are remembered.
-const ALERTS_OF_A_DAY: usize = 3_000;
+pub(crate) const ALERTS_OF_A_DAY: usize = 3_000;
 
 /// A source of alerts that does not change, over HTTP or HTTPS.
 pub struct Scene {
@@ -67,16 +67,26 @@ impl Scene {
         Receiver::start(&self.certificates, &receiver::Settings { versions, ..Default::default() })
     }
 
-    /// A new product folder, configured for the source and this receiver.
+    /// A new product folder, configured for the source and this receiver, for one cycle.
     pub fn installation(&mut self, receiver: &Receiver) -> Result<Installation> {
+        self.installation_with(receiver, 3600, LIMIT)
+    }
+
+    /// As [`Scene::installation`], for a cycle every so many seconds and pages of so many records.
+    pub fn installation_with(&mut self, receiver: &Receiver, seconds: u32, limit: usize) -> Result<Installation> {
         self.runs += 1;
         let product: PathBuf = self.folder.path().join(format!("run-{}", self.runs));
         let installation = Installation::new(&product, &self.certificates)?;
         let mut settings = Settings::new(self.simulator.base_url(), self.simulator.token(), receiver.port());
-        settings.input += &format!("request: {{limit: {LIMIT}}}\n");
-        settings.period = 3600;
+        settings.input += &format!("request: {{limit: {limit}}}\n");
+        settings.period = seconds;
         installation.configure(&settings)?;
         Ok(installation)
+    }
+
+    /// Where compiled components are kept: one cache for all runs of the scene, so that the first finds nothing in it.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.path().join("cache")
     }
 
     /// Keeps the folder for a closer look.

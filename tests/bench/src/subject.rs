@@ -106,8 +106,7 @@ impl Subject {
         for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name);
         }
-        // The cache of compiled components is one for all runs.
-        command.env("XDG_CACHE_HOME", workspace().join("target/tmp/cache"));
+        command.env("XDG_CACHE_HOME", scene.cache());
         Ok(command)
     }
 

@@ -139,7 +139,7 @@ async fn read<S: Ready>(stream: &mut S, number: usize, behaviour: Behaviour, sha
             connection.events += frames.len();
             connection.compressed = unpack.is_some();
             connection.unfinished = Bytes::copy_from_slice(&lines[..lines.len().min(256)]);
-            state.record(frames, shared.keep);
+            state.record(frames, shared.keep, shared.number);
             match behaviour {
                 Behaviour::ResetAfter { bytes: enough, times } if bytes >= enough && state.resets_done < times => {
                     state.resets_done += 1;
@@ -171,9 +171,13 @@ fn split(lines: &mut BytesMut, connection: usize) -> Vec<Frame> {
 }
 
 impl State {
-    fn record(&mut self, frames: Vec<Frame>, keep: bool) {
+    fn record(&mut self, frames: Vec<Frame>, keep: bool, number: Option<fn(&[u8]) -> Option<u64>>) {
         for frame in &frames {
-            let tag = parts(&frame.line).map_or("", |parts| parts.tag);
+            let parts = parts(&frame.line);
+            if let Some(number) = number.zip(parts).and_then(|(number, parts)| number(parts.message)) {
+                self.sums = add(self.sums, number);
+            }
+            let tag = parts.map_or("", |parts| parts.tag);
             match self.counts.get_mut(tag) {
                 Some(count) => *count += 1,
                 None => {
@@ -185,4 +189,9 @@ impl State {
             self.frames.extend(frames);
         }
     }
+}
+
+/// A sum of numbers and that of their squares, with one number more.
+pub fn add([sum, squares]: [u64; 2], number: u64) -> [u64; 2] {
+    [sum.wrapping_add(number), squares.wrapping_add(number.wrapping_mul(number))]
 }

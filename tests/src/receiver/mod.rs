@@ -19,6 +19,7 @@ use crate::waiting::Watched;
 mod connection;
 mod frame;
 
+pub use connection::add;
 pub use frame::{Frame, Parts};
 
 /// What the receiver does with the connections that it accepts from now on.
@@ -60,13 +61,15 @@ pub struct Settings {
     pub versions: Vec<&'static SupportedProtocolVersion>,
     /// Keep the events themselves. Without it they are only counted, for measurements.
     pub keep: bool,
+    /// Reads a number from the text of an event, for [`Receiver::sums`].
+    pub number: Option<fn(&[u8]) -> Option<u64>>,
     /// Threads that serve connections.
     pub threads: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tls: true, versions: tls::TLS_12_AND_13.to_vec(), keep: true, threads: 1 }
+        Self { tls: true, versions: tls::TLS_12_AND_13.to_vec(), keep: true, number: None, threads: 1 }
     }
 }
 
@@ -114,6 +117,7 @@ pub struct Receiver {
 struct Shared {
     state: Watched<State>,
     keep: bool,
+    number: Option<fn(&[u8]) -> Option<u64>>,
 }
 
 /// What the handshake of a connection is made with.
@@ -131,14 +135,15 @@ struct State {
     resets_done: u32,
     frames: Vec<Frame>,
     counts: HashMap<String, usize>,
+    sums: [u64; 2],
     connections: Vec<Connection>,
 }
 
 impl Receiver {
     /// Starts on a free port of the loopback interface.
     pub fn start(certificates: &Certificates, settings: &Settings) -> Result<Self> {
-        let Settings { versions, threads, keep, .. } = settings.clone();
-        let shared = Arc::new(Shared { state: Watched::default(), keep });
+        let Settings { versions, threads, keep, number, .. } = settings.clone();
+        let shared = Arc::new(Shared { state: Watched::default(), keep, number });
         let mut receiver = Self { shared, runtime: None, port: 0, threads, versions };
         if settings.tls {
             receiver.present(certificates, &certificates.server)?;
@@ -217,6 +222,12 @@ impl Receiver {
     /// The events of `tag`, in the order in which they arrived.
     pub fn events(&self, tag: &str) -> Vec<Frame> {
         self.shared.state.read(|state| state.frames.iter().filter(|frame| frame.has_tag(tag)).cloned().collect())
+    }
+
+    /// The sum of the numbers of all events that have one, and that of their squares, both modulo 2^64: what tells sets apart
+    /// that are too large to keep.
+    pub fn sums(&self) -> [u64; 2] {
+        self.shared.state.read(|state| state.sums)
     }
 
     /// All frames from number `start` on, whatever their tag.

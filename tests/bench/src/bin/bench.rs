@@ -1,12 +1,13 @@
 //! Measures the collector next to its peers: the same alerts, the same receiver, in turns, and prints what each costs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bench::figures::{Series, Table};
+use bench::figures::{Series, Table, count, milliseconds};
+use bench::history;
 use bench::plot;
-use bench::run::{Cores, run};
+use bench::quiet::quiet;
+use bench::run::{Cores, Cost, run};
 use bench::scene::Scene;
 use bench::subject::Subject;
 use clap::Parser;
@@ -14,6 +15,9 @@ use indicatif::HumanCount;
 use sandbox::collector::workspace;
 use sandbox::document;
 use sandbox::progress::Progress;
+
+/// Alerts that a busy tenant has in the window in which pulls look for late ones.
+const BUSY_DAY: usize = 3_000;
 
 /// Carries alerts from a simulated API to a simulated Devo over mutual TLS 1.3, by the collector and by others in turn.
 #[derive(Debug, Parser)]
@@ -31,9 +35,12 @@ struct Arguments {
     /// Ask the source over HTTP alone, or over HTTPS alone.
     #[arg(long, value_parser = ["http", "https"])]
     transport: Option<String>,
-    /// Where the picture is written.
+    /// How many alerts the collector carries alone, for the cost of an event by the length of the history.
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000,10000000")]
+    histories: Vec<u64>,
+    /// Leave out the histories, and the cycles without news.
     #[arg(long)]
-    plot: Option<PathBuf>,
+    peers_alone: bool,
     /// Put the tables into docs/performance.md, and the picture beside it.
     #[arg(long)]
     write: bool,
@@ -56,29 +63,74 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let (mut all, mut tables) = (Vec::new(), String::new());
     for transport in ["http", "https"] {
         if arguments.transport.as_ref().is_none_or(|only| only == transport) {
-            let series = measure(arguments, subjects, transport, cores)?;
-            let alerts = HumanCount(arguments.alerts as u64);
-            let table =
-                format!("{alerts} alerts over {transport}, {} rounds:\n\n{}\n", arguments.rounds, Table(&series));
+            let (first, series) = measure(arguments, subjects, transport, cores)?;
+            let table = format!(
+                "{} alerts over {}, {} rounds; without compiled code in the cache the collector's first request comes after {:.0} ms:\n\n{}\n",
+                HumanCount(arguments.alerts as u64),
+                transport.to_uppercase(),
+                arguments.rounds,
+                milliseconds(first.first_request),
+                Table(&series),
+            );
             print!("{table}");
             tables += &table;
             all.extend(series);
         }
     }
-    if let Some(path) = &arguments.plot {
-        std::fs::write(path, plot::efficiency(&all))?;
-    }
+    let alone = if arguments.peers_alone { None } else { Some(alone(&arguments.histories, cores)?) };
+    print!("{}", alone.as_deref().unwrap_or_default());
     if arguments.write {
         let docs = workspace().join("docs");
-        document::write_table(&docs.join("performance.md"), "just bench", &tables)?;
+        let file = docs.join("performance.md");
+        document::write_table(&file, "just bench", &tables)?;
+        if let Some(alone) = alone {
+            document::write_table(&file, "just bench, by length of the history", &alone)?;
+        }
         std::fs::write(docs.join("bench.svg"), plot::efficiency(&all))?;
     }
     Ok(())
 }
 
-fn measure(arguments: &Arguments, subjects: &[Subject], transport: &'static str, cores: Cores) -> Result<Vec<Series>> {
+/// What the collector costs over HTTP for histories of these lengths, and when there is nothing new.
+fn alone(lengths: &[u64], cores: Cores) -> Result<String> {
+    let mut table =
+        String::from("| alerts | µs of computing an event | events per second | peak MB |\n|--:|--:|--:|--:|\n");
+    let mut scene = Scene::set(BUSY_DAY, false)?;
+    // The first one compiles, and is short.
+    history::carry(1000, cores, &scene.cache())?;
+    let progress = Progress::new("histories", lengths.len() + 1);
+    for (index, &length) in lengths.iter().enumerate() {
+        progress.show(index);
+        let cost = history::carry(length, cores, &scene.cache())?;
+        table += &format!(
+            "| {} | {:.1} | {} | {:.1} |\n",
+            HumanCount(length),
+            1e6 / cost.per_cpu_second(),
+            count(cost.per_second()),
+            cost.peak as f64 * 1024.0 / 1e6,
+        );
+    }
+    progress.show(lengths.len());
+    let quiet = quiet(&mut scene, cores)?;
+    progress.finish();
+    table += &format!(
+        "\nA cycle that finds nothing new, with {} alerts in the window and pages of 100, takes {:.1} requests and {:.2} ms of computing.\n",
+        HumanCount(BUSY_DAY as u64),
+        quiet.requests,
+        milliseconds(quiet.cpu)
+    );
+    Ok(table)
+}
+
+/// The first run of all, and the series of each subject.
+fn measure(
+    arguments: &Arguments,
+    subjects: &[Subject],
+    transport: &'static str,
+    cores: Cores,
+) -> Result<(Cost, Vec<Series>)> {
     let mut scene = Scene::set(arguments.alerts, transport == "https")?;
-    // Not counted: it compiles the component where that has not been done before, and tells how many bytes are sent.
+    // Not counted: it compiles the component, which no run of this scene has done before, and tells how many bytes are sent.
     let first = run(&mut scene, Subject::Collector, cores, 0)?;
     let received: u64 = scene.page_bytes();
     let extra = first.bytes.saturating_sub(received) as usize / scene.pages();
@@ -92,5 +144,5 @@ fn measure(arguments: &Arguments, subjects: &[Subject], transport: &'static str,
         }
     }
     progress.finish();
-    Ok(series)
+    Ok((first, series))
 }
