@@ -94,8 +94,9 @@ pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
 pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     let settings = read_settings(platform)?;
     // It was there when the service started: what is wrong now may pass, such as a server that is away.
-    let stored = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
-    let stored = read_state(stored.as_deref())?;
+    let text = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
+    let stored = read_state(text.as_deref())?;
+    drop(text);
     // To compare with what comes of it; a walk that goes on moves in any case.
     let before = stored.as_ref().filter(|state| state.cycle.is_none()).cloned();
     let mut state = match stored {

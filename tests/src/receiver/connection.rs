@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::frame::{Frame, parts};
-use super::{Behaviour, Connection, End, Handshake, Shared, State};
+use super::{Behaviour, Connection, End, Handshake, Number, Shared, State};
 
 /// Room for reading. Larger than a TLS record, so that a busy sender is read with few system calls.
 const CHUNK: usize = 256 * 1024;
@@ -171,7 +171,7 @@ fn split(lines: &mut BytesMut, connection: usize) -> Vec<Frame> {
 }
 
 impl State {
-    fn record(&mut self, frames: Vec<Frame>, keep: bool, number: Option<fn(&[u8]) -> Option<u64>>) {
+    fn record(&mut self, frames: Vec<Frame>, keep: bool, number: Option<Number>) {
         for frame in &frames {
             let parts = parts(&frame.line);
             if let Some(number) = number.zip(parts).and_then(|(number, parts)| number(parts.message)) {

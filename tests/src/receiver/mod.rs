@@ -52,6 +52,9 @@ pub enum Behaviour {
     StallMessages,
 }
 
+/// Reads a number from the text of an event; `None` where it has none.
+pub type Number = fn(&[u8]) -> Option<u64>;
+
 /// How the receiver is set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -62,7 +65,7 @@ pub struct Settings {
     /// Keep the events themselves. Without it they are only counted, for measurements.
     pub keep: bool,
     /// Reads a number from the text of an event, for [`Receiver::sums`].
-    pub number: Option<fn(&[u8]) -> Option<u64>>,
+    pub number: Option<Number>,
     /// Threads that serve connections.
     pub threads: usize,
 }
@@ -117,7 +120,7 @@ pub struct Receiver {
 struct Shared {
     state: Watched<State>,
     keep: bool,
-    number: Option<fn(&[u8]) -> Option<u64>>,
+    number: Option<Number>,
 }
 
 /// What the handshake of a connection is made with.
