@@ -159,10 +159,10 @@ mod tests {
     fn pages_hold_all_alerts_and_the_last_of_each_is_the_first_of_the_next() {
         let history = History::new(25);
         let numbers = |page: u64| {
-            let body: serde_json::Value = serde_json::from_slice(&history.page(page, 10)).unwrap();
-            assert_eq!(body["total_page"], 3);
-            let records = body["data"].as_array().unwrap().clone();
-            records.iter().map(|record| number(record.to_string().replace(' ', "").as_bytes())).collect::<Vec<_>>()
+            let body = history.page(page, 10);
+            let page = alert_records::page::read(&body, None).unwrap();
+            assert_eq!(page.paging.total_pages, Some(3));
+            page.records.iter().map(|record| number(record)).collect::<Vec<_>>()
         };
         assert_eq!(numbers(1).len(), 10);
         assert_eq!(numbers(1).last(), numbers(2).first());
