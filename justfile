@@ -26,11 +26,13 @@ test: build
 
 # Kill the collector a thousand times while alerts keep arriving; nothing may be lost
 torture *ARGUMENTS: build
-    cargo run --release --workspace --bin torture -- {{ ARGUMENTS }}
+    cargo build --release --workspace --bin torture
+    target/release/torture {{ ARGUMENTS }}
 
 # Put every fault around the collector, count what is lost and repeated, and write the table of docs/reliability.md
 reliability *FAULT: build
-    cargo run --release --workspace --bin reliability -- {{ FAULT }}
+    cargo build --release --workspace --bin reliability
+    target/release/reliability {{ FAULT }}
 
 # Carry 100,000 alerts by the collector, by its peers and by programs that do less, in turn, and print what each costs
 bench *ARGUMENTS: build
@@ -40,11 +42,13 @@ bench *ARGUMENTS: build
 
 # Measure the hot pieces of the work one by one, in time or, with --count, in instructions
 bench-pieces *ARGUMENTS: build
-    cargo run --release --workspace --bin bench-pieces -- {{ ARGUMENTS }}
+    cargo build --release --workspace --bin bench-pieces
+    target/release/bench-pieces {{ ARGUMENTS }}
 
 # Host 1 to 10,000 tenants in one process, and tenants beside others that misbehave; print what that costs
 bench-tenants *ARGUMENTS: build
-    cargo run --release --workspace --bin bench-tenants -- {{ ARGUMENTS }}
+    cargo build --release --workspace --bin bench-tenants
+    target/release/bench-tenants {{ ARGUMENTS }}
 
 # Pack the component and its compositions for publication: dist/ has them with metadata, the WIT package, an SBOM, checksums
 package: guest
