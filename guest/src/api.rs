@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use alert_records::timestamp;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::failure::Failure;
 use crate::platform::{Level, Platform, Request, Response, TransportError};
 use crate::settings::{Settings, TimeForm};
-use alert_records::timestamp;
 
 /// Further attempts after the first one.
 const RETRIES: u32 = 3;

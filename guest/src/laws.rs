@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a law may fail by panicking")]
 
+use alert_records::json::{self, Pointer};
+use alert_records::page::{self, Unreadable};
+use alert_records::timestamp;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -13,9 +16,6 @@ use crate::obfuscation::Rules;
 use crate::obfuscation::tree::{self, Member, Tree};
 use crate::settings::Settings;
 use crate::state::State;
-use alert_records::json::{self, Pointer};
-use alert_records::page::{self, Unreadable};
-use alert_records::timestamp;
 
 /// An answer: what is found in it is a part of it, is what serde finds, and comes out as it came in.
 pub fn answer(body: &[u8]) {

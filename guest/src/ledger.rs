@@ -1,10 +1,9 @@
 //! What was delivered already, as far back as pulls look: the memory behind deduplication.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
 use alert_records::key::Key;
 use alert_records::keys::Keys;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// Ids kept at the most. A tenant with more than this many alerts in the overlap gets a shorter overlap, not a larger state.
 const MAX_IDS: usize = 50_000;

@@ -16,12 +16,12 @@ use std::borrow::Cow;
 use std::iter;
 use std::ops::Range;
 
+use alert_records::json;
 use serde::Deserializer as _;
 use serde_json::Value;
 
 pub use self::rule::RuleError;
 use self::rule::{Rule, Step};
-use alert_records::json;
 
 /// Stands in for a string, or for the matches within it, and for an array or object.
 const MASK: &str = "****SANITIZED****";

@@ -1,11 +1,15 @@
 //! The three things the host asks for: checking the set-up, making the state ready, and pulling.
 //!
 //! A pull does a bounded piece of a walk: it collects what is new, sends it in batches sorted by time, has it confirmed, and
-//! only then stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory, time and
-//! what a crash repeats are bounded by one piece, whatever the history's length.
+//! only then stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory,
+//! time and what a crash repeats are bounded by one piece, whatever the history's length.
 
 use std::time::Duration;
 
+use alert_records::key::Key;
+use alert_records::keys::Latest;
+use alert_records::page::{self, Page, Unreadable};
+use alert_records::record::{Places, Record};
 use chrono::{DateTime, Utc};
 
 use crate::alert::{Alert, Tail};
@@ -18,10 +22,6 @@ use crate::settings::Settings;
 use crate::state::{Cycle, State};
 use crate::statistics::Statistics;
 use crate::walk::{Observation, Plan, Walk};
-use alert_records::key::Key;
-use alert_records::keys::Latest;
-use alert_records::page::{self, Page, Unreadable};
-use alert_records::record::{Places, Record};
 
 /// Event bytes after which a piece ends: it bounds what a crash repeats and what the sender holds.
 const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
@@ -306,7 +306,8 @@ impl<'a, P: Platform> Piece<'a, P> {
         )
     }
 
-    /// Records what was delivered since the state was as it was `before`, says so in the log, and tells whether the walk is over.
+    /// Records what was delivered since the state was as it was `before`, says so in the log, and tells whether the walk is
+    /// over.
     fn commit(mut self, before: Option<&State>) -> Result<Summary, Failure> {
         self.statistics.requests = u64::from(self.api.requests());
         self.cycle.statistics = self.cycle.statistics.plus(self.statistics);

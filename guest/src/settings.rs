@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use alert_records::json::Pointer;
+use alert_records::timestamp;
 use chrono::{DateTime, Utc};
 
 use crate::failure::Failure;
 use crate::obfuscation::Rules;
-use alert_records::json::Pointer;
-use alert_records::timestamp;
 
 /// The table that Devo's parsers expect these alerts in.
 pub const DEFAULT_TABLE: &str = "drp.cloudsek.xvigil.alerts";

@@ -2,6 +2,10 @@
 
 use std::ops::RangeInclusive;
 
+use alert_records::json::{self, Pointer};
+use alert_records::key::{NUMBER, TEXT};
+use alert_records::keys::Latest;
+use alert_records::timestamp;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -10,10 +14,6 @@ use crate::ledger::Ledger;
 use crate::settings::Settings;
 use crate::statistics::Statistics;
 use crate::walk::Walk;
-use alert_records::json::{self, Pointer};
-use alert_records::key::{NUMBER, TEXT};
-use alert_records::keys::Latest;
-use alert_records::timestamp;
 
 /// The version that is written. Version 1 is the original collector's.
 const VERSION: u64 = 2;

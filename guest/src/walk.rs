@@ -15,11 +15,11 @@
 
 use std::ops::Range;
 
+use alert_records::page::Paging;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::trend::Trend;
-use alert_records::page::Paging;
 
 /// Pages to read again before the walk goes on although records have moved meanwhile: totals that go up and down with every
 /// answer, as those of several servers do, would keep it here for ever.

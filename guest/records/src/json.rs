@@ -178,16 +178,10 @@ fn is_white_space(byte: u8) -> bool {
 
 /// The length of the string that starts `text`, both quotes included; all of `text` where the closing one is missing.
 fn string_length(text: &[u8]) -> usize {
-    let mut at = block::next_special(text, 1);
-    while let Some(&byte) = text.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-        at = block::next_special(text, at);
-    }
-    text.len()
+    let mut scanner = Scanner::new(text);
+    // Where the end is missing, all of the text has been passed.
+    let _ = scanner.string();
+    scanner.at
 }
 
 #[cfg(test)]

@@ -50,7 +50,10 @@ impl Keys {
     pub fn insert(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
         match self.position(key) {
             Some(position) => self.entries[position].time = time,
-            None => self.push(key.as_str(), time),
+            None => {
+                self.push(key.as_str(), time);
+                self.index_next(key.digest());
+            }
         }
     }
 
@@ -87,17 +90,18 @@ impl Keys {
     }
 
     fn index_all(&mut self) {
-        if self.indexed == self.len() {
-            return;
+        while self.indexed < self.len() {
+            self.index_next(digest(self.key(self.indexed)));
         }
+    }
+
+    /// Takes the first entry that is not in the index into it.
+    fn index_next(&mut self, key_digest: u64) {
         let mut index = std::mem::take(&mut self.index);
-        let digest_at = |&position: &usize| digest(self.key(position));
-        index.reserve(self.len() - self.indexed, digest_at);
-        for position in self.indexed..self.len() {
-            index.insert_unique(digest_at(&position), position, digest_at);
-        }
+        index.reserve(self.len() - self.indexed, |&position| digest(self.key(position)));
+        index.insert_unique(key_digest, self.indexed, |&position| digest(self.key(position)));
         self.index = index;
-        self.indexed = self.len();
+        self.indexed += 1;
     }
 }
 
@@ -143,7 +147,7 @@ impl<'de> Visitor<'de> for ReadKeys {
     type Value = Keys;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("keys and their times")
+        f.write_str("keys, with their times or alone")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
@@ -151,6 +155,14 @@ impl<'de> Visitor<'de> for ReadKeys {
         while map.next_key_seed(AppendTo(&mut keys.text))?.is_some() {
             let time = map.next_value_seed(ReadTime)?;
             keys.entries.push(Entry { end: keys.text.len(), time });
+        }
+        Ok(keys)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Keys, A::Error> {
+        let mut keys = Keys::default();
+        while sequence.next_element_seed(AppendTo(&mut keys.text))?.is_some() {
+            keys.entries.push(Entry { end: keys.text.len(), time: None });
         }
         Ok(keys)
     }
@@ -187,25 +199,7 @@ impl Serialize for Latest {
 
 impl<'de> Deserialize<'de> for Latest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ReadLatest)
-    }
-}
-
-struct ReadLatest;
-
-impl<'de> Visitor<'de> for ReadLatest {
-    type Value = Latest;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("keys")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Latest, A::Error> {
-        let mut keys = Keys::default();
-        while sequence.next_element_seed(AppendTo(&mut keys.text))?.is_some() {
-            keys.entries.push(Entry { end: keys.text.len(), time: None });
-        }
-        Ok(Latest(keys))
+        deserializer.deserialize_seq(ReadKeys).map(Self)
     }
 }
 

@@ -48,15 +48,15 @@ fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     // What may be missing: nothing, the zone, the seconds too, all of the time of day.
-    let completed = ["", "Z", ":00Z", "T00:00:00Z"].iter().map(|rest| format!("{text}{rest}"));
+    let mut completed = ["", "Z", ":00Z", "T00:00:00Z"].iter().map(|rest| format!("{text}{rest}"));
     let read = |text: String| text.parse::<DateTime<FixedOffset>>().ok();
-    completed.into_iter().find_map(read).map(|time| time.to_utc()).or_else(|| epoch(text))
+    completed.find_map(read).map(|time| time.to_utc()).or_else(|| epoch(text))
 }
 
 fn epoch(text: &str) -> Option<DateTime<Utc>> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(whole) || !is_number(fraction) || text.len() < 1 + usize::from(text.contains('.')) {
+    if !is_number(whole) || !is_number(fraction) || whole.len() + fraction.len() == 0 {
         return None;
     }
     // Thousandths of what is written, rounded by the digit that follows.

@@ -166,7 +166,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes the string that begins here, and notes whether it has escapes.
     #[inline]
-    fn string(&mut self) -> Pass {
+    pub(super) fn string(&mut self) -> Pass {
         self.escaped = false;
         let mut at = self.at + 1;
         loop {
