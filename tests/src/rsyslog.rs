@@ -1,7 +1,8 @@
 //! A receiver that nobody wrote for these tests: Debian's rsyslogd, with GnuTLS and client certificates or over plain TCP.
 //!
 //! It writes every event to a file as it came, and before it reads the next one: what it has confirmed by closing its side
-//! is written, even if it is killed.
+//! is written, even if it is killed. An event in the middle of which it is killed stays without its end, so that each life
+//! has a file of its own: the next one would go on in that line.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub struct Rsyslog {
     folder: PathBuf,
     transport: Transport,
     port: u16,
+    /// How many times it was started.
+    lives: usize,
 }
 
 /// How it is spoken to: parameters of the whole, and of its module for TCP.
@@ -64,8 +67,8 @@ impl Rsyslog {
     fn start_in(folder: &Path, transport: Transport) -> Result<Self> {
         let folder = folder.join("rsyslog");
         std::fs::create_dir_all(&folder)?;
-        let (process, port) = run(&folder, &transport, 0)?;
-        Ok(Self { process, folder, transport, port })
+        let (process, port) = run(&folder, &transport, 0, 1)?;
+        Ok(Self { process, folder, transport, port, lives: 1 })
     }
 
     /// Its port.
@@ -85,19 +88,23 @@ impl Rsyslog {
 
     /// Starts it again after its end, on the same port.
     pub fn start_again(&mut self) -> Result<()> {
-        (self.process, self.port) = run(&self.folder, &self.transport, self.port)?;
+        self.lives += 1;
+        (self.process, self.port) = run(&self.folder, &self.transport, self.port, self.lives)?;
         Ok(())
     }
 
-    /// What it has written so far, in whole lines.
+    /// What it has written so far in all of its lives, in whole lines.
     pub fn frames(&self) -> Result<Vec<Frame>> {
-        let path = self.folder.join("events");
-        if !path.exists() {
-            return Ok(Vec::new());
+        let mut frames = Vec::new();
+        for life in 1..=self.lives {
+            let path = self.folder.join(events_of(life));
+            // It makes the file with the first event.
+            if path.exists() {
+                let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+                frames.extend(whole_lines(&bytes).map(|line| Frame { connection: life, line: line.to_vec().into() }));
+            }
         }
-        let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        let lines = bytes.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
-        Ok(lines.map(|line| Frame { connection: 0, line: line.to_vec().into() }).collect())
+        Ok(frames)
     }
 
     /// Waits until it has written `count` lines.
@@ -115,13 +122,23 @@ impl Rsyslog {
     }
 }
 
+/// The file for the events of one life.
+fn events_of(life: usize) -> String {
+    format!("events-{life}")
+}
+
+/// The lines that have their end.
+fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+}
+
 /// Starts it on this port, or on a free one if it is 0.
-fn run(folder: &Path, transport: &Transport, port: u16) -> Result<(Process, u16)> {
+fn run(folder: &Path, transport: &Transport, port: u16, life: usize) -> Result<(Process, u16)> {
     let program = ["/usr/sbin/rsyslogd", "/usr/local/sbin/rsyslogd"].into_iter().find(|path| Path::new(path).is_file());
     let Some(program) = program else { bail!("there is no rsyslogd: run ./setup.sh") };
     let file = |name: &str| folder.join(name);
     let (configuration, port_file) = (file("rsyslog.conf"), file("port"));
-    std::fs::write(&configuration, configure(folder, transport, port))?;
+    std::fs::write(&configuration, configure(folder, transport, port, life))?;
     let _ = std::fs::remove_file(&port_file);
     // The process that wrote it may have been killed.
     let _ = std::fs::remove_file(file("pid"));
@@ -141,7 +158,7 @@ fn run(folder: &Path, transport: &Transport, port: u16) -> Result<(Process, u16)
 }
 
 /// Its configuration. Without queues: an event is written by whom it was read.
-fn configure(folder: &Path, Transport { global, module }: &Transport, port: u16) -> String {
+fn configure(folder: &Path, Transport { global, module }: &Transport, port: u16, life: usize) -> String {
     format!(
         r#"global(
     workDirectory="{folder}"
@@ -155,7 +172,7 @@ module(
 # As it came: neither the time nor the tag taken apart and put together anew.
 template(name="asSent" type="string" string="%rawmsg%\n")
 ruleset(name="events" queue.type="Direct") {{
-    action(type="omfile" file="{folder}/events" template="asSent" queue.type="Direct")
+    action(type="omfile" file="{folder}/{events}" template="asSent" queue.type="Direct")
 }}
 input(type="imtcp" address="127.0.0.1" port="{port}" listenPortFileName="{folder}/port" ruleset="events")
 # Whatever rsyslogd has to say itself goes to its standard error, for the log of the test.
@@ -165,5 +182,17 @@ if $syslogfacility-text == "syslog" then {{
 }}
 "#,
         folder = folder.display(),
+        events = events_of(life),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_in_which_it_was_killed_is_none() {
+        assert_eq!(whole_lines(b"one\ntwo\nthr").collect::<Vec<_>>(), [b"one", b"two"]);
+        assert_eq!(whole_lines(b"thr").count(), 0);
+    }
 }
