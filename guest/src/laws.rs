@@ -134,16 +134,15 @@ fn lasting(time: DateTime<Utc>) {
     assert_eq!(serde_json::from_slice::<DateTime<Utc>>(&stored).ok(), Some(time), "{time:?}");
 }
 
-/// A state: read as it was written, in the version it has and in the one it is upgraded to, and never made up.
+/// A state: of any version, but never made up; and read as it was written, in the version that it is upgraded to.
 pub fn state(text: &[u8]) {
     let Ok(state) = State::read(text) else { return };
     // Members that are not known may hold what is no text.
-    if let Ok(tree) = serde_json::from_slice::<Value>(text) {
-        assert!(matches!(tree["@persistence_version"].as_u64(), Some(1 | 2)), "a state has a version");
+    if let Some(Ok(tree)) = serde_json::Deserializer::from_slice(text).into_iter::<Value>().next() {
+        assert!(matches!(tree["@persistence_version"].as_u64(), Some(1..=3)), "a state has a version");
         assert!(tree.get("last_event_time_in_utc").is_some(), "what lacks its time is no state");
     }
     let settings = settings_with(None);
-    assert_eq!(State::read(&state.write().unwrap()).unwrap(), state);
     let upgraded = state.upgraded(&settings);
     assert_eq!(State::read(&upgraded.write().unwrap()).unwrap(), upgraded);
     assert_eq!(upgraded.clone().upgraded(&settings), upgraded);

@@ -96,9 +96,8 @@ pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     // It was there when the service started: what is wrong now may pass, such as a server that is away.
     let text = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
     let stored = read_state(text.as_deref())?;
-    drop(text);
     // To compare with what comes of it; a walk that goes on moves in any case.
-    let before = stored.as_ref().filter(|state| state.cycle.is_none()).cloned();
+    let before = text.filter(|_| stored.as_ref().is_some_and(|state| state.cycle.is_none()));
     let mut state = match stored {
         Some(state) => state.upgraded(&settings),
         None => State::new(&settings),
@@ -111,7 +110,7 @@ pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
     // What was collected before a failure is delivered all the same: a source that fails now and then still gets ahead.
     let collected = piece.collect()?;
     piece.deliver()?;
-    let summary = piece.commit(before.as_ref())?;
+    let summary = piece.commit(before.as_deref())?;
     collected.map(|()| summary)
 }
 
@@ -306,9 +305,9 @@ impl<'a, P: Platform> Piece<'a, P> {
         )
     }
 
-    /// Records what was delivered since the state was as it was `before`, says so in the log, and tells whether the walk is
+    /// Records what was delivered since `before` was stored, says so in the log, and tells whether the walk is
     /// over.
-    fn commit(mut self, before: Option<&State>) -> Result<Summary, Failure> {
+    fn commit(mut self, before: Option<&[u8]>) -> Result<Summary, Failure> {
         self.statistics.requests = u64::from(self.api.requests());
         self.cycle.statistics = self.cycle.statistics.plus(self.statistics);
         let up_to_date = self.cycle.walk.next_page().is_none();
@@ -319,8 +318,9 @@ impl<'a, P: Platform> Piece<'a, P> {
         } else {
             self.state.interrupt(self.cycle, self.settings);
         }
-        if before != Some(&self.state) {
-            store(self.platform, &self.state.write()?)?;
+        let text = self.state.write()?;
+        if before != Some(&text) {
+            store(self.platform, &text)?;
         }
         self.platform.log(Level::Info, &format!("(Partial) {report}"));
         if up_to_date {

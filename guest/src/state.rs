@@ -1,10 +1,15 @@
 //! What lasts between calls: one value, with the original collector's names where it had them.
+//!
+//! It is lines of JSON. The first has everything but the keys of delivered alerts; those of the ledger follow on the second, and
+//! on two more lines those of a cycle that is not finished. There may be fifty thousand of them, read and written at every
+//! call: what does that is made for it, and the general parser never sees them. Up to version 2 all was one object.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
-use alert_records::json::{self, Pointer};
-use alert_records::key::{NUMBER, TEXT};
-use alert_records::keys::Latest;
+use alert_records::json::{self, Pass, Pointer, Scanner, SyntaxError};
+use alert_records::key::{Key, NUMBER, TEXT};
+use alert_records::keys::{Keys, Latest};
 use alert_records::timestamp;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -15,8 +20,11 @@ use crate::settings::Settings;
 use crate::statistics::Statistics;
 use crate::walk::Walk;
 
-/// The version that is written. Version 1 is the original collector's.
-const VERSION: u64 = 2;
+/// The version that is written.
+const VERSION: u64 = 3;
+
+/// The original collector's version.
+const ORIGINAL: u64 = 1;
 
 /// How often a walk looks at the whole window although the source's total gives no reason to.
 const FULL_WALK_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -43,13 +51,13 @@ pub struct State {
     /// The operator's word that was in force when this persistence began.
     #[serde(default)]
     pub reset_persistence_auth: Option<String>,
-    /// Version 2: what was delivered, as far back as pulls look.
+    /// From version 2 on: what was delivered, as far back as pulls look.
     #[serde(default)]
     pub ledger: Ledger,
-    /// Version 2: what walks have learned about the source.
+    /// From version 2 on: what walks have learned about the source.
     #[serde(default)]
     pub source: Source,
-    /// Version 2: the pull cycle that is not finished yet.
+    /// From version 2 on: the pull cycle that is not finished yet.
     #[serde(default)]
     pub cycle: Option<Cycle>,
 }
@@ -80,6 +88,8 @@ pub struct Cycle {
     /// over: a walk that comes from far ahead needs it at its end.
     pub ledger: Ledger,
     /// What it delivered last of that which its ledger has forgotten, for records that move by a few pages during the walk.
+    /// Stored apart, on a line of the state.
+    #[serde(skip)]
     pub latest: Latest,
     pub statistics: Statistics,
 }
@@ -101,30 +111,65 @@ impl State {
 
     /// Reads a stored state of any version up to the one that is written.
     pub fn read(text: &[u8]) -> Result<Self, Failure> {
-        let state = serde_json::from_slice::<Self>(text);
+        let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Self>();
+        let head = values.next();
+        let rest = text.get(values.byte_offset()..).unwrap_or_default();
         // What else a newer version has is not known: it may be no such state at all.
-        let version = state.as_ref().map_or_else(|_| version(text), |state| Some(state.version));
-        if let Some(version) = version.filter(|version| !(1..=VERSION).contains(version)) {
+        let version = match &head {
+            Some(Ok(state)) => Some(state.version),
+            _ => version(text),
+        };
+        if let Some(version) = version.filter(|version| !(ORIGINAL..=VERSION).contains(version)) {
             return Err(Failure::state(
                 201,
                 format!("The persisted state has version {version}; this collector knows versions up to {VERSION}."),
                 "Run the version of the collector that wrote it, or a newer one.",
             ));
         }
-        state.map_err(|error| {
+        let unreadable = |error: &dyn fmt::Display| {
             Failure::state(
                 200,
                 format!("The persisted state can't be read: {error}."),
                 "Restore it from its previous version, or remove it to start anew.",
             )
-        })
+        };
+        let mut state = head.ok_or_else(|| unreadable(&"it is empty"))?.map_err(|error| unreadable(&error))?;
+        let keys = if state.version < VERSION { state.read_members(text) } else { state.read_lines(rest) };
+        keys.map_err(|error| unreadable(&error))?;
+        Ok(state)
+    }
+
+    /// Reads the lines behind the first one.
+    fn read_lines(&mut self, mut rest: &[u8]) -> Pass {
+        (self.ledger.ids, rest) = Keys::read(next_line(rest)?)?;
+        if let Some(cycle) = &mut self.cycle {
+            (cycle.ledger.ids, rest) = Keys::read(next_line(rest)?)?;
+            (cycle.latest, rest) = Latest::read(next_line(rest)?)?;
+        }
+        Scanner::new(rest).end()
+    }
+
+    /// Reads the keys of version 2, which stood where the others of their kind stand.
+    fn read_members(&mut self, text: &[u8]) -> Pass {
+        let object = json::document(text)?;
+        let at = |place| json::find(object, &Pointer::parse(place)?);
+        let keys = |place| -> Pass<Keys> { at(place).map_or(Ok(Keys::default()), |text| Ok(Keys::read(text)?.0)) };
+        self.ledger.ids = keys("/ledger/ids")?;
+        if let Some(cycle) = &mut self.cycle {
+            cycle.ledger.ids = keys("/cycle/ledger/ids")?;
+            let mut latest = Keys::default();
+            at("/cycle/latest")
+                .map(|list| json::elements(list, |key| latest.insert(&Key::stored(&json::scalar_text(key)), None)));
+            cycle.latest.add(&latest, latest.len());
+        }
+        Ok(())
     }
 
     /// This state in the version that is written. The original knew only the ids of its newest moment, and not which word
     /// to reset the persistence was in force: that is the one that is set.
     pub fn upgraded(mut self, settings: &Settings) -> Self {
-        if self.version < VERSION {
-            self.version = VERSION;
+        let version = std::mem::replace(&mut self.version, VERSION);
+        if version == ORIGINAL {
             self.reset_persistence_auth =
                 self.reset_persistence_auth.or_else(|| settings.reset_persistence_auth.clone());
             self.source.settled = self.last_event_time_in_utc;
@@ -135,10 +180,20 @@ impl State {
         self
     }
 
-    /// The text that is stored.
+    /// The text that is stored, of a state in the version that is written.
     pub fn write(&self) -> Result<Vec<u8>, Failure> {
-        serde_json::to_vec(self)
-            .map_err(|error| Failure::state(202, format!("The state can't be written: {error}."), "Contact support."))
+        let mut text = serde_json::to_vec(self).map_err(|error| {
+            Failure::state(202, format!("The state can't be written: {error}."), "Contact support.")
+        })?;
+        text.push(b'\n');
+        self.ledger.ids.append_to(&mut text);
+        if let Some(cycle) = &self.cycle {
+            text.push(b'\n');
+            cycle.ledger.ids.append_to(&mut text);
+            text.push(b'\n');
+            cycle.latest.append_to(&mut text);
+        }
+        Ok(text)
     }
 
     /// The time from which on the next walk looks: the newest settled time less the overlap, but not where deliveries aren't
@@ -201,6 +256,11 @@ impl State {
     }
 }
 
+/// What stands behind a line break.
+fn next_line(rest: &[u8]) -> Pass<&[u8]> {
+    rest.strip_prefix(b"\n").ok_or_else(|| Box::new(SyntaxError { offset: 0, expected: "one more line" }))
+}
+
 /// The version of a stored state, which every version of it has.
 fn version(text: &[u8]) -> Option<u64> {
     let version = json::find(json::document(text).ok()?, &Pointer::parse("/@persistence_version")?)?;
@@ -225,8 +285,10 @@ fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Er
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use alert_records::key::Key;
+    use crate::walk::Plan;
 
     fn settings(overlap: &str) -> Settings {
         let values =
@@ -262,10 +324,65 @@ mod tests {
         assert!(state.as_python().contains(r"'last_ids': [7, '7', 'it\'s'], "), "{}", state.as_python());
     }
 
-    #[test]
-    fn a_state_is_read_as_it_was_written() {
-        let state = State::new(&settings("60"));
-        assert_eq!(State::read(&state.write().unwrap()).unwrap(), state);
+    fn ids(ids: &[String]) -> Keys {
+        let mut keys = Keys::default();
+        for (second, id) in ids.iter().enumerate() {
+            keys.insert(&Key::stored(id), DateTime::from_timestamp(second as i64, 0).filter(|_| second % 3 > 0));
+        }
+        keys
+    }
+
+    fn state(delivered: &[String], walking: Option<(&[String], &[String])>) -> State {
+        let mut state = State::new(&settings("60"));
+        state.ledger.ids = ids(delivered);
+        state.cycle = walking.map(|(delivered, forgotten)| {
+            let plan = Plan { window_start: None, start: None, expected_total: None, limit: 9 };
+            let mut latest = Latest::default();
+            latest.add(&ids(forgotten), forgotten.len());
+            let mut ledger = Ledger::default();
+            ledger.ids = ids(delivered);
+            let statistics = Statistics::default();
+            Cycle { pulling_id: 7, walk: Walk::new(plan), newest: None, ledger, latest, statistics }
+        });
+        state
+    }
+
+    /// The text of version 2: one object, with the keys in it.
+    fn version_2(state: &State) -> Vec<u8> {
+        let mut value = serde_json::to_value(state).unwrap();
+        let object = |keys: &Keys| -> serde_json::Value {
+            let mut text = Vec::new();
+            keys.append_to(&mut text);
+            serde_json::from_slice(&text).unwrap()
+        };
+        value["@persistence_version"] = 2.into();
+        value["ledger"]["ids"] = object(&state.ledger.ids);
+        if let Some(cycle) = &state.cycle {
+            value["cycle"]["ledger"]["ids"] = object(&cycle.ledger.ids);
+            let mut latest = Vec::new();
+            cycle.latest.append_to(&mut latest);
+            let latest: serde_json::Map<_, _> = serde_json::from_slice(&latest).unwrap();
+            value["cycle"]["latest"] = latest.keys().cloned().collect();
+        }
+        serde_json::to_vec(&value).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_is_read_as_it_was_written_in_this_version_and_the_one_before(
+            // In the order in which the value of version 2 has them.
+            delivered in prop::collection::btree_set(any::<String>(), 0..9),
+            walking in prop::option::of((prop::collection::btree_set(any::<String>(), 0..9), prop::collection::btree_set(any::<String>(), 0..9))),
+        ) {
+            let list = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();
+            let walking = walking.map(|(delivered, forgotten)| (list(&delivered), list(&forgotten)));
+            let state = state(&list(&delivered), walking.as_ref().map(|(delivered, forgotten)| (&delivered[..], &forgotten[..])));
+            let text = state.write().unwrap();
+            prop_assert_eq!(State::read(&text).unwrap(), state.clone());
+            prop_assert!(text.split(|&byte| byte == b'\n').all(|line| json::document(line).is_ok()));
+            prop_assert!((0..text.len()).all(|end| State::read(&text[..end]).is_err()), "a state that was cut off");
+            prop_assert_eq!(State::read(&version_2(&state)).unwrap().upgraded(&settings("60")), state);
+        }
     }
 
     #[test]
@@ -275,7 +392,11 @@ mod tests {
             ("{}", 200),
             ("null", 200),
             (r#"{"@persistence_version":2}"#, 200),
-            (&ORIGINAL.replace(":1}", ":3}"), 201),
+            (&ORIGINAL.replace(":1}", ":4}"), 201),
+            (&ORIGINAL.replace(":1}", ":1}{}"), 200),
+            (&ORIGINAL.replace(":1}", ":3}"), 200),
+            (&ORIGINAL.replace(":1}", ":3}\n[]"), 200),
+            (&ORIGINAL.replace(":1}", ":3}\n{}\n{}"), 200),
         ] {
             assert_eq!(State::read(text.as_bytes()).unwrap_err().code, code, "{text}");
         }

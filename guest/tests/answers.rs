@@ -214,7 +214,7 @@ fn the_first_run_says_that_the_state_is_new() {
     let world = World::new(PLAIN, &SETTINGS);
     pull::pre_pull(&world).unwrap();
     let new = "{'initial_start_time_in_utc': '2024-05-24T12:00:00Z', 'last_event_time_in_utc': None, 'last_ids': [], \
-               '@persistence_version': 2}";
+               '@persistence_version': 3}";
     assert_eq!(
         world.inner().log,
         [
@@ -255,7 +255,7 @@ fn a_later_run_says_what_the_specification_says() {
         [
             "INFO Reading persisted data",
             "INFO Data retrieved from the persistence: {'initial_start_time_in_utc': '2024-05-24T12:00:00Z', \
-             'last_event_time_in_utc': '2024-05-25T00:00:00Z', 'last_ids': ['1a2b3c'], '@persistence_version': 2}",
+             'last_event_time_in_utc': '2024-05-25T00:00:00Z', 'last_ids': ['1a2b3c'], '@persistence_version': 3}",
             "INFO Running the persistence upgrade steps",
             "INFO Running the persistence corrections steps",
             "INFO Running the persistence corrections steps",
@@ -317,7 +317,7 @@ fn the_originals_state_is_taken_over_and_goes_on_where_it_stood() {
             pull::pre_pull(&world).unwrap();
             let log = world.inner().log.clone();
             assert!(log[1].ends_with("'000000000000000000000031', 50], '@persistence_version': 1}"), "{log:?}");
-            assert!(log[5].ends_with("'@persistence_version': 2}"), "{log:?}");
+            assert!(log[5].ends_with("'@persistence_version': 3}"), "{log:?}");
             for _ in 0..3 {
                 world.settle();
                 world.pass(minutes(61));
@@ -377,7 +377,7 @@ fn a_restart_takes_the_settings_of_now() {
 
 #[test]
 fn a_state_that_cant_be_read_stops_the_service_and_stays_as_it_is() {
-    for (stored, code) in [("", 200), ("garbage", 200), ("{}", 200), (r#"{"@persistence_version":3}"#, 201)] {
+    for (stored, code) in [("", 200), ("garbage", 200), ("{}", 200), (r#"{"@persistence_version":4}"#, 201)] {
         let world = World::new(PLAIN, &[("reset_persistence_auth", "new")]);
         world.source(|source| source.add_history(5, start(), minutes(97)));
         world.inner().state = Some(stored.as_bytes().to_vec());

@@ -25,7 +25,7 @@ pub struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn new(text: Cow<'a, str>, is_content: bool) -> Self {
-        Self { digest: digest(&text), text, is_content }
+        Self { digest: digest(text.as_bytes()), text, is_content }
     }
 
     /// The key of a record.
@@ -58,9 +58,9 @@ impl<'a> Key<'a> {
 }
 
 /// 64 bits of a key's text.
-pub fn digest(key: &str) -> u64 {
+pub fn digest(key: &[u8]) -> u64 {
     let mut hasher = sip::SipHasher13::new();
-    hasher.write(key.as_bytes());
+    hasher.write(key);
     hasher.finish()
 }
 

@@ -1,38 +1,83 @@
-//! What alerts are known by, as many as a service remembers: tens of thousands, read and written at every call. All of
-//! their text is in one buffer, and the table to look them up in is made when somebody asks for the first time.
+//! What alerts are known by, as many as a service remembers: tens of thousands, read and written at every call. They stay
+//! in memory as they are stored, so that reading is one look at each and writing is a copy; the table to look them up in is
+//! made when somebody asks for the first time.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use hashbrown::HashTable;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Unexpected, Visitor};
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::json::{self, Pass, Scanner};
 use crate::key::{Key, digest};
 use crate::timestamp;
 
 /// Keys in the order in which they came, each once, and the time of each; `None` for one without.
 ///
-/// Stored as a JSON object: the keys are its members' names, the times their values, `null` for none.
+/// Stored as a JSON object on one line: the keys are its members' names, the times their values, `null` for none.
 #[derive(Clone, Default)]
 pub struct Keys {
+    /// The object, but for a comma in place of its closing brace; empty as long as there are no keys.
+    text: Vec<u8>,
     entries: Vec<Entry>,
-    /// The text of all keys, one after the other.
-    text: String,
     /// The positions of the first `indexed` entries, by the digests of their keys.
     index: HashTable<usize>,
     indexed: usize,
 }
 
-#[derive(Clone, Copy)]
+/// A member of the object. It begins where the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
-    /// Where in the buffer its key ends. It begins where the one before ends.
+    /// Where in the text the quote behind its key is.
+    key_end: usize,
+    /// Where it ends, its comma included.
     end: usize,
     time: Option<DateTime<Utc>>,
 }
 
 impl Keys {
+    /// Reads what [`Keys::append_to`] has written, and gives what follows it too.
+    ///
+    /// # Errors
+    /// The text begins with anything else.
+    pub fn read(text: &[u8]) -> Pass<(Self, &[u8])> {
+        let mut scanner = Scanner::new(text);
+        if scanner.peek() != Some(b'{') {
+            return Err(scanner.expected("an object"));
+        }
+        let mut entries = Vec::new();
+        scanner.object(0, |scanner, _| {
+            // Behind the quote is the colon, for there is no white space.
+            let key_end = scanner.at - 2;
+            let value = scanner.value(1)?;
+            let time = if value == b"null" { None } else { timestamp::parse_value(value) };
+            if time.is_none() && value != b"null" {
+                return Err(scanner.expected("a time or null"));
+            }
+            entries.push(Entry { key_end, end: scanner.at + 1, time });
+            Ok(())
+        })?;
+        if scanner.loose {
+            return Err(scanner.expected("one line without white space"));
+        }
+        let mut keys = Self { entries, ..Self::default() };
+        let (object, rest) = text.split_at(scanner.at);
+        if let (Some((_, members)), false) = (object.split_last(), keys.is_empty()) {
+            keys.text = [members, b","].concat();
+        }
+        Ok((keys, rest))
+    }
+
+    /// Appends the text that is stored, which has no line break.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        match self.text.split_last() {
+            Some((_, members)) => out.extend_from_slice(members),
+            None => out.push(b'{'),
+        }
+        out.push(b'}');
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -43,50 +88,113 @@ impl Keys {
 
     /// Whether `key` is among them.
     pub fn contains(&mut self, key: &Key<'_>) -> bool {
-        self.position(key).is_some()
+        let (written, digest) = written(key);
+        self.has(&written, digest)
     }
 
-    /// Adds `key`, or gives it another time if it is there.
+    /// Adds `key`, unless it is there.
     pub fn insert(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
-        match self.position(key) {
-            Some(position) => self.entries[position].time = time,
-            None => {
-                self.push(key.as_str(), time);
-                self.index_next(key.digest());
+        let (written, digest) = written(key);
+        if !self.has(&written, digest) {
+            self.push(&written, time);
+            self.index_next(digest);
+        }
+    }
+
+    /// Adds those of `later` that are not there.
+    pub fn absorb(&mut self, later: &Self) {
+        for (position, entry) in later.entries.iter().enumerate() {
+            let written = later.key(position);
+            let digest = digest(written);
+            if !self.has(written, digest) {
+                self.push(written, entry.time);
+                self.index_next(digest);
             }
         }
     }
 
-    /// All of them, in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<DateTime<Utc>>)> {
-        (0..self.len()).map(|position| (self.key(position), self.entries[position].time))
+    /// Their times, in their order.
+    pub fn times(&self) -> impl Iterator<Item = Option<DateTime<Utc>>> {
+        self.entries.iter().map(|entry| entry.time)
     }
 
-    /// Takes out those for which `is_taken` says so, which is asked in their order, and hands them over.
-    pub fn take(&mut self, mut is_taken: impl FnMut(Option<DateTime<Utc>>) -> bool) -> Self {
+    /// Those with exactly this time, in their order.
+    pub fn at(&self, moment: DateTime<Utc>) -> impl Iterator<Item = Cow<'_, str>> {
+        let is_at = move |&position: &usize| self.entries[position].time == Some(moment);
+        // The key with its quotes.
+        let string = |position| &self.text[self.start(position)..=self.entries[position].key_end];
+        (0..self.len()).filter(is_at).map(move |position| json::scalar_text(string(position)))
+    }
+
+    /// Takes out those for which `is_taken` says so, which is asked once for each in their order, and hands them over.
+    pub fn take(&mut self, is_taken: impl FnMut(Option<DateTime<Utc>>) -> bool) -> Self {
+        let fates: Vec<bool> = self.times().map(is_taken).collect();
         let (mut taken, mut left) = (Self::default(), Self::default());
-        for (key, time) in self.iter() {
-            if is_taken(time) { &mut taken } else { &mut left }.push(key, time);
+        if !fates.contains(&true) {
+            return taken;
         }
-        if !taken.is_empty() {
-            *self = left;
+        let mut start = 0;
+        for run in fates.chunk_by(PartialEq::eq) {
+            let end = start + run.len();
+            if fates[start] { &mut taken } else { &mut left }.append(self, start..end);
+            start = end;
         }
+        *self = left;
         taken
     }
 
-    fn push(&mut self, key: &str, time: Option<DateTime<Utc>>) {
-        self.text.push_str(key);
-        self.entries.push(Entry { end: self.text.len(), time });
+    /// Adds these of `others`, none of which is there.
+    fn append(&mut self, others: &Self, positions: Range<usize>) {
+        if positions.is_empty() {
+            return;
+        }
+        self.open();
+        let (source, target) = (others.start(positions.start), self.text.len());
+        self.text.extend_from_slice(&others.text[source..others.start(positions.end)]);
+        let moved = |place: usize| place - source + target;
+        self.entries.extend(others.entries[positions].iter().map(|&Entry { key_end, end, time }| Entry {
+            key_end: moved(key_end),
+            end: moved(end),
+            time,
+        }));
     }
 
-    fn key(&self, position: usize) -> &str {
-        let start = position.checked_sub(1).map_or(0, |before| self.entries[before].end);
-        &self.text[start..self.entries[position].end]
+    /// Adds a key, as it is written.
+    fn push(&mut self, written: &[u8], time: Option<DateTime<Utc>>) {
+        self.open();
+        self.text.push(b'"');
+        self.text.extend_from_slice(written);
+        let key_end = self.text.len();
+        match time {
+            Some(time) => {
+                self.text.extend_from_slice(b"\":\"");
+                timestamp::append(time, &mut self.text);
+                self.text.extend_from_slice(b"\",");
+            }
+            None => self.text.extend_from_slice(b"\":null,"),
+        }
+        self.entries.push(Entry { key_end, end: self.text.len(), time });
     }
 
-    fn position(&mut self, key: &Key<'_>) -> Option<usize> {
+    fn open(&mut self) {
+        if self.text.is_empty() {
+            self.text.push(b'{');
+        }
+    }
+
+    /// Where the member at this position begins, with the quote before its key.
+    fn start(&self, position: usize) -> usize {
+        position.checked_sub(1).map_or(1, |before| self.entries[before].end)
+    }
+
+    /// A key, as it is written.
+    fn key(&self, position: usize) -> &[u8] {
+        &self.text[self.start(position) + 1..self.entries[position].key_end]
+    }
+
+    fn has(&mut self, written: &[u8], digest: u64) -> bool {
         self.index_all();
-        self.index.find(key.digest(), |&position| self.key(position) == key.as_str()).copied()
+        self.index.find(digest, |&position| self.key(position) == written).is_some()
     }
 
     fn index_all(&mut self) {
@@ -107,7 +215,7 @@ impl Keys {
 
 impl PartialEq for Keys {
     fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
+        self.text == other.text
     }
 }
 
@@ -115,64 +223,42 @@ impl Eq for Keys {}
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        f.write_str(&String::from_utf8_lossy(&self.text))
     }
 }
 
-impl Serialize for Keys {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.len()))?;
-        let mut text = String::new();
-        for (key, time) in self.iter() {
-            text.clear();
-            let time = time.map(|time| {
-                timestamp::append(time, &mut text);
-                text.as_str()
-            });
-            map.serialize_entry(key, &time)?;
-        }
-        map.end()
+/// A key as it is written in the stored text, without its quotes, and the digest of that.
+fn written<'a>(key: &'a Key<'_>) -> (Cow<'a, [u8]>, u64) {
+    let text = key.as_str().as_bytes();
+    // All of them are looked at, whatever is found: so it is done for many at once.
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.iter().fold(true, |all, &byte| all & is_plain(byte)) {
+        return (Cow::Borrowed(text), key.digest());
     }
+    let quoted = serde_json::Value::from(key.as_str()).to_string();
+    let written = quoted.as_bytes()[1..quoted.len() - 1].to_vec();
+    let digest = digest(&written);
+    (Cow::Owned(written), digest)
 }
 
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ReadKeys)
-    }
-}
-
-struct ReadKeys;
-
-impl<'de> Visitor<'de> for ReadKeys {
-    type Value = Keys;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("keys, with their times or alone")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-        let mut keys = Keys::default();
-        while map.next_key_seed(AppendTo(&mut keys.text))?.is_some() {
-            let time = map.next_value_seed(ReadTime)?;
-            keys.entries.push(Entry { end: keys.text.len(), time });
-        }
-        Ok(keys)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Keys, A::Error> {
-        let mut keys = Keys::default();
-        while sequence.next_element_seed(AppendTo(&mut keys.text))?.is_some() {
-            keys.entries.push(Entry { end: keys.text.len(), time: None });
-        }
-        Ok(keys)
-    }
-}
-
-/// The keys that came last, so many at the most. Stored as a JSON array of them.
+/// The keys that came last, so many at the most. Stored as [`Keys`] without times.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Latest(Keys);
 
 impl Latest {
+    /// Reads what [`Latest::append_to`] has written, and gives what follows it too.
+    ///
+    /// # Errors
+    /// The text begins with anything else.
+    pub fn read(text: &[u8]) -> Pass<(Self, &[u8])> {
+        Keys::read(text).map(|(keys, rest)| (Self(keys), rest))
+    }
+
+    /// Appends the text that is stored, which has no line break.
+    pub fn append_to(&self, out: &mut Vec<u8>) {
+        self.0.append_to(out);
+    }
+
     /// Whether `key` is among them.
     pub fn contains(&mut self, key: &Key<'_>) -> bool {
         self.0.contains(key)
@@ -180,85 +266,31 @@ impl Latest {
 
     /// Adds later ones, none of which is among them, and drops the first ones if there are more than `bound` then.
     pub fn add(&mut self, later: &Keys, bound: usize) {
-        let mut excess = (self.0.len() + later.len()).saturating_sub(bound);
-        let all = std::mem::take(self);
-        for (key, _) in all.0.iter().chain(later.iter()) {
-            match excess {
-                0 => self.0.push(key, None),
-                _ => excess -= 1,
-            }
-        }
-    }
-}
-
-impl Serialize for Latest {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(key, _)| key))
-    }
-}
-
-impl<'de> Deserialize<'de> for Latest {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ReadKeys).map(Self)
-    }
-}
-
-/// Reads a key to the end of a buffer.
-struct AppendTo<'a>(&'a mut String);
-
-impl<'de> DeserializeSeed<'de> for AppendTo<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for AppendTo<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
-        self.0.push_str(key);
-        Ok(())
-    }
-}
-
-/// Reads a time, or that there is none.
-struct ReadTime;
-
-impl<'de> DeserializeSeed<'de> for ReadTime {
-    type Value = Option<DateTime<Utc>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for ReadTime {
-    type Value = Option<DateTime<Utc>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a time or null")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        timestamp::parse_text(text).map(Some).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        let excess = (self.0.len() + later.len()).saturating_sub(bound);
+        let before = std::mem::take(&mut self.0);
+        let dropped = excess.min(before.len());
+        self.0.append(&before, dropped..before.len());
+        (excess - dropped..later.len()).for_each(|position| self.0.push(later.key(position), None));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Map, Value};
 
     use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    #[test]
+    fn what_was_not_written_here_is_refused() {
+        for text in ["", "[]", "{", r#"{"a":1e99}"#, r#"{"a":null, "b":null}"#, r#"{"a":"soon"}"#, r#"{"a":null"#] {
+            assert!(Keys::read(text.as_bytes()).is_err(), "{text}");
+        }
+    }
 
     proptest! {
         #[test]
@@ -274,8 +306,42 @@ mod tests {
                     prop_assert_eq!(is_known, number + bound >= count, "{} of {}", number, count);
                 }
             }
-            let text = serde_json::to_vec(&latest).unwrap();
-            prop_assert_eq!(serde_json::from_slice::<Latest>(&text).unwrap(), latest);
+            let mut text = Vec::new();
+            latest.append_to(&mut text);
+            prop_assert_eq!(Latest::read(&text).unwrap(), (latest, &b""[..]));
+        }
+
+        #[test]
+        fn what_is_written_is_one_line_of_json_and_is_read_as_it_was(
+            members in prop::collection::vec((any::<String>(), prop::option::of(0_i64..9)), 0..20), is_taken in any::<[bool; 10]>(),
+        ) {
+            let mut keys = Keys::default();
+            members.iter().for_each(|(key, time)| keys.insert(&Key::stored(key), time.map(at)));
+            let fate = |time: Option<DateTime<Utc>>| is_taken[time.map_or(9, |time| time.timestamp() as usize)];
+            let mut left = keys.clone();
+            let taken = left.take(fate);
+            let expected: Map<String, Value> =
+                members.iter().rev().map(|(key, time)| (key.clone(), time.map(at).map(timestamp::format).into())).collect();
+            let mut found = Map::new();
+            for keys in [taken, left] {
+                let mut text = Vec::new();
+                keys.append_to(&mut text);
+                prop_assert!(!text.contains(&b'\n'));
+                found.append(&mut serde_json::from_slice(&text).unwrap());
+                text.extend_from_slice(b"\nmore");
+                let (mut read, rest) = Keys::read(&text).unwrap();
+                prop_assert_eq!(rest, b"\nmore");
+                prop_assert_eq!(&read, &keys);
+                for (key, _) in &members {
+                    prop_assert_eq!(read.contains(&Key::stored(key)), keys.clone().contains(&Key::stored(key)));
+                }
+                for moment in 0..9 {
+                    let ids: Vec<_> = keys.at(at(moment)).map(Cow::into_owned).collect();
+                    prop_assert!(ids.iter().all(|id| expected[id] == timestamp::format(at(moment))));
+                    prop_assert_eq!(ids.is_empty(), !keys.times().any(|time| time == Some(at(moment))));
+                }
+            }
+            prop_assert_eq!(found, expected);
         }
     }
 }

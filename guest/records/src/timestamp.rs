@@ -15,11 +15,6 @@ pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
     inside.and_then(plain).or_else(|| parse(&json::scalar_text(value)))
 }
 
-/// Reads a time as [`parse`] does, fast where it is written as [`append`] does.
-pub fn parse_text(text: &str) -> Option<DateTime<Utc>> {
-    plain(text.as_bytes()).or_else(|| parse(text))
-}
-
 /// Reads `YYYY-MM-DDTHH:MM:SS` in UTC, with at most nine digits of a fraction. It is what nearly all alerts have, and takes a
 /// tenth of what it takes to try all forms; `None` is for these to decide.
 fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
@@ -70,18 +65,18 @@ fn epoch(text: &str) -> Option<DateTime<Utc>> {
 
 /// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as there is.
 pub fn format(time: DateTime<Utc>) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     append(time, &mut text);
-    text
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// As [`format`], at the end of `text`.
-pub fn append(time: DateTime<Utc>, text: &mut String) {
+pub fn append(time: DateTime<Utc>, text: &mut Vec<u8>) {
     // Asked of the time with its zone, each field would be computed with the zone anew.
     let time = time.naive_utc();
     let (year @ 0..=9999, nanoseconds @ 0..=999_999_999) = (time.year(), time.nanosecond()) else {
         // Years beyond four digits, and leap seconds.
-        text.push_str(&time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true));
+        text.extend_from_slice(time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true).as_bytes());
         return;
     };
     let mut digits = *b"0000-00-00T00:00:00.000000000";
@@ -106,8 +101,8 @@ pub fn append(time: DateTime<Utc>, text: &mut String) {
         _ if nanoseconds % 1_000 == 0 => 26,
         _ => 29,
     };
-    text.push_str(&String::from_utf8_lossy(&digits[..length]));
-    text.push('Z');
+    text.extend_from_slice(&digits[..length]);
+    text.push(b'Z');
 }
 
 #[cfg(test)]

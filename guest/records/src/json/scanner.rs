@@ -47,7 +47,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[cold]
-    fn expected(&self, expected: &'static str) -> Box<SyntaxError> {
+    pub(crate) fn expected(&self, expected: &'static str) -> Box<SyntaxError> {
         Box::new(SyntaxError { offset: self.at.min(self.text.len()), expected })
     }
 
