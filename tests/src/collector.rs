@@ -103,6 +103,14 @@ impl Deref for Collector {
     }
 }
 
+/// Whatever a test is about, a service that has ended leaves its state to the next one, and lets nobody wait for it.
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let waits = self.lines_with(&["The state is still being written"]);
+        assert!(waits.is_empty() || std::thread::panicking(), "something holds the state: {waits:?}");
+    }
+}
+
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))

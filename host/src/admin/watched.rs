@@ -1,16 +1,18 @@
 //! Which services run in this process, and whose they are.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use crate::sandbox::Grant;
 use crate::service::Service;
 
 /// The services that run, by their tenant; none is the tenant of a process with one configuration. Clones share them.
+///
+/// Services are looked at and not held: one that has ended frees its state at once.
 #[derive(Clone, Default)]
 pub struct Watched(Arc<RwLock<Services>>);
 
-type Services = BTreeMap<Option<Arc<str>>, Vec<Arc<Grant>>>;
+type Services = BTreeMap<Option<Arc<str>>, Vec<Weak<Grant>>>;
 
 /// Services are watched as long as this lives.
 pub struct Watching {
@@ -29,7 +31,7 @@ pub struct WatchedService {
 impl Watched {
     /// Watches these services of a tenant from now on.
     pub fn watch(&self, tenant: Option<Arc<str>>, services: &[Service]) -> Watching {
-        let grants = services.iter().map(|service| service.grant().clone()).collect();
+        let grants = services.iter().map(|service| Arc::downgrade(service.grant())).collect();
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), grants);
         Watching { watched: self.clone(), tenant }
     }
@@ -47,7 +49,8 @@ impl Watched {
         of_tenants
             .flat_map(|(name, grants)| {
                 let tenant: Arc<str> = name.clone().unwrap_or_default();
-                grants.iter().map(move |grant| WatchedService { tenant: tenant.clone(), grant: grant.clone() })
+                let running = grants.iter().filter_map(Weak::upgrade);
+                running.map(move |grant| WatchedService { tenant: tenant.clone(), grant })
             })
             .collect()
     }
