@@ -52,7 +52,8 @@ async fn supervise(
     let outputs = plan.outputs.clone();
     let watched = Watched::default();
     let admin = Admin::bind(admin, watched.clone()).await?;
-    let tenant = Tenant::prepare(plan, messages.clone(), &engine(cache)?, &stop)?;
+    let engine = engine(&plan, cache)?;
+    let tenant = Tenant::prepare(plan, messages.clone(), &engine, &stop)?;
     let threads = Threads::new(tenant.services(), &outputs);
     tenant.announce();
     // Before the services begin: the original's lines have this order.
@@ -74,9 +75,11 @@ async fn supervise(
 
 /// Checks the credentials of every service against its API, and pulls nothing.
 pub async fn validate(plan: Plan, cache: Option<&Path>, stop: CancellationToken) -> anyhow::Result<End> {
-    Ok(Tenant::prepare(plan, Messages::default(), &engine(cache)?, &stop)?.validate().await)
+    let engine = engine(&plan, cache)?;
+    Ok(Tenant::prepare(plan, Messages::default(), &engine, &stop)?.validate().await)
 }
 
-fn engine(cache: Option<&Path>) -> anyhow::Result<Engine> {
-    Engine::alone(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))
+fn engine(plan: &Plan, cache: Option<&Path>) -> anyhow::Result<Engine> {
+    let limits: Vec<_> = plan.services.iter().map(|service| service.limits).collect();
+    Engine::alone(cache, &limits).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))
 }

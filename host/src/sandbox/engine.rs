@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tracing::debug;
-use wasmtime::Config;
 use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, InstanceAllocationStrategy};
 
 use super::cache::Cache;
 use super::cycle::Cycle;
 use super::error::ComponentError;
 use super::linker::linker;
+use super::pool::pool;
 use super::slow_lane::SlowLane;
 use super::ticker::Ticker;
 use super::{BUNDLED, Sandbox, world};
-use crate::config;
+use crate::config::{self, Limits};
 
 /// What is at the beginning of a component, and of the modules that one is made of.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -49,12 +50,19 @@ const TICK: Duration = Duration::from_millis(10);
 const SHARED_TICK: Duration = Duration::from_millis(1);
 
 impl Engine {
-    /// Starts the engine for services of one tenant. What it compiles is kept in the folder `cache`, if one can be had.
+    /// Starts the engine for services of one tenant that have these limits. What it compiles is kept in the folder `cache`, if
+    /// one can be had.
     ///
     /// # Errors
     /// Where the machine can't run WebAssembly.
-    pub fn alone(cache: Option<&Path>) -> wasmtime::Result<Self> {
-        Self::start(cache, TICK, None)
+    pub fn alone(cache: Option<&Path>, limits: &[Limits]) -> wasmtime::Result<Self> {
+        let mut pooled = settings();
+        pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+        let engine = wasmtime::Engine::new(&pooled).or_else(|error| {
+            debug!("Each call begins with new memory: {error:#}");
+            wasmtime::Engine::new(&settings())
+        })?;
+        Self::start(engine, cache, TICK, None)
     }
 
     /// As [`Engine::alone`], for tenants that must not be in each other's way.
@@ -62,15 +70,15 @@ impl Engine {
     /// # Errors
     /// As [`Engine::alone`].
     pub fn shared(cache: Option<&Path>) -> wasmtime::Result<Self> {
-        Self::start(cache, SHARED_TICK, Some(SlowLane::start()?))
+        Self::start(wasmtime::Engine::new(&settings())?, cache, SHARED_TICK, Some(SlowLane::start()?))
     }
 
-    fn start(cache: Option<&Path>, tick: Duration, slow_lane: Option<SlowLane>) -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        config.concurrency_support(false);
-        config.wasm_component_model(true);
-        let engine = wasmtime::Engine::new(&config)?;
+    fn start(
+        engine: wasmtime::Engine,
+        cache: Option<&Path>,
+        tick: Duration,
+        slow_lane: Option<SlowLane>,
+    ) -> wasmtime::Result<Self> {
         let cache = cache.and_then(|folder| {
             Cache::open(folder)
                 .inspect_err(|reason| debug!("Compiled components are not kept: {}: {reason}", folder.display()))
@@ -137,6 +145,14 @@ impl Engine {
         let pre = self.linker.instantiate_pre(component).map_err(invalid)?;
         Sandbox::new(pre, self.ticker.clone(), self.slow_lane.clone()).map_err(invalid)
     }
+}
+
+fn settings() -> Config {
+    let mut settings = Config::new();
+    settings.epoch_interruption(true);
+    settings.concurrency_support(false);
+    settings.wasm_component_model(true);
+    settings
 }
 
 /// The file of a component, if it is one by its first bytes.

@@ -10,7 +10,7 @@ use super::slow_lane::Long;
 use crate::config::{Limit, Limits};
 
 /// Memories, tables and instances that a component may have. Each takes address space even when it is empty.
-const MAX_ITEMS: usize = 100;
+pub(super) const MAX_ITEMS: usize = 100;
 
 /// What a call has used so far.
 pub struct Meter {

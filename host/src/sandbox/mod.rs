@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod linker;
 mod meter;
+mod pool;
 mod slow_lane;
 mod stopwatch;
 mod ticker;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::config::Component;
+use crate::config::{Component, Limits};
 
 /// The beginning of every component.
 const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -56,7 +56,7 @@ fn refusal(engine: &Engine, path: &Path) -> String {
 
 #[tokio::test]
 async fn the_same_component_is_compiled_once_and_dropped_with_its_last_user() {
-    let engine = Engine::alone(None).unwrap();
+    let engine = Engine::alone(None, &[Limits::default()]).unwrap();
     let (one, two) = (File::new("one", BUNDLED), File::new("two", BUNDLED));
     let first = engine.sandbox(&Component::Bundled).unwrap();
     let second = engine.sandbox(&at(&one.0)).unwrap();
@@ -71,7 +71,7 @@ async fn the_same_component_is_compiled_once_and_dropped_with_its_last_user() {
 async fn a_component_comes_from_the_cache_at_the_second_start() {
     let folder = std::env::temp_dir().join(format!("devo-collector-engine-{}", std::process::id()));
     for _ in 0..2 {
-        let engine = Engine::alone(Some(&folder)).unwrap();
+        let engine = Engine::alone(Some(&folder), &[Limits::default()]).unwrap();
         engine.sandbox(&Component::Bundled).unwrap();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     }
@@ -81,12 +81,12 @@ async fn a_component_comes_from_the_cache_at_the_second_start() {
 #[tokio::test]
 async fn a_cache_that_cannot_be_had_is_done_without() {
     let file = File::new("in-the-way", b"");
-    Engine::alone(Some(&file.0)).unwrap().sandbox(&Component::Bundled).unwrap();
+    Engine::alone(Some(&file.0), &[Limits::default()]).unwrap().sandbox(&Component::Bundled).unwrap();
 }
 
 #[tokio::test]
 async fn what_is_no_collector_is_refused_before_it_runs() {
-    let engine = Engine::alone(None).unwrap();
+    let engine = Engine::alone(None, &[Limits::default()]).unwrap();
     let service = "devo:collector/service@1.0.0";
     let filesystem = "wasi:filesystem/types@0.2.0";
     for (name, bytes, reason) in [
@@ -109,7 +109,7 @@ async fn what_is_no_collector_is_refused_before_it_runs() {
 
 #[tokio::test]
 async fn compiled_code_is_not_taken_for_a_component() {
-    let engine = Engine::alone(None).unwrap();
+    let engine = Engine::alone(None, &[Limits::default()]).unwrap();
     let compiled = wasmtime::Engine::default().precompile_component(PREAMBLE).unwrap();
     let file = File::new("compiled", &compiled);
     assert!(refusal(&engine, &file.0).contains("is not a component"));
