@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use alert_records::bytes::equal;
 use alert_records::key::Key;
 use alert_records::keys::Latest;
 use alert_records::page::{self, Page, Unreadable};
@@ -319,7 +320,7 @@ impl<'a, P: Platform> Piece<'a, P> {
             self.state.interrupt(self.cycle, self.settings);
         }
         let text = self.state.write()?;
-        if before != Some(&text) {
+        if !before.is_some_and(|before| equal(before, &text)) {
             store(self.platform, &text)?;
         }
         self.platform.log(Level::Info, &format!("(Partial) {report}"));

@@ -108,6 +108,7 @@ fn main() -> ExitCode {
 
 /// Runs one configuration.
 fn collect(arguments: &Arguments) -> anyhow::Result<End> {
+    Memory::keep_freed();
     let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());

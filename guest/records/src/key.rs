@@ -18,6 +18,8 @@ pub const NUMBER: &str = "number:";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key<'a> {
     text: Cow<'a, str>,
+    /// What stands for it within the quotes of a JSON string, if that is another text.
+    escaped: Option<Vec<u8>>,
     digest: u64,
     /// Whether it stands for the content.
     is_content: bool,
@@ -25,7 +27,9 @@ pub struct Key<'a> {
 
 impl<'a> Key<'a> {
     fn new(text: Cow<'a, str>, is_content: bool) -> Self {
-        Self { digest: digest(text.as_bytes()), text, is_content }
+        let escaped = escaped(&text);
+        let digest = digest(escaped.as_deref().unwrap_or(text.as_bytes()));
+        Self { text, escaped, digest, is_content }
     }
 
     /// The key of a record.
@@ -46,7 +50,12 @@ impl<'a> Key<'a> {
         &self.text
     }
 
-    /// 64 bits of its text.
+    /// The key as it is written within the quotes of a JSON string.
+    pub fn written(&self) -> &[u8] {
+        self.escaped.as_deref().unwrap_or(self.text.as_bytes())
+    }
+
+    /// The [`digest`] of the key as it is written.
     pub fn digest(&self) -> u64 {
         self.digest
     }
@@ -57,11 +66,22 @@ impl<'a> Key<'a> {
     }
 }
 
-/// 64 bits of a key's text.
+/// 64 bits of a key as it is written.
 pub fn digest(key: &[u8]) -> u64 {
     let mut hasher = sip::SipHasher13::new();
     hasher.write(key);
     hasher.finish()
+}
+
+/// The text within the quotes of a JSON string, if it has to be another one there.
+fn escaped(text: &str) -> Option<Vec<u8>> {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    // All of them are looked at, whatever is found: so it is done for many at once.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        return None;
+    }
+    let string = serde_json::Value::from(text).to_string();
+    Some(string.as_bytes()[1..string.len() - 1].to_vec())
 }
 
 /// What the key of a content begins with.

@@ -9,6 +9,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 use hashbrown::HashTable;
 
+use crate::bytes::equal;
 use crate::json::{self, Pass, Scanner};
 use crate::key::{Key, digest};
 use crate::timestamp;
@@ -88,16 +89,14 @@ impl Keys {
 
     /// Whether `key` is among them.
     pub fn contains(&mut self, key: &Key<'_>) -> bool {
-        let (written, digest) = written(key);
-        self.has(&written, digest)
+        self.has(key.written(), key.digest())
     }
 
     /// Adds `key`, unless it is there.
     pub fn insert(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
-        let (written, digest) = written(key);
-        if !self.has(&written, digest) {
-            self.push(&written, time);
-            self.index_next(digest);
+        if !self.contains(key) {
+            self.push(key.written(), time);
+            self.index_next(key.digest());
         }
     }
 
@@ -194,7 +193,7 @@ impl Keys {
 
     fn has(&mut self, written: &[u8], digest: u64) -> bool {
         self.index_all();
-        self.index.find(digest, |&position| self.key(position) == written).is_some()
+        self.index.find(digest, |&position| equal(self.key(position), written)).is_some()
     }
 
     fn index_all(&mut self) {
@@ -225,20 +224,6 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.text))
     }
-}
-
-/// A key as it is written in the stored text, without its quotes, and the digest of that.
-fn written<'a>(key: &'a Key<'_>) -> (Cow<'a, [u8]>, u64) {
-    let text = key.as_str().as_bytes();
-    // All of them are looked at, whatever is found: so it is done for many at once.
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.iter().fold(true, |all, &byte| all & is_plain(byte)) {
-        return (Cow::Borrowed(text), key.digest());
-    }
-    let quoted = serde_json::Value::from(key.as_str()).to_string();
-    let written = quoted.as_bytes()[1..quoted.len() - 1].to_vec();
-    let digest = digest(&written);
-    (Cow::Owned(written), digest)
 }
 
 /// The keys that came last, so many at the most. Stored as [`Keys`] without times.

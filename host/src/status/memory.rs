@@ -5,6 +5,10 @@ use std::fmt;
 /// Bytes in a MiB, the unit of the log's lines.
 const MIB: f64 = 1024.0 * 1024.0;
 
+/// More than this is returned at once: a piece takes less, and whatever has taken more is not what usually happens.
+#[cfg(target_env = "gnu")]
+const MOST_KEPT_IN_BYTES: i32 = 16 << 20;
+
 /// How much memory is used at one moment, from `/proc` (proc(5)). Zero where it can't be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Memory {
@@ -48,6 +52,18 @@ impl Memory {
             unsafe {
                 libc::mallopt(libc::M_ARENA_MAX, i32::try_from(processors).unwrap_or(i32::MAX));
             }
+        }
+    }
+
+    /// Lets all threads take memory from one arena, and that keep what was freed until [`Memory::give_back`]: pieces of a long
+    /// history take the same amount one after the other, and to return it to the system and get it again costs a fault for
+    /// each page. For a process with one configuration; to be called before there are threads.
+    pub fn keep_freed() {
+        #[cfg(target_env = "gnu")]
+        // SAFETY: mallopt(3) takes no pointer.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, MOST_KEPT_IN_BYTES);
         }
     }
 

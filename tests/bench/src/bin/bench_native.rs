@@ -9,6 +9,7 @@ use cloudsek_xvigil::pull;
 use devo_collector::config::{self, Place, Plan, Policy};
 use devo_collector::internal::{self, Routes};
 use devo_collector::log;
+use devo_collector::status::Memory;
 
 /// Does the collector's work natively.
 #[derive(Debug, Parser)]
@@ -19,6 +20,7 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
+    Memory::keep_freed();
     let source = config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
     log::Format::Text.start(false, internal::Layer(Routes::default()));
