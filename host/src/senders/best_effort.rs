@@ -21,10 +21,9 @@ use tracing::Instrument;
 use super::retained::CHUNK;
 use super::{DevoHandle, DevoSettings, Event, Framer, SendError, Statistics, Table};
 
-/// How long messages stay on a connection before it is asked for their confirmation: less than the 30 seconds after
-/// which balancers close idle connections, and long enough for one handshake to carry all lines of a pull. Until then
-/// the messages and the connection take forty kilobytes.
-const CONFIRM_AFTER: Duration = Duration::from_secs(3);
+/// How long messages are gathered before they are sent: long enough for one connection, and few writes, to carry all lines of
+/// a pull.
+const GATHERED_FOR: Duration = Duration::from_secs(2);
 
 /// Sends messages as well as it can. Dropping it ends it at once, and with it what is queued.
 pub struct BestEffort {
@@ -75,8 +74,12 @@ impl BestEffort {
             return Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index: 0 });
         }
         let bytes = self.framer.length(table, &event);
-        self.shared.queue().push(Message { table: table.clone(), event, bytes });
-        self.shared.arrived.notify_one();
+        let mut queue = self.shared.queue();
+        queue.push(Message { table: table.clone(), event, bytes });
+        // The first one is waited for; those after it are gathered, unless they are many.
+        if queue.waiting.len() == 1 || queue.is_much(queue.waiting_in_bytes) {
+            self.shared.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -147,6 +150,11 @@ impl Queue {
         Self { waiting, waiting_in_bytes: 0, under_way, under_way_in_bytes: 0, bound, dropped: 0 }
     }
 
+    /// Whether so many bytes should not wait for more of them.
+    fn is_much(&self, bytes: usize) -> bool {
+        bytes >= self.bound / 2
+    }
+
     fn push(&mut self, message: Message) {
         self.waiting_in_bytes += message.bytes;
         self.waiting.push_back(message);
@@ -209,64 +217,57 @@ struct Courier {
 /// What the courier waits for beside a flush.
 #[derive(Clone, Copy)]
 enum Next {
-    Messages,
-    /// Messages too, or the time to confirm what is under way.
-    ConfirmAt(Instant),
+    /// The first message.
+    Message,
+    /// The time to send what was gathered, or so many messages that it is better sent now.
+    SendAt(Instant),
     /// The time to try again; new messages don't hasten it.
     RetryAt(Instant),
 }
 
 impl Courier {
     async fn run(mut self) {
-        let mut next = Next::Messages;
+        let mut next = Next::Message;
         loop {
-            let shared = &self.shared;
+            let arrived = self.shared.arrived.notified();
             let due = async {
                 match next {
-                    Next::Messages => {
-                        shared.arrived.notified().await;
-                        false
-                    }
-                    Next::ConfirmAt(time) => select! {
-                        () = sleep_until(time) => true,
-                        () = shared.arrived.notified() => false,
+                    Next::Message => arrived.await,
+                    Next::SendAt(time) => select! {
+                        () = sleep_until(time) => {}
+                        () = arrived => {}
                     },
-                    Next::RetryAt(time) => {
-                        sleep_until(time).await;
-                        true
-                    }
+                    Next::RetryAt(time) => sleep_until(time).await,
                 }
             };
-            let (confirms, reply) = select! {
+            let reply = select! {
                 reply = self.flushes.recv() => match reply {
-                    Some(reply) => (true, Some(reply)),
+                    Some(reply) => Some(reply),
                     None => return,
                 },
-                confirms = due => (confirms, None),
+                () = due => None,
             };
-            let outcome = self.deliver(confirms).await;
-            next = match (&outcome, next) {
-                (Err(error), _) => {
-                    tracing::warn!("{error}");
-                    self.devo = None;
-                    self.shared.queue().put_back();
-                    Next::RetryAt(Instant::now() + self.settings.connecting_max_wait)
-                }
-                (Ok(()), _) if self.shared.queue().under_way.is_empty() => {
-                    self.devo = None;
-                    Next::Messages
-                }
-                (Ok(()), Next::ConfirmAt(time)) if !confirms => Next::ConfirmAt(time),
-                (Ok(()), _) => Next::ConfirmAt(Instant::now() + CONFIRM_AFTER),
-            };
+            if let (Next::Message, None) = (next, &reply) {
+                next = Next::SendAt(Instant::now() + GATHERED_FOR);
+                continue;
+            }
+            let outcome = self.deliver().await;
+            // Whatever became of it, the next delivery has a connection of its own.
+            self.devo = None;
+            next = Next::Message;
+            if let Err(error) = &outcome {
+                tracing::warn!("{error}");
+                self.shared.queue().put_back();
+                next = Next::RetryAt(Instant::now() + self.settings.connecting_max_wait);
+            }
             if let Some(reply) = reply {
                 let _ = reply.send(outcome);
             }
         }
     }
 
-    /// Hands over all that waits. Confirms it if asked to, or if it is much.
-    async fn deliver(&mut self, confirms: bool) -> Result<(), SendError> {
+    /// Hands over all that waits, and has it confirmed.
+    async fn deliver(&mut self) -> Result<(), SendError> {
         loop {
             let Some((table, events)) = self.shared.queue().next_batch() else { break };
             let Self { settings, statistics, framer, devo, .. } = &mut *self;
@@ -274,13 +275,13 @@ impl Courier {
             devo.get_or_insert_with(start).send(&table, &events).await?;
             let is_much = {
                 let queue = self.shared.queue();
-                queue.under_way_in_bytes >= queue.bound / 2
+                queue.is_much(queue.under_way_in_bytes)
             };
             if is_much {
                 self.confirm().await?;
             }
         }
-        if confirms { self.confirm().await } else { Ok(()) }
+        self.confirm().await
     }
 
     async fn confirm(&self) -> Result<(), SendError> {
