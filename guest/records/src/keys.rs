@@ -14,6 +14,9 @@ use crate::json::{self, Pass, Scanner};
 use crate::key::{Key, digest};
 use crate::timestamp;
 
+/// Keys for which an index has room from the beginning: those of a few pages.
+const FIRST_KEYS: usize = 4_000;
+
 /// Keys in the order in which they came, each once, and the time of each; `None` for one without.
 ///
 /// Stored as a JSON object on one line: the keys are its members' names, the times their values, `null` for none.
@@ -205,7 +208,10 @@ impl Keys {
     /// Takes the first entry that is not in the index into it.
     fn index_next(&mut self, key_digest: u64) {
         let mut index = std::mem::take(&mut self.index);
-        index.reserve(self.len() - self.indexed, |&position| digest(self.key(position)));
+        // As many again are likely to follow: a table that grows digests all of its keys anew.
+        if index.is_empty() {
+            index.reserve((2 * self.len()).max(FIRST_KEYS), |&position| digest(self.key(position)));
+        }
         index.insert_unique(key_digest, self.indexed, |&position| digest(self.key(position)));
         self.index = index;
         self.indexed += 1;
