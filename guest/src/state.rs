@@ -263,7 +263,7 @@ fn next_line(rest: &[u8]) -> Pass<&[u8]> {
 
 /// The version of a stored state, which every version of it has.
 fn version(text: &[u8]) -> Option<u64> {
-    let version = json::find(json::document(text).ok()?, &Pointer::parse("/@persistence_version")?)?;
+    let version = json::find(Scanner::document(text).value(0).ok()?, &Pointer::parse("/@persistence_version")?)?;
     json::scalar_text(version).parse().ok()
 }
 
@@ -393,6 +393,7 @@ mod tests {
             ("null", 200),
             (r#"{"@persistence_version":2}"#, 200),
             (&ORIGINAL.replace(":1}", ":4}"), 201),
+            ("{\"@persistence_version\":4}\nand more", 201),
             (&ORIGINAL.replace(":1}", ":1}{}"), 200),
             (&ORIGINAL.replace(":1}", ":3}"), 200),
             (&ORIGINAL.replace(":1}", ":3}\n[]"), 200),
