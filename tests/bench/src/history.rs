@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use anyhow::{Result, ensure};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sandbox::alerts::Batch;
 use sandbox::certificates::Certificates;
-use sandbox::collector::binary;
 use sandbox::compact::compact;
 use sandbox::folder::Folder;
 use sandbox::installation::{Installation, Settings};
@@ -19,8 +18,9 @@ use sandbox::process::Process;
 use sandbox::receiver::{self, Receiver, add};
 use sandbox::{ALERTS_TABLE, PATIENCE};
 
-use crate::run::{Cores, Cost, DONE, computed_by_children};
+use crate::run::{Cores, DONE, Effort, computed_by_children};
 use crate::scene::{ALERTS_OF_A_DAY, LIMIT};
+use crate::subject::{collector, surround};
 
 /// What is asked for with each request; nobody checks it.
 const TOKEN: &str = "any";
@@ -112,7 +112,7 @@ fn answer(mut stream: TcpStream, history: &History) -> Result<()> {
 ///
 /// # Errors
 /// It failed, or what arrived is not what the source has.
-pub fn carry(count: u64, cores: Cores, cache: &std::path::Path) -> Result<Cost> {
+pub fn carry(count: u64, cores: Cores, cache: &Path) -> Result<Effort> {
     let folder = Folder::new("history")?;
     let certificates = Certificates::write_to(&folder.path().join("authority"))?;
     let receiver = Receiver::start(
@@ -120,15 +120,14 @@ pub fn carry(count: u64, cores: Cores, cache: &std::path::Path) -> Result<Cost> 
         &receiver::Settings { keep: false, number: Some(number), ..Default::default() },
     )?;
     let address = serve(Arc::new(History::new(count)))?;
-    let product: PathBuf = folder.path().join("product");
-    let installation = Installation::new(&product, &certificates)?;
+    let installation = Installation::new(&folder.path().join("product"), &certificates)?;
     let mut settings = Settings::new(format!("http://{address}"), TOKEN.into(), receiver.port());
     settings.input += &format!("request: {{limit: {LIMIT}}}\n");
     settings.period = 3600;
     installation.configure(&settings)?;
 
-    let mut command = std::process::Command::new(binary()?);
-    command.args(["--config", "config.yaml", "--cache"]).arg(cache).current_dir(installation.product());
+    let mut command = collector()?;
+    surround(&mut command, &installation, cache);
     let before = computed_by_children()?;
     let process = Process::start("devo-collector", cores.place(&command), &installation.product().join("log"))?;
     let mut peak = 0;
@@ -146,9 +145,7 @@ pub fn carry(count: u64, cores: Cores, cache: &std::path::Path) -> Result<Cost> 
     ensure!(receiver.count(ALERTS_TABLE) == events, "more arrived than the source has");
     let expected = (1..=count).fold([0; 2], add);
     ensure!(receiver.sums() == expected, "what arrived is not what the source has");
-    let bytes = receiver.connections().iter().map(|connection| connection.bytes).sum();
-    let unknown = Duration::ZERO;
-    Ok(Cost { events, wall, cpu, peak, first_request: unknown, servers: unknown, bytes, changed: 0 })
+    Ok(Effort { events, wall, cpu, peak })
 }
 
 #[cfg(test)]

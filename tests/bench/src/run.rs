@@ -26,9 +26,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// What the collector writes when everything is delivered and recorded.
 pub(crate) const DONE: &str = "The data is up to date!";
 
-/// What one run cost.
+/// What it took to carry events.
 #[derive(Debug, Clone, Copy)]
-pub struct Cost {
+pub struct Effort {
     /// Events that were carried.
     pub events: usize,
     /// From the start of the process until the last event had arrived.
@@ -37,6 +37,30 @@ pub struct Cost {
     pub cpu: Duration,
     /// The most memory that was resident, in KiB.
     pub peak: u64,
+}
+
+impl Effort {
+    /// Events for each second of computing.
+    pub fn per_cpu_second(&self) -> f64 {
+        self.events as f64 / self.cpu.as_secs_f64()
+    }
+
+    /// Events for each second that passed.
+    pub fn per_second(&self) -> f64 {
+        self.events as f64 / self.wall.as_secs_f64()
+    }
+
+    /// The most memory that was resident, in megabytes.
+    pub fn peak_in_megabytes(&self) -> f64 {
+        self.peak as f64 * 1024.0 / 1e6
+    }
+}
+
+/// What one run cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// The process alone.
+    pub effort: Effort,
     /// From the start of the process to its first request.
     pub first_request: Duration,
     /// Computing time of source and receiver together.
@@ -50,17 +74,12 @@ pub struct Cost {
 impl Cost {
     /// Events for each second of computing.
     pub fn per_cpu_second(&self) -> f64 {
-        self.events as f64 / self.cpu.as_secs_f64()
-    }
-
-    /// Events for each second that passed.
-    pub fn per_second(&self) -> f64 {
-        self.events as f64 / self.wall.as_secs_f64()
+        self.effort.per_cpu_second()
     }
 
     /// How much of their core source and receiver were busy.
     pub fn servers_busy(&self) -> f64 {
-        self.servers.as_secs_f64() / self.wall.as_secs_f64()
+        self.servers.as_secs_f64() / self.effort.wall.as_secs_f64()
     }
 }
 
@@ -126,11 +145,9 @@ pub fn run(scene: &mut Scene, subject: Subject, cores: Cores, extra: usize) -> R
     let changed = check(scene, subject, &receiver)
         .with_context(|| format!("what {} has sent is not what the source has", subject.name()))
         .inspect_err(|_| scene.keep())?;
+    let Watchings { wall, peak } = watched;
     Ok(Cost {
-        events: scene.alerts.len(),
-        wall: watched.wall,
-        cpu,
-        peak: watched.peak,
+        effort: Effort { events: scene.alerts.len(), wall, cpu, peak },
         first_request: first.at - process.started(),
         servers,
         bytes: receiver.connections().iter().map(|connection| connection.bytes).sum(),

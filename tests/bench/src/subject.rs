@@ -66,11 +66,7 @@ impl Subject {
     ) -> Result<Command> {
         let certs = installation.certs();
         let mut command = match self {
-            Self::Collector => {
-                let mut command = Command::new(binary()?);
-                command.args(["--config", "config.yaml"]);
-                command
-            }
+            Self::Collector => collector()?,
             Self::Native => {
                 let mut command = Command::new(built("bench-native")?);
                 command.args(["--config", "config.yaml"]);
@@ -101,12 +97,7 @@ impl Subject {
                 command
             }
         };
-        command.current_dir(installation.product());
-        // A proxy of the machine is no part of this.
-        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            command.env_remove(name);
-        }
-        command.env("XDG_CACHE_HOME", scene.cache());
+        surround(&mut command, installation, &scene.cache());
         Ok(command)
     }
 
@@ -120,6 +111,23 @@ impl Subject {
             Self::DevoSdk => installed("python").map(drop),
         }
     }
+}
+
+/// The product, for the configuration of the folder in which it is started.
+pub(crate) fn collector() -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command.args(["--config", "config.yaml"]);
+    Ok(command)
+}
+
+/// Where a command is started, and what it finds there. Compiled components are kept in `cache`.
+pub(crate) fn surround(command: &mut Command, installation: &Installation, cache: &Path) {
+    command.current_dir(installation.product());
+    // A proxy of the machine is no part of this.
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command.env("XDG_CACHE_HOME", cache);
 }
 
 /// The template of `tests/peers/tenzir.tql` with this source and this receiver.

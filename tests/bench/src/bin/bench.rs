@@ -101,13 +101,13 @@ fn alone(lengths: &[u64], cores: Cores) -> Result<String> {
     let progress = Progress::new("histories", lengths.len() + 1);
     for (index, &length) in lengths.iter().enumerate() {
         progress.show(index);
-        let cost = history::carry(length, cores, &scene.cache())?;
+        let effort = history::carry(length, cores, &scene.cache())?;
         table += &format!(
             "| {} | {:.1} | {} | {:.1} |\n",
             HumanCount(length),
-            1e6 / cost.per_cpu_second(),
-            count(cost.per_second()),
-            cost.peak as f64 * 1024.0 / 1e6,
+            1e6 / effort.per_cpu_second(),
+            count(effort.per_second()),
+            effort.peak_in_megabytes(),
         );
     }
     progress.show(lengths.len());
