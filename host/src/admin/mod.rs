@@ -10,6 +10,7 @@ mod watched;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::extract::{RawQuery, State};
@@ -17,11 +18,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use axum::{Router, body::Body};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tracing::info;
 
 pub use watched::{Watched, Watching};
+
+/// A client that is slow or says nothing holds a connection for this time. Others ask again within it, or connect anew.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
+
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The server of these pages, if the operator has an address for it.
 pub struct Admin {
@@ -52,10 +62,21 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/health", get(health))
             .with_state(self.watched);
-        // What fails is a connection, and the next one is served all the same.
-        let _ = axum::serve(listener, routes).await;
-        std::future::pending().await
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::spawn(answer(stream, routes.clone()))),
+                // Most likely there are too many open files; some will be closed.
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
+}
+
+/// Answers on a connection until its client closes it, or its time is over.
+async fn answer(stream: TcpStream, routes: Router) {
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
+    // What fails is this connection, and the next one is served all the same.
+    let _ = tokio::time::timeout(LONGEST_CONNECTION, connection).await;
 }
 
 async fn status(State(watched): State<Watched>, RawQuery(query): RawQuery) -> Html<String> {
@@ -88,7 +109,23 @@ fn tenant(query: Option<&str>) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_never_ends_its_request_is_left_after_a_while() {
+        let admin = Admin::bind(Some(([127, 0, 0, 1], 0).into()), Watched::default()).await.unwrap();
+        let address = admin.listener.as_ref().unwrap().local_addr().unwrap();
+        let started = tokio::time::Instant::now();
+        let serving = tokio::spawn(admin.serve());
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        // The end, or a reset since it was left with a part of a request.
+        assert!(matches!(slow.read(&mut [0]).await, Ok(0) | Err(_)));
+        assert!(started.elapsed() >= LONGEST_CONNECTION);
+        serving.abort();
+    }
 
     #[test]
     fn a_query_may_ask_for_one_tenant() {
