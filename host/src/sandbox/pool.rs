@@ -1,6 +1,6 @@
 //! Memory that instances take over from those before them. An instance is new for every call and finds its memory as it
 //! has to be, for the engine clears what the one before has written; but a page that the system has given once needs no fault
-//! when it is touched again, and these faults were a fifth of what a call costs.
+//! when it is touched again, and these faults were an eighth of what a call costs.
 
 use wasmtime::{Enabled, PoolingAllocationConfig};
 
@@ -10,8 +10,7 @@ use crate::config::Limits;
 /// Calls of a service that may be under way at once: one of its set-up, and one of its puller.
 const CALLS: usize = 2;
 
-/// What an instance leaves to the next one at the most. A piece of a long history takes five megabytes, a cycle that finds
-/// nothing new less than two.
+/// What an instance leaves to the next one at the most. A piece of a long history takes less than six megabytes.
 const KEPT_IN_BYTES: usize = 8 << 20;
 
 /// What the engine notes of an instance, which grows with the component. It is taken as it is needed.
