@@ -38,10 +38,7 @@ impl Collector {
     /// Starts it by a command that becomes the collector in the end, in a folder.
     pub fn start_by(folder: &Path, mut command: Command) -> Result<Self> {
         command.current_dir(folder);
-        // A proxy of the machine is no part of any test.
-        for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            command.env_remove(name);
-        }
+        without_proxy(&mut command);
         // The cache of compiled components is the user's own, and what is compiled once serves all tests.
         command.env("XDG_CACHE_HOME", workspace().join("target/tmp/cache"));
         let log = folder.join("collector.log");
@@ -108,6 +105,13 @@ impl Drop for Collector {
     fn drop(&mut self) {
         let waits = self.lines_with(&["The state is still being written"]);
         assert!(waits.is_empty() || std::thread::panicking(), "something holds the state: {waits:?}");
+    }
+}
+
+/// Keeps a proxy of the machine from a command: it is no part of any test.
+pub fn without_proxy(command: &mut Command) {
+    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name);
     }
 }
 

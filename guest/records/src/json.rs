@@ -166,10 +166,16 @@ pub fn scalar_text(value: &[u8]) -> Cow<'_, str> {
 /// What a string says, if it is a text: valid UTF-8 without half surrogate pairs and raw control characters.
 pub fn text(string: &[u8]) -> Option<Cow<'_, str>> {
     let inside = string.get(1..string.len().checked_sub(1)?)?;
-    if inside.iter().any(|&byte| byte < b' ' || byte == b'\\' || byte == b'"') {
+    if !is_plain(inside) {
         return serde_json::from_slice(string).ok().map(Cow::Owned);
     }
     std::str::from_utf8(inside).ok().map(Cow::Borrowed)
+}
+
+/// Whether a text is the same within the quotes of a string as without them.
+pub(crate) fn is_plain(text: &[u8]) -> bool {
+    // All of them are looked at, whatever is found: so it is done for many at once.
+    text.iter().fold(true, |all, &byte| all & (byte >= b' ' && byte != b'\\' && byte != b'"'))
 }
 
 fn is_white_space(byte: u8) -> bool {

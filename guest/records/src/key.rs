@@ -75,9 +75,7 @@ pub fn digest(key: &[u8]) -> u64 {
 
 /// The text within the quotes of a JSON string, if it has to be another one there.
 fn escaped(text: &str) -> Option<Vec<u8>> {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    // All of them are looked at, whatever is found: so it is done for many at once.
-    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+    if json::is_plain(text.as_bytes()) {
         return None;
     }
     let string = serde_json::Value::from(text).to_string();

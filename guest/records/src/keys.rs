@@ -97,21 +97,14 @@ impl Keys {
 
     /// Adds `key`, unless it is there.
     pub fn insert(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
-        if !self.contains(key) {
-            self.push(key.written(), time);
-            self.index_next(key.digest());
-        }
+        self.add(key.written(), key.digest(), time);
     }
 
     /// Adds those of `later` that are not there.
     pub fn absorb(&mut self, later: &Self) {
         for (position, entry) in later.entries.iter().enumerate() {
             let written = later.key(position);
-            let digest = digest(written);
-            if !self.has(written, digest) {
-                self.push(written, entry.time);
-                self.index_next(digest);
-            }
+            self.add(written, digest(written), entry.time);
         }
     }
 
@@ -145,6 +138,14 @@ impl Keys {
         taken
     }
 
+    /// Adds a key, as it is written, unless it is there.
+    fn add(&mut self, written: &[u8], digest: u64, time: Option<DateTime<Utc>>) {
+        if !self.has(written, digest) {
+            self.push(written, time);
+            self.index_next(digest);
+        }
+    }
+
     /// Adds these of `others`, none of which is there.
     fn append(&mut self, others: &Self, positions: Range<usize>) {
         if positions.is_empty() {
@@ -161,7 +162,7 @@ impl Keys {
         }));
     }
 
-    /// Adds a key, as it is written.
+    /// Adds a key, as it is written, that is not there.
     fn push(&mut self, written: &[u8], time: Option<DateTime<Utc>>) {
         self.open();
         self.text.push(b'"');

@@ -63,9 +63,9 @@ impl fmt::Display for Table<'_> {
             "| | events per CPU-second | spread | the collector's are | events per second | peak MB | first request ms | servers busy | changed |"
         )?;
         writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")?;
-        let own = self.0.first().map(|own| own.spread(Cost::per_cpu_second).median);
+        let own = self.0.first().map(|own| own.spread(|cost| cost.effort.per_cpu_second()).median);
         for series in self.0 {
-            let efficiency = series.spread(Cost::per_cpu_second);
+            let efficiency = series.spread(|cost| cost.effort.per_cpu_second());
             let ratio = own.map_or(f64::NAN, |own| own / efficiency.median);
             writeln!(
                 f,

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use crate::figures::{Series, count};
-use crate::run::Cost;
 use crate::subject::Subject;
 
 const WIDTH: f64 = 760.0;
@@ -14,7 +13,7 @@ const ROW: f64 = 24.0;
 
 /// Events per CPU-second of every series, as an SVG that reads on a bright and on a dark page.
 pub fn efficiency(series: &[Series]) -> String {
-    let most = series.iter().map(|series| series.spread(Cost::per_cpu_second).most).fold(1.0, f64::max);
+    let most = series.iter().map(|series| series.spread(|cost| cost.effort.per_cpu_second()).most).fold(1.0, f64::max);
     let scale = (WIDTH - LEFT - RIGHT) / most;
     let height = TOP + ROW * series.len() as f64 + 12.0;
     let mut svg = format!(
@@ -24,7 +23,7 @@ pub fn efficiency(series: &[Series]) -> String {
          to the most</text>\n"
     );
     for (row, series) in series.iter().enumerate() {
-        let spread = series.spread(Cost::per_cpu_second);
+        let spread = series.spread(|cost| cost.effort.per_cpu_second());
         let (top, middle) = (TOP + ROW * row as f64, TOP + ROW * row as f64 + 8.0);
         let fill = if series.subject == Subject::Collector { "#1b6ca8" } else { "#8fb4cf" };
         let label = format!("{}, {}", series.subject.name(), series.transport);

@@ -72,11 +72,6 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Events for each second of computing.
-    pub fn per_cpu_second(&self) -> f64 {
-        self.effort.per_cpu_second()
-    }
-
     /// How much of their core source and receiver were busy.
     pub fn servers_busy(&self) -> f64 {
         self.servers.as_secs_f64() / self.effort.wall.as_secs_f64()

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use sandbox::collector::{binary, workspace};
+use sandbox::collector::{binary, without_proxy, workspace};
 use sandbox::installation::Installation;
 use sandbox::receiver::Receiver;
 
@@ -123,10 +123,7 @@ pub(crate) fn collector() -> Result<Command> {
 /// Where a command is started, and what it finds there. Compiled components are kept in `cache`.
 pub(crate) fn surround(command: &mut Command, installation: &Installation, cache: &Path) {
     command.current_dir(installation.product());
-    // A proxy of the machine is no part of this.
-    for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-        command.env_remove(name);
-    }
+    without_proxy(command);
     command.env("XDG_CACHE_HOME", cache);
 }
 
