@@ -24,6 +24,10 @@ demo: build
 test: build
     cargo test --release --workspace
 
+# Live through so many seeded histories of a source that misbehaves, such as `just simulate 100000`; docs/testing.md says more
+simulate SEEDS:
+    SEEDS={{ quote(SEEDS) }} cargo test --release -p cloudsek-xvigil --lib simulation::tests::no_history_breaks_a_promise -- --exact --nocapture
+
 # Kill the collector a thousand times while alerts keep arriving; nothing may be lost
 torture *ARGUMENTS: build
     cargo build --release --workspace --bin torture

@@ -1,23 +1,30 @@
-//! Asking the API for a page: the request, what each answer means, and when to try again.
+//! Asking the API for a page: the request, its answer, and the attempts until there is one. What an answer means is decided in
+//! `verdict`, what it says is cut out in `words`, and credentials are kept out of that in `mask`.
 
 use std::cell::Cell;
+use std::fmt::Display;
 use std::time::Duration;
 
 use alert_records::timestamp;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Scope};
 use crate::platform::{Level, Platform, Request, Response, TransportError};
 use crate::settings::{Settings, TimeForm};
 
-/// Further attempts after the first one.
-const RETRIES: u32 = 3;
+mod mask;
+mod verdict;
+mod words;
 
-/// The longest wait between attempts, also where the server asks for more: the cycle then ends and the host comes back later.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+#[cfg(any(test, fuzzing))]
+pub(crate) use verdict::retry_after;
+use verdict::{Attempt, Verdict, backoff};
 
-/// Of an answer that can't be read, this much is shown to the operator.
-const SHOWN_CHARACTERS: usize = 200;
+/// Further attempts after the first one, where there is no reason for fewer.
+pub const RETRIES: u32 = 3;
+
+/// Firewalls refuse requests that don't say who asks.
+const USER_AGENT: &str = concat!("devo-collector/", env!("CARGO_PKG_VERSION"));
 
 /// The API of one service, and how often it was asked.
 pub struct Api<'a, P: Platform> {
@@ -26,10 +33,31 @@ pub struct Api<'a, P: Platform> {
     requests: Cell<u32>,
 }
 
-/// A page that has been asked for.
+/// A page that has been asked for, and how often.
 pub struct Asked<Pending> {
+    page: u64,
     request: Request,
-    pending: Result<Pending, TransportError>,
+    /// Under way; none once its answer was received.
+    pending: Option<Result<Pending, TransportError>>,
+    attempt: Attempt,
+}
+
+impl<Pending> Asked<Pending> {
+    /// The page's number.
+    pub fn page(&self) -> u64 {
+        self.page
+    }
+}
+
+/// What the API answers where nothing is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The body of a page. It may turn out to be unreadable: an empty one always does.
+    Page(Vec<u8>),
+    /// A page without records, said by the status alone.
+    Empty,
+    /// Nothing has changed, in the view of the server or of a cache on the way.
+    NotModified,
 }
 
 impl<'a, P: Platform> Api<'a, P> {
@@ -42,47 +70,69 @@ impl<'a, P: Platform> Api<'a, P> {
         self.requests.get()
     }
 
-    /// Asks for a page without waiting for it.
-    pub fn ask(&self, page: u64, limit: u32, since: Option<DateTime<Utc>>) -> Asked<P::Pending> {
+    /// Asks for a page without waiting for it. It may be asked for again as often as `retries` says.
+    pub fn ask(&self, page: u64, limit: u32, since: Option<DateTime<Utc>>, retries: u32) -> Asked<P::Pending> {
         let request = page_request(self.settings, page, limit, since, self.platform.now());
-        let pending = self.send(&request);
-        Asked { request, pending }
+        let pending = Some(self.send(&request));
+        Asked { page, request, pending, attempt: Attempt { retried: 0, retries } }
     }
 
-    /// The body of a page that was asked for, after as many attempts as are worth it.
-    pub fn receive(&self, asked: Asked<P::Pending>) -> Result<Vec<u8>, Failure> {
-        let Asked { request, mut pending } = asked;
-        let mut attempt = 0;
+    /// The answer to what was asked, after as many attempts as are worth it and allowed.
+    pub fn receive(&self, asked: &mut Asked<P::Pending>) -> Result<Answer, Failure> {
         loop {
+            let pending = asked.pending.take().unwrap_or_else(|| self.send(&asked.request));
             let answer = pending.and_then(|pending| self.platform.finish(pending));
-            let verdict = judge(answer, attempt, self.platform.now());
-            match verdict {
-                Verdict::Answer(response) => {
-                    if let Some(error) = response.close_error {
-                        // The page is complete, so nothing is lost by going on.
-                        let failure = close_failure(&error);
-                        self.platform.log(Level::Warning, &failure.to_string());
-                    }
-                    return Ok(response.body);
-                }
+            match verdict::judge(answer, asked.attempt, self.platform.now(), &self.secrets()) {
+                Verdict::Answer(response) => return Ok(self.accept(response)),
                 Verdict::Failure(failure) => return Err(failure),
-                Verdict::Again { after, why } => {
-                    attempt += 1;
-                    let after = self.with_jitter(after);
-                    let (seconds, milliseconds) = (after.as_secs(), after.subsec_millis());
-                    let message =
-                        format!("{why}. Attempt {attempt} of {RETRIES} follows in {seconds}.{milliseconds:03} seconds");
-                    self.platform.log(Level::Warning, &message);
-                    self.platform.wait(after);
-                    pending = self.send(&request);
-                }
+                Verdict::Again { after, why } => self.repeat(asked, after, &why),
             }
         }
+    }
+
+    /// Asks again for a page whose answer could not be read, after a while. False if it was asked for often enough.
+    pub fn ask_again(&self, asked: &mut Asked<P::Pending>, why: &dyn Display) -> bool {
+        if asked.attempt.is_last() {
+            return false;
+        }
+        let why = format!("The answer of the API could not be read: {why}");
+        self.repeat(asked, backoff(asked.attempt.retried), &why);
+        true
+    }
+
+    fn accept(&self, response: Response) -> Answer {
+        if let Some(error) = response.close_error {
+            // The answer is complete, so nothing is lost by going on.
+            let failure = close_failure(&error);
+            self.platform.log(Level::Warning, &failure.to_string());
+        }
+        match response.status {
+            204 => Answer::Empty,
+            304 => Answer::NotModified,
+            _ => Answer::Page(response.body),
+        }
+    }
+
+    fn repeat(&self, asked: &mut Asked<P::Pending>, after: Duration, why: &str) {
+        asked.attempt.retried += 1;
+        let Attempt { retried, retries } = asked.attempt;
+        let after = self.with_jitter(after);
+        let (seconds, milliseconds) = (after.as_secs(), after.subsec_millis());
+        let message = format!("{why}. Attempt {retried} of {retries} follows in {seconds}.{milliseconds:03} seconds");
+        self.platform.log(Level::Warning, &message);
+        self.platform.wait(after);
+        asked.pending = Some(self.send(&asked.request));
     }
 
     fn send(&self, request: &Request) -> Result<P::Pending, TransportError> {
         self.requests.set(self.requests.get() + 1);
         self.platform.begin(request)
+    }
+
+    /// What an answer's words must not repeat: the header with the credential, and the credential alone.
+    fn secrets(&self) -> Vec<&str> {
+        let header = self.settings.credential.iter().map(|(_, value)| value.as_str());
+        header.flat_map(|value| [value, value.rsplit(' ').next().unwrap_or(value)]).collect()
     }
 
     /// Up to a quarter more, so that the clients of a server that has come back don't all arrive at once.
@@ -92,16 +142,15 @@ impl<'a, P: Platform> Api<'a, P> {
 }
 
 /// The failure of an answer that can't be understood: `exception` says why.
-pub fn unreadable(body: &[u8], exception: &dyn std::fmt::Display) -> Failure {
-    let text = String::from_utf8_lossy(body);
-    let shown: String = text.chars().take(SHOWN_CHARACTERS).collect();
-    let dots = if shown.len() < text.len() { ".." } else { "" };
+pub fn unreadable(body: &[u8], exception: &dyn Display) -> Failure {
+    let shown = words::beginning(body);
     Failure::api(
         495,
-        format!("Failed to parse <alerts page> object from response: {shown}{dots}. Exception: {exception}"),
+        format!("Failed to parse alerts page object from response: {shown}. Exception: {exception}"),
         "Check that base_url is the address of the API itself; if it is, the API has changed: set request.records, \
          request.id and request.time, or contact support.",
     )
+    .about(Scope::Page)
 }
 
 fn close_failure(error: &str) -> Failure {
@@ -131,7 +180,8 @@ fn page_request(
         };
         target.push_str(&format!("&{}={value}", filter.param));
     }
-    let mut headers = vec![("Accept".to_owned(), "application/json".to_owned())];
+    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut headers = vec![header("Accept", "application/json"), header("User-Agent", USER_AGENT)];
     headers.extend(settings.credential.clone());
     Request { secure: endpoint.secure, authority: endpoint.authority.clone(), path_with_query: target, headers }
 }
@@ -142,158 +192,164 @@ pub fn days_since(since: DateTime<Utc>, now: DateTime<Utc>) -> i64 {
     seconds / 86_400 + i64::from(seconds % 86_400 > 0)
 }
 
-enum Verdict {
-    Answer(Response),
-    Again { after: Duration, why: String },
-    Failure(Failure),
-}
-
-fn judge(answer: Result<Response, TransportError>, attempt: u32, now: DateTime<Utc>) -> Verdict {
-    let exhausted = attempt >= RETRIES;
-    let backoff = Duration::from_secs(1 << attempt.min(6));
-    match answer {
-        Ok(response) => match response.status {
-            200 => Verdict::Answer(response),
-            401 | 403 => Verdict::Failure(denied(response.status)),
-            status @ (408 | 425 | 429 | 500..=599) => {
-                let asked_for = response.retry_after.as_deref().and_then(|text| retry_after(text, now));
-                let after = asked_for.unwrap_or(backoff);
-                if exhausted || after > LONGEST_WAIT {
-                    Verdict::Failure(retries_failed(attempt, status, asked_for))
-                } else {
-                    Verdict::Again { after, why: format!("The API answered with status {status}") }
-                }
-            }
-            status => Verdict::Failure(unexpected(status)),
-        },
-        Err(TransportError::Refused(why)) => Verdict::Failure(connection_error(&why)),
-        Err(TransportError::TimedOut(why)) if exhausted => Verdict::Failure(timed_out(&why)),
-        Err(TransportError::Broken(why)) if exhausted => Verdict::Failure(connection_error(&why)),
-        Err(TransportError::TimedOut(why) | TransportError::Broken(why)) => {
-            Verdict::Again { after: backoff, why: format!("The API could not be reached: {why}") }
-        }
-    }
-}
-
-fn denied(status: u16) -> Failure {
-    let answer = if status == 401 { "Unauthorized" } else { "Forbidden" };
-    Failure::api(
-        status,
-        format!("{answer} API response"),
-        "Ensure the API token is properly created and configured in the collector.",
-    )
-}
-
-fn retries_failed(attempt: u32, status: u16, asked_for: Option<Duration>) -> Failure {
-    let wait = asked_for.map(|wait| format!(", and asked to wait {} seconds", wait.as_secs())).unwrap_or_default();
-    Failure::api(
-        498,
-        format!(
-            "Max Retries Error. Request attempts with {attempt} retries failed. The last answer had status {status}{wait}."
-        ),
-        "Ensure the collector has connection with the API; it is tried again by itself.",
-    )
-}
-
-fn unexpected(status: u16) -> Failure {
-    let (reason, cure) = match status {
-        300..=399 => (
-            format!(
-                "Unexpected API response: status {status}, a redirect. It is not followed, so that the token can't follow it."
-            ),
-            "Set base_url to the address that the API is really at.",
-        ),
-        _ => (
-            format!("Unexpected API response: status {status}."),
-            "Ensure that base_url, and request.path if it is set, are correct.",
-        ),
-    };
-    Failure::api(if (400..=494).contains(&status) { status } else { 497 }, reason, cure)
-}
-
-fn timed_out(why: &str) -> Failure {
-    Failure::api(
-        496,
-        format!("Connection Timeout Error. Verify that endpoint and URL parameters are correct. ({why})"),
-        "Ensure the collector has connection with the API; it is tried again by itself.",
-    )
-}
-
-fn connection_error(why: &str) -> Failure {
-    Failure::api(
-        497,
-        format!("Connection Error. Ensure the URL parameters are correct and that host has access to server. ({why})"),
-        "Ensure the collector has connection with the API; it is tried again by itself.",
-    )
-}
-
-/// `Retry-After` as RFC 9110 has it: seconds, or a date.
-pub(crate) fn retry_after(text: &str, now: DateTime<Utc>) -> Option<Duration> {
-    let text = text.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::parse_from_rfc2822(text).ok()?.to_utc();
-    Some((date - now).max(TimeDelta::zero()).to_std().unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
     use super::*;
+    use crate::platform::{DeadLetter, Event};
 
     fn now() -> DateTime<Utc> {
         timestamp::parse("2024-06-01").unwrap()
     }
 
-    fn answer(status: u16, retry_after: Option<&str>) -> Result<Response, TransportError> {
-        Ok(Response { status, retry_after: retry_after.map(str::to_owned), body: Vec::new(), close_error: None })
+    /// An API that gives these answers, one after the other.
+    #[derive(Default)]
+    struct Script {
+        answers: RefCell<VecDeque<Result<Response, TransportError>>>,
+        requests: RefCell<Vec<Request>>,
+        waits: RefCell<Vec<u64>>,
+        log: RefCell<Vec<String>>,
     }
 
-    fn failure(answer: Result<Response, TransportError>, attempt: u32) -> Failure {
-        match judge(answer, attempt, now()) {
-            Verdict::Failure(failure) => failure,
-            Verdict::Answer(_) => panic!("taken as an answer"),
-            Verdict::Again { .. } => panic!("tried again"),
+    impl Script {
+        fn of(answers: &[(u16, &str)]) -> Self {
+            let answers = answers.iter().map(|(status, body)| {
+                Ok(Response { status: *status, retry_after: None, body: body.as_bytes().to_vec(), close_error: None })
+            });
+            Self { answers: RefCell::new(answers.collect()), ..Self::default() }
         }
     }
 
-    fn wait(answer: Result<Response, TransportError>) -> Duration {
-        match judge(answer, 0, now()) {
-            Verdict::Again { after, .. } => after,
-            _ => panic!("not tried again"),
+    impl Platform for Script {
+        type Pending = Result<Response, TransportError>;
+
+        fn begin(&self, request: &Request) -> Result<Self::Pending, TransportError> {
+            self.requests.borrow_mut().push(request.clone());
+            self.answers.borrow_mut().pop_front().ok_or(TransportError::Refused("the script is over".to_owned()))
+        }
+        fn finish(&self, pending: Self::Pending) -> Result<Response, TransportError> {
+            pending
+        }
+        fn now(&self) -> DateTime<Utc> {
+            now()
+        }
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn wait(&self, duration: Duration) {
+            self.waits.borrow_mut().push(duration.as_secs());
+        }
+        fn settings(&self) -> Result<Vec<(String, String)>, String> {
+            Ok(Vec::new())
+        }
+        fn load(&self, _: &str) -> Result<Option<Vec<u8>>, String> {
+            Ok(None)
+        }
+        fn store(&self, _: &str, _: &[u8]) -> Result<(), String> {
+            Ok(())
+        }
+        fn send(&self, _: &str, _: &[Event<'_>]) -> Result<(), String> {
+            Ok(())
+        }
+        fn add_dead_letters(&self, _: &str, _: &[DeadLetter<'_>]) -> Result<(), String> {
+            Ok(())
+        }
+        fn flush(&self) -> Result<(), String> {
+            Ok(())
+        }
+        fn log(&self, _: Level, message: &str) {
+            self.log.borrow_mut().push(message.to_owned());
+        }
+    }
+
+    fn settings(more: &[(&str, &str)]) -> Settings {
+        let values = [("base_url", "https://a")].iter().chain(more);
+        Settings::read(values.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(), now()).unwrap()
+    }
+
+    #[test]
+    fn the_status_tells_a_page_from_an_empty_one_and_from_nothing_new() {
+        for (status, answer) in [
+            (200, Answer::Page(b"x".to_vec())),
+            (206, Answer::Page(b"x".to_vec())),
+            (204, Answer::Empty),
+            (304, Answer::NotModified),
+        ] {
+            let (script, settings) = (Script::of(&[(status, "x")]), settings(&[]));
+            let api = Api::new(&script, &settings);
+            assert_eq!(api.receive(&mut api.ask(1, 100, None, 0)), Ok(answer));
         }
     }
 
     #[test]
-    fn a_refused_token_is_not_tried_again() {
-        assert_eq!(failure(answer(401, None), 0).reason, "Unauthorized API response");
-        assert_eq!(failure(answer(403, None), 0).reason, "Forbidden API response");
+    fn an_empty_body_is_handed_on_as_one_that_can_not_be_read() {
+        let (script, settings) = (Script::of(&[(200, "")]), settings(&[]));
+        let api = Api::new(&script, &settings);
+        assert_eq!(api.receive(&mut api.ask(1, 100, None, 0)), Ok(Answer::Page(Vec::new())));
     }
 
     #[test]
-    fn a_busy_server_is_asked_again_when_it_says() {
-        assert_eq!(wait(answer(429, Some("7"))), Duration::from_secs(7));
-        assert_eq!(wait(answer(503, Some("Sat, 01 Jun 2024 00:00:09 GMT"))), Duration::from_secs(9));
-        assert_eq!(wait(answer(429, Some("soon"))), Duration::from_secs(1));
-        assert_eq!(failure(answer(429, Some("3600")), 0).code, 498);
+    fn every_request_says_who_asks() {
+        let (script, settings) = (Script::of(&[(500, ""), (200, "")]), settings(&[]));
+        let api = Api::new(&script, &settings);
+        api.receive(&mut api.ask(1, 100, None, RETRIES)).unwrap();
+        let agent = ("User-Agent".to_owned(), format!("devo-collector/{}", env!("CARGO_PKG_VERSION")));
+        assert_eq!(script.requests.borrow().len(), 2);
+        assert!(script.requests.borrow().iter().all(|request| request.headers.contains(&agent)));
     }
 
     #[test]
-    fn every_end_of_patience_has_its_code() {
-        assert_eq!(failure(answer(500, None), RETRIES).code, 498);
-        assert_eq!(failure(Err(TransportError::TimedOut("t".into())), RETRIES).code, 496);
-        assert_eq!(failure(Err(TransportError::Broken("b".into())), RETRIES).code, 497);
-        assert_eq!(failure(Err(TransportError::Refused("r".into())), 0).code, 497);
-        assert_eq!(failure(answer(404, None), 0).code, 404);
-        assert_eq!(failure(answer(302, None), 0).code, 497);
+    fn a_page_is_asked_for_again_as_often_as_allowed_and_no_more() {
+        for retries in [0, 1, RETRIES] {
+            let (script, settings) = (Script::of(&[(500, "x"); 9]), settings(&[]));
+            let api = Api::new(&script, &settings);
+            let failure = api.receive(&mut api.ask(1, 100, None, retries)).unwrap_err();
+            assert!(failure.reason.contains(&format!("attempts with {retries} retries failed.")), "{failure}");
+            assert_eq!(api.requests(), 1 + retries);
+            assert_eq!(script.waits.borrow()[..], [1, 2, 4][..retries as usize]);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_could_not_be_read_counts_as_an_attempt() {
+        let (script, settings) = (Script::of(&[(500, ""), (200, "<"), (200, "<"), (200, "<")]), settings(&[]));
+        let api = Api::new(&script, &settings);
+        let mut asked = api.ask(1, 100, None, 2);
+        let unread = Ok(Answer::Page(b"<".to_vec()));
+        assert_eq!(api.receive(&mut asked), unread);
+        assert!(api.ask_again(&mut asked, &"expected a value"));
+        assert_eq!(api.receive(&mut asked), unread);
+        assert!(!api.ask_again(&mut asked, &"expected a value"));
+        assert_eq!((api.requests(), &script.waits.borrow()[..]), (3, &[1, 2][..]));
+        assert_eq!(
+            script.log.borrow()[..],
+            [
+                "The API answered with status 500. Attempt 1 of 2 follows in 1.000 seconds",
+                "The answer of the API could not be read: expected a value. Attempt 2 of 2 follows in 2.000 seconds",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_credential_that_the_collector_sends_itself_is_not_shown() {
+        for (prefix, body) in [("Bearer ", "you sent s3cret"), ("", "you sent s3cret"), ("Bearer ", "Bearer s3cret")] {
+            let settings = settings(&[("token", "s3cret"), ("request.auth_prefix", prefix)]);
+            let script = Script::of(&[(400, body)]);
+            let api = Api::new(&script, &settings);
+            let failure = api.receive(&mut api.ask(1, 100, None, 0)).unwrap_err();
+            assert!(!failure.to_string().contains("s3cret") && failure.reason.contains("***"), "{failure}");
+        }
     }
 
     #[test]
     fn an_unreadable_answer_is_shown_in_part_and_on_one_line() {
         let failure = unreadable("x\n".repeat(500).as_bytes(), &"bad");
-        assert!(failure.reason.starts_with("Failed to parse <alerts page> object from response: x x"));
+        assert!(failure.reason.starts_with("Failed to parse alerts page object from response: x x"));
         assert!(failure.reason.ends_with("... Exception: bad"), "{failure}");
         assert!(!failure.reason.contains('\n') && failure.reason.len() < 400);
+        assert!(failure.is_of_page());
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::failure::{Class, Failure};
-use crate::platform::{Event, Level, Platform, Request, Response, TransportError};
+use crate::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use crate::progress::{self, Account, Progress, Uncheckable};
 use crate::pull;
 
 mod bindings {
@@ -33,9 +34,6 @@ use bindings::wasi::io::streams::{InputStream, StreamError};
 use bindings::wasi::keyvalue::store as keyvalue;
 use bindings::wasi::logging::logging;
 
-/// The one key in the service's bucket.
-const STATE_KEY: &str = "state";
-
 /// Bytes asked for in one read of a body: few crossings of the boundary, without a large buffer for a small answer.
 const READ_IN_BYTES: u64 = 256 * 1024;
 
@@ -53,23 +51,57 @@ impl service::Guest for Collector {
         pull::pre_pull(&Wasi).map_err(failure)
     }
 
-    fn pull() -> Result<service::Summary, service::Failure> {
-        let pull::Summary { statistics, up_to_date } = pull::pull(&Wasi).map_err(failure)?;
-        Ok(service::Summary {
-            requests: u32::try_from(statistics.requests).unwrap_or(u32::MAX),
-            received: statistics.received,
-            duplicates: statistics.duplicates,
-            sent: statistics.sent,
-            up_to_date,
-        })
+    fn pull(allowed: service::Budget) -> Result<service::Summary, service::Failure> {
+        pull::pull(&Wasi, budget(allowed)).map(summary).map_err(failure)
+    }
+
+    fn backfill(allowed: service::Budget) -> Result<service::Summary, service::Failure> {
+        pull::backfill(&Wasi, budget(allowed)).map(summary).map_err(failure)
     }
 }
 
 bindings::export!(Collector with_types_in bindings);
 
+fn budget(allowed: service::Budget) -> progress::Budget {
+    progress::Budget { requests: allowed.requests, time: Duration::from_millis(allowed.milliseconds) }
+}
+
+fn summary(summary: progress::Summary) -> service::Summary {
+    let progress::Summary { statistics, up_to_date, progress } = summary;
+    service::Summary {
+        requests: u32::try_from(statistics.requests).unwrap_or(u32::MAX),
+        received: statistics.received,
+        duplicates: statistics.duplicates,
+        sent: statistics.sent,
+        dead_letters: statistics.dead_letters,
+        up_to_date,
+        progress: service_progress(progress),
+    }
+}
+
+fn service_progress(progress: Progress) -> service::Progress {
+    let backfill = progress.backfill.map(|at| service::BackfillProgress { done: at.done, total: at.total });
+    let account = match progress.account {
+        Account::Unknown => service::Account::Unknown,
+        Account::Unchecked(why) => service::Account::Unchecked(match why {
+            Uncheckable::NoTotal => service::Uncheckable::NoTotal,
+            Uncheckable::Refuted => service::Uncheckable::Refuted,
+            Uncheckable::Capped => service::Uncheckable::Capped,
+        }),
+        Account::Missing(count) => service::Account::Missing(count),
+    };
+    service::Progress {
+        backfill,
+        gaps: progress.gaps,
+        account,
+        account_time: progress.account_time.map(datetime),
+        newest_event: progress.newest_event.map(datetime),
+    }
+}
+
 fn failure(failure: Failure) -> service::Failure {
-    let Failure { class, code, reason, cure } = failure;
-    let fault = service::Fault { code, reason, cure };
+    let Failure { class, code, reason, remedy, .. } = failure;
+    let fault = service::Fault { code, reason, remedy };
     match class {
         Class::InitVariables => service::Failure::InitVariables(fault),
         Class::PrePull => service::Failure::PrePull(fault),
@@ -140,17 +172,22 @@ impl Platform for Wasi {
         })
     }
 
-    fn load(&self) -> Result<Option<Vec<u8>>, String> {
-        keyvalue::open("").and_then(|bucket| bucket.get(STATE_KEY)).map_err(keyvalue_error)
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        keyvalue::open("").and_then(|bucket| bucket.get(key)).map_err(keyvalue_error)
     }
 
-    fn store(&self, state: &[u8]) -> Result<(), String> {
-        keyvalue::open("").and_then(|bucket| bucket.set(STATE_KEY, state)).map_err(keyvalue_error)
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), String> {
+        keyvalue::open("").and_then(|bucket| bucket.set(key, value)).map_err(keyvalue_error)
     }
 
     fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
         let events: Vec<_> = events.iter().map(output_event).collect();
         output::send(table, &events).map_err(output_error)
+    }
+
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+        let letters: Vec<_> = letters.iter().map(output_letter).collect();
+        output::add_dead_letters(table, &letters).map_err(output_error)
     }
 
     fn flush(&self) -> Result<(), String> {
@@ -203,9 +240,17 @@ fn close(body: IncomingBody) -> Option<String> {
 }
 
 fn output_event<'a>(event: &Event<'a>) -> output::Event<'a> {
-    let seconds = u64::try_from(event.time.timestamp()).unwrap_or(0);
-    let time = wall_clock::Datetime { seconds, nanoseconds: event.time.timestamp_subsec_nanos().min(999_999_999) };
-    output::Event { time, body: event.body }
+    output::Event { time: datetime(event.time), body: event.body }
+}
+
+fn output_letter<'a>(letter: &'a DeadLetter<'a>) -> output::DeadLetter<'a> {
+    output::DeadLetter { reason: &letter.reason, content: letter.content }
+}
+
+/// The component model counts from 1970 on.
+fn datetime(time: DateTime<Utc>) -> wall_clock::Datetime {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+    wall_clock::Datetime { seconds, nanoseconds: time.timestamp_subsec_nanos().min(999_999_999) }
 }
 
 fn output_error(error: output::Error) -> String {
@@ -235,8 +280,8 @@ fn transport_error(error: ErrorCode) -> TransportError {
         ErrorCode::DestinationIpProhibited
         | ErrorCode::HttpRequestDenied
         | ErrorCode::HttpRequestUriInvalid
-        | ErrorCode::ConfigurationError
-        | ErrorCode::HttpResponseBodySize(_) => TransportError::Refused(text),
+        | ErrorCode::ConfigurationError => TransportError::Refused(text),
+        ErrorCode::HttpResponseBodySize(_) => TransportError::TooLarge(text),
         _ => TransportError::Broken(text),
     }
 }

@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a law may fail by panicking")]
 
 use alert_records::json::{self, Pointer};
-use alert_records::page::{self, Unreadable};
+use alert_records::page::{self, Odd, Page, Unreadable};
 use alert_records::timestamp;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Value, json};
 
 use crate::alert::Alert;
@@ -31,7 +31,9 @@ pub fn answer(body: &[u8]) {
                         page.records.iter().map(|text| serde_json::from_slice(text).unwrap()).collect();
                     assert_eq!(Value::from(records), list, "the records are those at {place}");
                 }
+                assert!(tree.is_none() || page.odd.is_empty(), "what serde takes is not odd");
                 page.records.iter().for_each(|text| record(body, text));
+                in_order(body, &page);
                 different_ids_are_different_keys(&page.records);
             }
             Err(error) => {
@@ -39,10 +41,30 @@ pub fn answer(body: &[u8]) {
                 let is_missed = error == Unreadable::NoRecords && place.and_then(is_list).is_some();
                 assert!(!is_missed, "there are records at {place:?}");
                 let failure = api::unreadable(body, &error).to_string();
-                assert!(!failure.contains(char::is_control) && failure.chars().count() < 600, "{failure}");
+                assert!(!failure.contains(char::is_control) && failure.chars().count() < 800, "{failure}");
             }
         }
     }
+}
+
+/// Records and what is odd among them are parts of the body, each kind in its order, and no byte belongs to two of them.
+fn in_order<'a>(body: &'a [u8], page: &Page<'a, &'a [u8]>) {
+    let range = |text: &[u8]| {
+        let start = (text.as_ptr() as usize).checked_sub(body.as_ptr() as usize).unwrap();
+        assert!(start + text.len() <= body.len(), "a record is a part of the body");
+        start..start + text.len()
+    };
+    let odd = |odd: &Odd<'_>| {
+        assert_eq!(range(odd.text).start, odd.offset);
+        assert!(!odd.text.is_empty() && odd.error.offset <= odd.text.len());
+        range(odd.text)
+    };
+    let records: Vec<_> = page.records.iter().map(|text| range(text)).collect();
+    let odd: Vec<_> = page.odd.iter().map(odd).collect();
+    assert!(records.is_sorted_by_key(|range| range.start) && odd.is_sorted_by_key(|range| range.start));
+    let mut all = [records, odd].concat();
+    all.sort_by_key(|range| range.start);
+    assert!(all.is_sorted_by(|before, after| before.end < after.start), "a comma stands between two records");
 }
 
 fn record(body: &[u8], text: &[u8]) {
@@ -129,6 +151,7 @@ pub fn time(text: &[u8]) {
 
 /// A time that the collector has read is kept: in its log, and in its state, which would else be lost with it.
 fn lasting(time: DateTime<Utc>) {
+    assert!((1..=9999).contains(&time.year()), "{time:?} has four digits for its year");
     assert_eq!(timestamp::parse(&timestamp::format(time)), Some(time), "{}", timestamp::format(time));
     let stored = serde_json::to_vec(&time).unwrap();
     assert_eq!(serde_json::from_slice::<DateTime<Utc>>(&stored).ok(), Some(time), "{time:?}");
@@ -136,19 +159,23 @@ fn lasting(time: DateTime<Utc>) {
 
 /// A state: of any version, but never made up; and read as it was written, in the version that it is upgraded to.
 pub fn state(text: &[u8]) {
-    let Ok(state) = State::read(text) else { return };
+    let settings = settings_with(None);
+    let Ok((mut state, memory)) = State::open(text, &settings, b"seed") else { return };
     // Members that are not known may hold what is no text.
     if let Some(Ok(tree)) = serde_json::Deserializer::from_slice(text).into_iter::<Value>().next() {
-        assert!(matches!(tree["@persistence_version"].as_u64(), Some(1..=3)), "a state has a version");
+        assert!(matches!(tree["@persistence_version"].as_u64(), Some(1..=4)), "a state has a version");
         assert!(tree.get("last_event_time_in_utc").is_some(), "what lacks its time is no state");
     }
-    let settings = settings_with(None);
-    let upgraded = state.upgraded(&settings);
-    assert_eq!(State::read(&upgraded.write().unwrap()).unwrap(), upgraded);
-    assert_eq!(upgraded.clone().upgraded(&settings), upgraded);
-    upgraded.as_python();
-    upgraded.window_start(&settings);
-    upgraded.expected_total(timestamp::parse("2024-06-01").unwrap());
+    state.take_back(memory);
+    let written = state.write().unwrap();
+    assert_eq!(State::read(&written).unwrap(), state);
+    state.as_python();
+    state.window(&settings);
+    state.progress();
+    state.walk.set_source(7, false);
+    let now = timestamp::parse("2024-06-01").unwrap();
+    state.walk.begin_due(state.window(&settings), None, now);
+    assert!(state.walk.pass.is_none_or(|pass| pass.next_page().is_some()), "a pass has a page to begin with");
 }
 
 /// Settings, one `name=value` a line: used or refused in one line, without the token.

@@ -46,6 +46,11 @@ impl Ledger {
         self.ids.insert(key, time);
     }
 
+    /// Notes that the alert of this key was delivered, which was not known.
+    pub fn insert_new(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
+        self.ids.insert_new(key, time);
+    }
+
     /// Adds what was delivered later than all that is known here.
     pub fn absorb(&mut self, later: &Self) {
         self.ids.absorb(&later.ids);

@@ -47,6 +47,8 @@ pub enum TransportError {
     Broken(String),
     /// The platform does not let this request out, and won't.
     Refused(String),
+    /// The answer is larger than the platform takes. A smaller page may fit.
+    TooLarge(String),
 }
 
 /// One event on its way to Devo.
@@ -56,6 +58,15 @@ pub struct Event<'a> {
     pub time: DateTime<Utc>,
     /// One line of JSON.
     pub body: &'a [u8],
+}
+
+/// A record that can't become an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter<'a> {
+    /// Where the source has it and what is wrong with it, in one line.
+    pub reason: String,
+    /// The record as the source sent it.
+    pub content: &'a [u8],
 }
 
 /// The interfaces that the `collector` world imports.
@@ -75,12 +86,14 @@ pub trait Platform {
     fn wait(&self, duration: Duration);
     /// The settings of this service: flat names and their values.
     fn settings(&self) -> Result<Vec<(String, String)>, String>;
-    /// The persisted state, if there is one.
-    fn load(&self) -> Result<Option<Vec<u8>>, String>;
-    /// Replaces the persisted state, all of it or nothing.
-    fn store(&self, state: &[u8]) -> Result<(), String>;
+    /// The persisted value with this key, if there is one.
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
+    /// Replaces the persisted value with this key, all of it or nothing.
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), String>;
     /// Hands over events for delivery to `table`.
     fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String>;
+    /// Keeps records that can't become events of `table`, for the operator to look at.
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String>;
     /// Returns when every event handed over is confirmed.
     fn flush(&self) -> Result<(), String>;
     /// Writes a line to the operator's log.

@@ -1,55 +1,32 @@
-//! The three things the host asks for: checking the set-up, making the state ready, and pulling.
-//!
-//! A pull does a bounded piece of a walk: it collects what is new, sends it in batches sorted by time, has it confirmed, and
-//! only then stores the state. A walk that is longer goes on at the next call from the page where it stood, so that memory,
-//! time and what a crash repeats are bounded by one piece, whatever the history's length.
+//! The four things that the host asks for: checking the set-up, making the state ready, looking for what is new, and backfill.
 
-use std::time::Duration;
+use alert_records::page;
+use chrono::DateTime;
 
-use alert_records::bytes::equal;
-use alert_records::key::Key;
-use alert_records::keys::Latest;
-use alert_records::page::{self, Page, Unreadable};
-use alert_records::record::{Places, Record};
-use chrono::{DateTime, Utc};
-
-use crate::alert::{Alert, Tail};
-use crate::api::{self, Api};
-use crate::batch::Batch;
+use crate::api::{self, Answer, Api, RETRIES};
+use crate::call::{Call, STATE_KEY, Wanted};
 use crate::failure::Failure;
-use crate::ledger::Ledger;
+use crate::memory::Memory;
+use crate::planted::{self, Planted};
 use crate::platform::{Level, Platform};
+use crate::progress::{Budget, Summary};
 use crate::settings::Settings;
-use crate::state::{Cycle, State};
+use crate::state::{self, Cycle, State};
 use crate::statistics::Statistics;
-use crate::walk::{Observation, Plan, Walk};
-
-/// Event bytes after which a piece ends: it bounds what a crash repeats and what the sender holds.
-const PIECE_IN_BYTES: usize = 4 * 1024 * 1024;
-
-/// Event bytes after which what was collected is sent: it bounds what the sandbox holds.
-const BATCH_IN_BYTES: usize = 1024 * 1024;
-
-/// Time after which a piece ends, so that a slow or rate-limited source stays far from the host's limit for a call.
-const PIECE_IN_TIME: Duration = Duration::from_secs(30);
-
-/// Warnings about odd records in one piece; the rest are counted only.
-const WARNINGS: u64 = 5;
-
-/// What one call of [`pull`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    pub statistics: Statistics,
-    /// Whether everything that the source has is delivered now.
-    pub up_to_date: bool,
-}
+use crate::walk::live::Cut;
+use crate::walk::reading::Reading;
 
 /// Checks settings and credentials against the API.
 pub fn set_up<P: Platform>(platform: &P) -> Result<(), Failure> {
     let settings = read_settings(platform)?;
     let api = Api::new(platform, &settings);
-    let body = api.receive(api.ask(1, 1, None))?;
-    page::read(&body, settings.records.as_ref()).map(|_| ()).map_err(|error| api::unreadable(&body, &error))
+    let mut asked = api.ask(1, 1, None, RETRIES);
+    match api.receive(&mut asked)? {
+        Answer::Page(body) => {
+            page::read(&body, settings.records.as_ref()).map(|_| ()).map_err(|error| api::unreadable(&body, &error))
+        }
+        Answer::Empty | Answer::NotModified => Ok(()),
+    }
 }
 
 /// Makes the persisted state ready: creates it, upgrades it, resets it if the operator asked for it.
@@ -58,23 +35,29 @@ pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
     let info = |message: &str| platform.log(Level::Info, message);
     info("Reading persisted data");
     let stored = load(platform)?;
-    let before = read_state(stored.as_deref())?;
-    let shown = before.as_ref().map_or("None".to_owned(), State::as_python);
+    let before = stored.as_deref().map(|text| State::open(text, &settings, &seed(platform, &settings))).transpose()?;
+    let version = stored.as_deref().and_then(state::version).unwrap_or_default();
+    let shown = before.as_ref().map_or("None".to_owned(), |(state, _)| state.as_python_of(version));
     info(&format!("Data retrieved from the persistence: {shown}"));
     info("Running the persistence upgrade steps");
     info("Running the persistence corrections steps");
     info("Running the persistence corrections steps");
-    let state = match before.map(|state| state.upgraded(&settings)) {
+    let new = || State::new(&settings, &seed(platform, &settings)).with_memory(&settings);
+    let (mut state, mut memory) = match before {
         None => {
             platform.log(Level::Warning, "Persistence will be overridden due to the retrieved state is empty");
-            State::new(&settings)
+            new()
         }
-        Some(state) if state.reset_persistence_auth != settings.reset_persistence_auth => {
+        Some((state, _)) if state.reset_persistence_auth != settings.reset_persistence_auth => {
             platform.log(Level::Warning, "Persistence will be restarted: reset_persistence_auth has changed");
-            State::new(&settings)
+            new()
         }
-        Some(state) => state,
+        Some(before) => before,
     };
+    memory.store(platform).map_err(|error| {
+        Failure::pull(301, format!("The memory of delivered alerts can't be stored: {error}"), "It is tried again.")
+    })?;
+    state.take_back(memory);
     let text = state.write()?;
     if stored.as_ref() == Some(&text) {
         info("No changes were detected in the persistence");
@@ -86,259 +69,182 @@ pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
         &format!("Some changes have been detected and the persistence needs to be updated. Previous content: {shown}. New content: {new}"),
     );
     info("Updating the persistence");
-    store(platform, &text)?;
+    platform.store(STATE_KEY, &text).map_err(|error| {
+        Failure::pull(
+            301,
+            format!("The state can't be stored: {error}"),
+            "Check space and permissions of the state folder.",
+        )
+    })?;
     platform.log(Level::Warning, "Persistence has been updated successfully");
     Ok(())
 }
 
-/// Delivers a piece of what is new at the source, and records it as delivered.
-pub fn pull<P: Platform>(platform: &P) -> Result<Summary, Failure> {
+/// Delivers what is new at the source, and records it as delivered.
+pub fn pull<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Failure> {
     let settings = read_settings(platform)?;
-    // It was there when the service started: what is wrong now may pass, such as a server that is away.
-    let text = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.cure))?;
-    let stored = read_state(text.as_deref())?;
-    // To compare with what comes of it; a walk that goes on moves in any case.
-    let before = text.filter(|_| stored.as_ref().is_some_and(|state| state.cycle.is_none()));
-    let mut state = match stored {
-        Some(state) => state.upgraded(&settings),
-        None => State::new(&settings),
-    };
-    let cycle = match state.cycle.take() {
-        Some(cycle) => cycle,
-        None => begin(platform, &settings, &state),
-    };
-    let mut piece = Piece::new(platform, &settings, state, cycle);
-    // What was collected before a failure is delivered all the same: a source that fails now and then still gets ahead.
-    let collected = piece.collect()?;
-    piece.deliver()?;
-    let summary = piece.commit(before.as_deref())?;
-    collected.map(|()| summary)
-}
-
-fn begin<P: Platform>(platform: &P, settings: &Settings, state: &State) -> Cycle {
+    let (text, mut opened) = open(platform, &settings)?;
+    if planted::is(Planted::StarvesLive) && opened.0.walk.pass.is_some() {
+        return backfill(platform, budget);
+    }
     let now = platform.now();
-    let window_start = state.window_start(settings);
+    let window = opened.0.window(&settings);
+    if let Some(cycle) = opened.0.cycle.take() {
+        // It ended because this one is due.
+        platform.log(Level::Info, &cycle.line(now));
+    }
     platform.log(Level::Info, "Pull Started");
     // Without a start, all there is: for those who look for this line, that is since 1970.
-    let days = api::days_since(window_start.unwrap_or(DateTime::UNIX_EPOCH), now);
+    let days = api::days_since(window.since().unwrap_or(DateTime::UNIX_EPOCH), now);
     platform.log(Level::Info, &format!("Retrieving/sending alerts events since last {days} day(s)"));
-    let plan = Plan {
-        window_start,
-        start: state.source.start,
-        expected_total: state.expected_total(now),
-        limit: settings.endpoint.limit,
+    let cycle = Cycle { pulling_id: now.timestamp_millis(), statistics: Statistics::default() };
+    let mut walk = std::mem::take(&mut opened.0.walk);
+    let mut call = Call::new(platform, &settings, budget, opened, cycle);
+    let first = walk.source.first();
+    let known_sums = [walk.source.first_sum, walk.source.last_sum];
+    let wanted = Wanted { floor: window.floor, known_sums };
+    let is_under_way = walk.pass.is_some();
+    let gaps = walk.gaps.pages();
+    let mut failure = None;
+    let prefix = {
+        let mut live = walk.live(now);
+        let known_gaps = live.gaps.clone();
+        // A look that is cut off leaves what it has to leave in the walk; a failure is told once all of that is recorded.
+        let looked = live.run(&mut |page| {
+            if !call.has_room() {
+                return Err(Cut);
+            }
+            let retries = if known_gaps.contains(page) || call.has_failed() { 0 } else { RETRIES };
+            let asked = call.ask(page, window.since(), retries);
+            match call.take(asked, page == first, wanted, |_, _| None) {
+                Ok((reading, _)) => Ok(reading),
+                Err(error) => {
+                    failure = Some(error);
+                    Err(Cut)
+                }
+            }
+        });
+        // Where the budget ends before anything tells whether it is the API, the pass that is under way will.
+        if live.all_failed() && (looked.is_ok() || !is_under_way) {
+            failure = failure.or(call.page_failure());
+        }
+        std::mem::take(&mut live.prefix)
     };
-    Cycle {
-        pulling_id: now.timestamp_millis(),
-        walk: Walk::new(plan),
-        newest: None,
-        ledger: Ledger::default(),
-        latest: Latest::default(),
-        statistics: Statistics::default(),
+    if walk.gaps.pages() > gaps && failure.is_none() {
+        call.warn_of_gaps(&walk.gaps);
     }
+    // A run that was cut off then, and delivered what it had read, is not known to be open.
+    walk.schedule.open |= call.is_behind_its_memory();
+    if failure.is_none() {
+        walk.begin_due(window, Some(prefix), now);
+    }
+    call.state.walk = walk;
+    call.deliver()?;
+    let summary = call.commit(text.as_deref(), failure.is_none())?;
+    failure.map_or(Ok(summary), Err)
 }
 
-/// The part of a cycle that one call does.
-struct Piece<'a, P: Platform> {
-    platform: &'a P,
-    settings: &'a Settings,
-    api: Api<'a, P>,
-    state: State,
-    cycle: Cycle,
-    pulling_id: String,
-    tail: Tail,
-    batch: Batch,
-    bytes: usize,
-    statistics: Statistics,
-    odd: u64,
-}
-
-impl<'a, P: Platform> Piece<'a, P> {
-    fn new(platform: &'a P, settings: &'a Settings, state: State, cycle: Cycle) -> Self {
-        let pulling_id = cycle.pulling_id.to_string();
-        Self {
-            platform,
-            settings,
-            api: Api::new(platform, settings),
-            tail: Tail::new(settings, &pulling_id),
-            pulling_id,
-            state,
-            cycle,
-            batch: Batch::default(),
-            bytes: 0,
-            statistics: Statistics::default(),
-            odd: 0,
+/// Delivers more of what the source has, and records it as delivered.
+pub fn backfill<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Failure> {
+    let settings = read_settings(platform)?;
+    let (text, mut opened) = open(platform, &settings)?;
+    let now = platform.now();
+    let cycle = opened.0.cycle.take();
+    let cycle = cycle.unwrap_or(Cycle { pulling_id: now.timestamp_millis(), statistics: Statistics::default() });
+    let window = opened.0.window(&settings);
+    let mut walk = std::mem::take(&mut opened.0.walk);
+    let mut call = Call::new(platform, &settings, budget, opened, cycle);
+    call.load_memory()?;
+    let mut failure = None;
+    for page in walk.gaps.due(now) {
+        if !call.has_room() {
+            break;
         }
-    }
-
-    /// Walks until the walk or the piece is over, or the source fails: that is the inner result. The outer one is that of
-    /// what was sent meanwhile.
-    fn collect(&mut self) -> Result<Result<(), Failure>, Failure> {
-        let started = self.platform.elapsed();
-        let limit = self.cycle.walk.limit();
-        let since = self.cycle.walk.window_start();
-        let mut asked = self.cycle.walk.next_page().map(|page| self.api.ask(page, limit, since));
-        while let Some(pending) = asked {
-            let body = match self.api.receive(pending) {
-                Ok(body) => Some(body),
-                Err(failure) if self.cycle.walk.takes_for_empty(failure.code) => None,
-                Err(failure) => return Ok(Err(failure)),
-            };
-            let page = match &body {
-                None => Page::default(),
-                Some(body) => match self.read(body) {
-                    Ok(page) => page,
-                    Err(error) => return Ok(Err(api::unreadable(body, &error))),
-                },
-            };
-            let alerts = self.admit(&page);
-            let full = self.bytes >= PIECE_IN_BYTES || self.platform.elapsed() - started >= PIECE_IN_TIME;
-            // The next page is under way while this one is written out.
-            let next = self.cycle.walk.next_page().filter(|_| !full);
-            asked = next.map(|page| self.api.ask(page, limit, since));
-            self.format(&alerts);
-            if self.batch.bytes() >= BATCH_IN_BYTES {
-                self.send()?;
+        let wanted = Wanted { floor: window.floor, ..Wanted::default() };
+        let asked = call.ask(page, window.floor, 0);
+        match call.take(asked, false, wanted, |_, _| None) {
+            Ok((reading, _)) => walk.tried(page, &reading, now),
+            Err(error) => {
+                failure = Some(error);
+                break;
             }
         }
-        Ok(Ok(()))
     }
-
-    fn read<'b>(&self, body: &'b [u8]) -> Result<Page<Record<'b>>, Unreadable> {
-        let Settings { records, id, time, .. } = self.settings;
-        page::read_records(body, records.as_ref(), &Places { id, time })
-    }
-
-    /// The alerts of a page that are wanted and were not delivered yet; they count as delivered from here on.
-    fn admit<'b>(&mut self, page: &Page<Record<'b>>) -> Vec<Alert<'b>> {
-        let mut digest = 0u64;
-        let mut times = Vec::with_capacity(page.records.len());
-        let mut wanted = Vec::new();
-        let now = self.platform.now();
-        for record in &page.records {
-            let alert = Alert::of(record);
-            // A page's records are summed up in any order: a server that has only one page may give it in another order
-            // each time.
-            digest = digest.wrapping_add(alert.key.digest());
-            times.extend(alert.time);
-            if alert.time.is_none_or(|time| self.cycle.walk.wants(time)) && !self.is_delivered(&alert.key) {
-                self.note(&alert, now);
-                wanted.push(alert);
+    walk.begin_due(window, None, now);
+    while let (None, Some(pass), true) = (&failure, &walk.pass, call.has_room()) {
+        let wanted = Wanted { floor: pass.floor, ..Wanted::default() };
+        let first = walk.source.first();
+        let since = pass.window();
+        let mut asked = pass.next_page().map(|page| (page, call.ask(page, since, RETRIES)));
+        while let Some((page, pending)) = asked.take() {
+            let gaps = walk.gaps.pages();
+            let mut next_page = None;
+            let taken = call.take(pending, page == first, wanted, |call, reading| {
+                if let Reading::Failed(_) = reading {
+                    return None;
+                }
+                next_page = walk.go_on(page, reading, now).filter(|_| call.has_room());
+                let retries = next_page.map_or(0, |page| if walk.gaps.contains(page) { 0 } else { RETRIES });
+                next_page.map(|page| call.ask(page, since, retries))
+            });
+            let (reading, next) = match taken {
+                Ok(taken) => taken,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            };
+            asked = next_page.zip(next);
+            if let Reading::Failed(_) = reading {
+                match call.is_of_the_api(page, first, &mut walk, wanted) {
+                    Ok(false) => {}
+                    Ok(true) => break,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                }
+                let next_page = walk.go_on(page, &reading, now).filter(|_| call.has_room());
+                asked = next_page.map(|page| (page, call.ask(page, since, 0)));
+            }
+            if let (Reading::Failed(words) | Reading::Refused(words) | Reading::NotFound(words), true) =
+                (&reading, walk.gaps.pages() > gaps)
+            {
+                call.warn_of_gap(page, words);
             }
         }
-        let (records, new) = (page.records.len() as u64, wanted.len() as u64);
-        self.platform.log(Level::Debug, &format!("A page of {records} records, {new} of which are new"));
-        self.statistics.received += records;
-        self.statistics.duplicates += records - new;
-        self.bytes += wanted.iter().map(|alert| alert.text.len()).sum::<usize>();
-        self.cycle.walk.observe(&Observation { paging: page.paging, times, records, new, digest });
-        wanted
-    }
-
-    fn is_delivered(&mut self, key: &Key<'_>) -> bool {
-        self.state.ledger.contains(key) || self.cycle.ledger.contains(key) || self.cycle.latest.contains(key)
-    }
-
-    fn note(&mut self, alert: &Alert<'_>, now: DateTime<Utc>) {
-        // A date in the future must not move the window, or it would hide everything until that day.
-        let moves = alert.time.filter(|time| *time <= now);
-        self.cycle.newest = self.cycle.newest.max(moves);
-        self.cycle.ledger.insert(&alert.key, alert.time);
-        if alert.key.is_content() {
-            self.warn("An alert without an id is delivered; it is known by its content from now on");
-        }
-        if alert.time.is_none() {
-            self.warn(&format!(
-                "The alert {} has no time that can be read; it is delivered with the time of the pull",
-                alert.key.as_str()
-            ));
+        if let Some(ended) = walk.end_pass(now) {
+            call.settle();
+            call.tell(ended, &walk.gaps);
+            walk.begin_due(window, None, now);
         }
     }
-
-    fn warn(&mut self, message: &str) {
-        self.odd += 1;
-        if self.odd <= WARNINGS {
-            self.platform.log(Level::Warning, message);
-        }
-    }
-
-    fn format(&mut self, alerts: &[Alert<'_>]) {
-        let now = self.platform.now();
-        self.batch.begin_page(alerts.iter().map(|alert| alert.text.len() + self.tail.room()).sum());
-        for alert in alerts {
-            let time = alert.time.unwrap_or(now);
-            self.batch.add(time, |out| alert.append(self.settings, &self.tail, out));
-        }
-    }
-
-    /// Hands over what is collected, sorted by time.
-    fn send(&mut self) -> Result<(), Failure> {
-        let mut batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let events = batch.sorted();
-        self.statistics.sent += events.len() as u64;
-        self.platform.send(&self.settings.table, &events).map_err(|why| self.undelivered(&why))
-    }
-
-    /// Sends the rest and waits until all of the piece is confirmed.
-    fn deliver(&mut self) -> Result<(), Failure> {
-        if self.odd > WARNINGS {
-            let more = self.odd - WARNINGS;
-            self.platform.log(
-                Level::Warning,
-                &format!("{more} more warnings about records without an id or a time were left out"),
-            );
-        }
-        self.send()?;
-        if self.statistics.sent == 0 {
-            return Ok(());
-        }
-        self.platform.flush().map_err(|why| self.undelivered(&why))
-    }
-
-    fn undelivered(&self, why: &str) -> Failure {
-        Failure::pull(
-            300,
-            format!("{} events could not be delivered: {why}", self.statistics.sent),
-            "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
-        )
-    }
-
-    /// Records what was delivered since `before` was stored, says so in the log, and tells whether the walk is
-    /// over.
-    fn commit(mut self, before: Option<&[u8]>) -> Result<Summary, Failure> {
-        self.statistics.requests = u64::from(self.api.requests());
-        self.cycle.statistics = self.cycle.statistics.plus(self.statistics);
-        let up_to_date = self.cycle.walk.next_page().is_none();
-        let now = self.platform.now();
-        let report = self.report(now);
-        if up_to_date {
-            self.state.finish(self.cycle, self.settings, now);
-        } else {
-            self.state.interrupt(self.cycle, self.settings);
-        }
-        let text = self.state.write()?;
-        if !before.is_some_and(|before| equal(before, &text)) {
-            store(self.platform, &text)?;
-        }
-        self.platform.log(Level::Info, &format!("(Partial) {report}"));
-        if up_to_date {
-            self.platform.log(Level::Info, &report);
-            self.platform.log(Level::Info, "The data is up to date!");
-        }
-        Ok(Summary { statistics: self.statistics, up_to_date })
-    }
-
-    fn report(&self, now: DateTime<Utc>) -> String {
-        let milliseconds = now.timestamp_millis().saturating_sub(self.cycle.pulling_id);
-        self.cycle.statistics.line(&self.pulling_id, u64::try_from(milliseconds).unwrap_or(0))
-    }
+    call.state.walk = walk;
+    call.deliver()?;
+    let summary = call.commit(text.as_deref(), failure.is_none())?;
+    failure.map_or(Ok(summary), Err)
 }
 
-fn read_state(stored: Option<&[u8]>) -> Result<Option<State>, Failure> {
-    stored.map(State::read).transpose()
+/// The text that was stored, and the state with what is remembered beside it.
+type Opened = (Option<Vec<u8>>, (State, Memory));
+
+/// The state and what is remembered with it, and the text that was stored. It was there when the service started: what is wrong
+/// now may pass, such as a server that is away.
+fn open<P: Platform>(platform: &P, settings: &Settings) -> Result<Opened, Failure> {
+    let text = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.remedy))?;
+    let seed = || seed(platform, settings);
+    let (mut state, memory) = match &text {
+        Some(text) => State::open(text, settings, &seed())?,
+        None => State::new(settings, &seed()).with_memory(settings),
+    };
+    state.walk.set_source(settings.endpoint.limit, settings.endpoint.time_filter.is_some());
+    Ok((text, (state, memory)))
+}
+
+/// Something that nobody who makes up ids of alerts can foresee.
+fn seed<P: Platform>(platform: &P, settings: &Settings) -> Vec<u8> {
+    let moment = (platform.now().timestamp_nanos_opt(), platform.elapsed());
+    format!("{moment:?} {}{}", settings.endpoint.authority, settings.endpoint.path).into_bytes()
 }
 
 fn read_settings<P: Platform>(platform: &P) -> Result<Settings, Failure> {
@@ -353,21 +259,11 @@ fn read_settings<P: Platform>(platform: &P) -> Result<Settings, Failure> {
 }
 
 fn load<P: Platform>(platform: &P) -> Result<Option<Vec<u8>>, Failure> {
-    platform.load().map_err(|error| {
+    platform.load(STATE_KEY).map_err(|error| {
         Failure::state(
             203,
             format!("The persisted state can't be loaded: {error}"),
             "Nothing is pulled until it can be.",
-        )
-    })
-}
-
-fn store<P: Platform>(platform: &P, text: &[u8]) -> Result<(), Failure> {
-    platform.store(text).map_err(|error| {
-        Failure::pull(
-            301,
-            format!("The state can't be stored: {error}"),
-            "What was sent since the last success is sent again. Check space and permissions of the state folder.",
         )
     })
 }

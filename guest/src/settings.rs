@@ -37,6 +37,8 @@ pub struct Settings {
     pub environment: Option<String>,
     /// What is masked in every alert.
     pub obfuscation: Rules,
+    /// Whether an alert is delivered again once its content has changed.
+    pub deliver_changes: bool,
     /// Where records sit in an answer. Not set: the places that the API is known to use.
     pub records: Option<Pointer>,
     /// Where a record's id sits.
@@ -128,6 +130,11 @@ impl Settings {
                     )
                 })
             })?,
+            deliver_changes: match get("deliver_changes") {
+                None | Some("false") => false,
+                Some("true") => true,
+                Some(text) => return Err(wrong("deliver_changes", text, "true or false")),
+            },
             records: get("request.records").map(|_| pointer("request.records", "")).transpose()?,
             id: pointer("request.id", "/id")?,
             time: pointer("request.time", "/incident_time")?,
@@ -185,16 +192,16 @@ fn endpoint<'a>(base_url: &str, get: &impl Fn(&str) -> Option<&'a str>) -> Resul
 }
 
 fn initial_start_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Failure> {
-    let cure = "Modify the initial_start_time_in_utc value.";
+    let remedy = "Modify the initial_start_time_in_utc value.";
     let time = timestamp::parse(text).ok_or_else(|| {
         let reason = format!("Invalid initial_start_time_in_utc: {text}.  Must be in parseable datetime format.");
-        Failure::setting(1, reason, cure)
+        Failure::setting(1, reason, remedy)
     })?;
     if time >= now {
         return Err(Failure::setting(
             2,
             format!("Invalid initial_start_time_in_utc: {text}. Must be in the past."),
-            cure,
+            remedy,
         ));
     }
     Ok(time)
@@ -258,7 +265,7 @@ mod tests {
             ("request.limit", "0"),
         ] {
             let failure = read(&[("base_url", "https://a"), (name, value)]).unwrap_err();
-            assert!(failure.reason.contains(name) && failure.cure.contains(name), "{failure}");
+            assert!(failure.reason.contains(name) && failure.remedy.contains(name), "{failure}");
         }
     }
 }

@@ -13,6 +13,9 @@ pub struct Statistics {
     pub duplicates: u64,
     /// Events delivered and confirmed.
     pub sent: u64,
+    /// Records that can't become events, and are kept as dead letters.
+    #[serde(default)]
+    pub dead_letters: u64,
 }
 
 impl Statistics {
@@ -23,6 +26,7 @@ impl Statistics {
             received: self.received + other.received,
             duplicates: self.duplicates + other.duplicates,
             sent: self.sent + other.sent,
+            dead_letters: self.dead_letters + other.dead_letters,
         }
     }
 

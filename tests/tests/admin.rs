@@ -26,7 +26,8 @@ fn one_collector_shows_what_it_has_done() {
     let service = ["tenant=\"\"", "input=\"cloudsek\"", "service=\"alerts\""];
     let metrics = poll("a finished cycle in the metrics", PATIENCE, || {
         let metrics = admin.metrics(None)?;
-        Ok((metrics.value("devo_collector_cycles_total", &service) >= Some(1.0)).then_some(metrics))
+        let has = |name: &str, count| metrics.value(&format!("devo_collector_{name}"), &service) >= Some(count);
+        Ok((has("cycles_total", 1.0) && has("events_sent_total", 150.0)).then_some(metrics))
     })
     .unwrap();
     let value = |name: &str| metrics.value(&format!("devo_collector_{name}"), &service).unwrap();
@@ -41,6 +42,8 @@ fn one_collector_shows_what_it_has_done() {
     }
     assert_eq!(limit("devo_collector_limit", "cpu_in_milliseconds"), Some(60_000.0));
     assert!(!metrics.text().contains("devo_collector_limit_breaches_total{"));
+    // How things stand, as far as it is known.
+    assert_eq!((value("dead_letters_total"), value("gaps")), (0.0, 0.0));
     assert!(metrics.value("process_resident_memory_bytes", &[]) > Some(1e6));
     assert!(metrics.value("process_open_fds", &[]) > Some(5.0));
 
@@ -76,22 +79,23 @@ fn each_tenant_has_series_of_its_own_for_as_long_as_it_is_there() {
     let hosting = Hosting::new("admin-hosting").unwrap();
     hosting.decide(&format!("egress: {{allow_private_addresses: true}}\nadmin: {ANYWHERE}\n")).unwrap();
     let acme = hosting.add("acme", 30).unwrap();
-    // One request sets up, and the first page of a pull is the second one: more than it may make.
+    // No state is as small as that.
     let greedy = hosting.add_prepared("greedy", 250, |stage| {
-        stage.settings.input += "limits: {requests: 1}\n";
+        stage.settings.input += "limits: {state_in_bytes: 100}\n";
         stage.configure()
     });
     let _greedy = greedy.unwrap();
     let collector = hosting.start().unwrap();
     acme.wait_for_all(&collector).unwrap();
-    collector.wait_for_line(&[" greedy/", "more than 1 requests (limits.requests)"], PATIENCE).unwrap();
+    collector.wait_for_line(&[" greedy/", "over the limit of 100 (limits.state_in_bytes)"], PATIENCE).unwrap();
     wait_for_more_cycles(&collector, "acme", 1).unwrap();
 
     let admin = Admin::of(&collector).unwrap();
     let metrics = admin.metrics(None).unwrap();
     let sent = |tenant: &str| metrics.value("devo_collector_events_sent_total", &[&*format!("tenant=\"{tenant}\"")]);
     assert_eq!((sent("acme"), sent("greedy")), (Some(30.0), Some(0.0)));
-    let breaches = metrics.value("devo_collector_limit_breaches_total", &["tenant=\"greedy\"", "limit=\"requests\""]);
+    let breaches =
+        metrics.value("devo_collector_limit_breaches_total", &["tenant=\"greedy\"", "limit=\"state_in_bytes\""]);
     assert!(breaches >= Some(1.0), "{breaches:?}");
     let breaches_of_acme = metrics.value("devo_collector_limit_breaches_total", &["tenant=\"acme\""]);
     assert_eq!(breaches_of_acme, None);

@@ -168,7 +168,7 @@ fn what_is_no_collector_stops_the_start_and_is_named() {
     for (component, reason) in [
         ("nowhere.wasm", "nowhere.wasm can't be read: No such file"),
         ("module.wasm", "module.wasm is not a component: it is a core module"),
-        ("empty.wasm", "it does not export devo:collector/service@1.0.0"),
+        ("empty.wasm", "it does not export devo:collector/service@2.0.0"),
     ] {
         neighbours.configure(component).unwrap();
         let collector = neighbours.stage.start().unwrap();

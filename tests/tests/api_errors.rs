@@ -12,9 +12,12 @@ use sandbox::{ALERTS_TABLE, PATIENCE};
 const CODE_401: &[&str] = &["ApiError [CODE:0401] reason: Unauthorized API response"];
 const CODE_403: &[&str] = &["ApiError [CODE:0403] reason: Forbidden API response"];
 const CODE_495: &[&str] =
-    &["ApiError [CODE:0495] reason: Failed to parse ", " object from response: ", ". Exception: "];
+    &["ApiError [CODE:0495] reason: Failed to parse alerts page object from response: ", ". Exception: "];
 const CODE_496: &[&str] =
     &["ApiError [CODE:0496] reason: Connection Timeout Error. Verify that endpoint and URL parameters are correct."];
+/// Requests after which no page has been read although each was asked for as often as is worth it, and others too.
+const EVERY_ATTEMPT: usize = 14;
+
 const CODE_497: &[&str] = &[
     "ApiError [CODE:0497] reason: Connection Error. Ensure the URL parameters are correct and that host has access to \
      server.",
@@ -60,9 +63,15 @@ fn answer(status: u16, headers: &[(&'static str, &str)], body: impl Into<bytes::
 
 #[test]
 fn a_token_that_is_refused_from_now_on_is_error_401_or_403() {
-    for (words, refuse) in [
-        (CODE_401, (|settings| settings.token = "the-one-of-next-month".into()) as fn(&mut simulator::Settings)),
-        (CODE_403, |settings| settings.forbidden_token = settings.token.clone()),
+    for (words, says, refuse) in [
+        (
+            CODE_401,
+            "UNAUTHORIZED: Invalid or expired API token",
+            (|settings| settings.token = "the-one-of-next-month".into()) as fn(&mut simulator::Settings),
+        ),
+        (CODE_403, "FORBIDDEN: The API token has no access to this resource", |settings| {
+            settings.forbidden_token = settings.token.clone();
+        }),
     ] {
         let mut stage = Stage::new("refused-token", 20).unwrap();
         let collector = delivered(&stage).unwrap();
@@ -70,12 +79,97 @@ fn a_token_that_is_refused_from_now_on_is_error_401_or_403() {
         stage.simulator.change(refuse);
         let line = wait_for_error(&collector, words).unwrap();
         assert!(line.contains("Ensure the API token is properly created and configured in the collector."), "{line}");
+        assert!(line.contains(&format!("API response. The API says: \"{says}\".")), "{line}");
         stage.simulator.change(|settings| {
             settings.token = good;
             settings.forbidden_token = "another".into();
         });
         goes_on(&mut stage, &collector).unwrap();
     }
+}
+
+#[test]
+fn what_the_api_says_about_a_refused_request_is_shown_with_a_remedy() {
+    let body = |message: &str| {
+        format!(r#"{{"success":false,"error":{{"code":"THE_CODE","message":"{message}","details":null}}}}"#)
+    };
+    for (status, body, shown, remedy) in [
+        (
+            400,
+            body("limit must not be greater than 50"),
+            "THE_CODE: limit must not be greater than 50",
+            "lower request.limit",
+        ),
+        (403, "<html>\r\n<h1>Blocked</h1>".to_owned(), "<html> <h1>Blocked</h1>", "a firewall in front"),
+        (404, body("no such\\npath"), "THE_CODE: no such path", "base_url, and request.path"),
+        (422, body(&"x".repeat(300)), &format!("THE_CODE: {}..", "x".repeat(190)), "lower request.limit"),
+    ] {
+        let mut stage = Stage::new("refused-request", 20).unwrap();
+        stage.simulator.fail(1, answer(status, &[], body));
+        let collector = stage.start().unwrap();
+        let line = wait_for_error(&collector, &[&format!("ApiError [CODE:0{status}] reason: ")]).unwrap();
+        assert!(line.contains(&format!(" The API says: \"{shown}\".")) && line.contains(remedy), "{line}");
+        goes_on(&mut stage, &collector).unwrap();
+    }
+}
+
+#[test]
+fn an_error_that_repeats_the_token_does_not_bring_it_into_the_log() {
+    let mut stage = Stage::new("echo", 20).unwrap();
+    stage.simulator.fail(1, Fault::Echo(400));
+    let collector = stage.start().unwrap();
+    let line = wait_for_error(&collector, &["ApiError [CODE:0400] reason: "]).unwrap();
+    assert!(line.contains("ECHO: you sent Bearer ***"), "{line}");
+    goes_on(&mut stage, &collector).unwrap();
+}
+
+#[test]
+fn every_request_says_who_asks() {
+    let stage = Stage::new("user-agent", 20).unwrap();
+    let _collector = delivered(&stage).unwrap();
+    let agent = concat!("devo-collector/", env!("CARGO_PKG_VERSION"));
+    let requests = stage.simulator.requests();
+    assert!(!requests.is_empty());
+    assert!(requests.iter().all(|request| request.user_agent.as_deref() == Some(agent)), "{requests:?}");
+}
+
+#[test]
+fn a_status_that_says_that_there_is_nothing_is_no_error() {
+    for status in [204, 304] {
+        let mut stage = Stage::new("nothing", 20).unwrap();
+        let collector = delivered(&stage).unwrap();
+        let before = stage.simulator.request_count();
+        stage.simulator.fail(1, answer(status, &[], ""));
+        stage.simulator.wait_for_requests(before + 2, PATIENCE).unwrap();
+        assert!(stage.simulator.requests().iter().any(|request| request.status == Some(status)));
+        assert!(collector.lines_with(&["   ERROR InputProcess::"]).is_empty(), "{}", collector.tail());
+        goes_on(&mut stage, &collector).unwrap();
+    }
+}
+
+#[test]
+fn an_encoding_that_was_not_asked_for_is_error_497_with_its_name() {
+    let mut stage = Stage::new("encoding", 20).unwrap();
+    stage.simulator.fail(4, answer(200, &[("content-encoding", "br")], "opaque"));
+    let collector = stage.start().unwrap();
+    let line = wait_for_error(&collector, CODE_497).unwrap();
+    assert!(line.contains("the Content-Encoding \"br\", which was not asked for"), "{line}");
+    goes_on(&mut stage, &collector).unwrap();
+}
+
+#[test]
+fn a_proxy_that_wants_to_know_who_asks_is_error_497_in_the_proxys_name() {
+    let mut stage = Stage::set("proxy-credentials", &Plan { https: false, ..Plan::new(20) }).unwrap();
+    // The API stands in for a proxy in front of it: the requests are the same.
+    let proxy = format!("http://127.0.0.1:{}", stage.simulator.port());
+    stage.settings.input += &format!("proxy_url: {proxy}\n");
+    stage.configure().unwrap();
+    stage.simulator.fail(4, Fault::Status(407));
+    let collector = stage.start().unwrap();
+    let line = wait_for_error(&collector, CODE_497).unwrap();
+    let refused = format!("the proxy {proxy} did not connect to the API: it wants a user and a password (status 407)");
+    assert!(line.contains(&refused) && line.contains("into proxy_url"), "{line}");
+    goes_on(&mut stage, &collector).unwrap();
 }
 
 #[test]
@@ -94,10 +188,11 @@ fn an_answer_that_can_not_be_parsed_is_error_495_and_shown() {
         (answer(200, &[], ""), " object from response: . Exception: "),
     ] {
         let before = collector.lines_with(CODE_495).len();
-        stage.simulator.fail(1, fault.clone());
+        stage.simulator.fail(EVERY_ATTEMPT, fault.clone());
         collector.wait_for_lines(before + 1, CODE_495, PATIENCE).unwrap();
         let line = wait_for_error(&collector, CODE_495).unwrap();
         assert!(line.contains(shown), "{fault:?}: {line}");
+        stage.simulator.recover();
         goes_on(&mut stage, &collector).unwrap();
     }
 }
@@ -167,10 +262,12 @@ fn an_answer_that_is_longer_than_it_says_is_error_495_and_the_rest_is_never_read
     let collector = delivered(&stage).unwrap();
     // What follows would be the answer to the next request, for whoever reads on.
     let smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"data\":[{\"id\":\"evil\"}]}";
-    stage
-        .simulator
-        .fail(1, Fault::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{{\"data\":[]}}{smuggled}").into()));
+    stage.simulator.fail(
+        EVERY_ATTEMPT,
+        Fault::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{{\"data\":[]}}{smuggled}").into()),
+    );
     wait_for_error(&collector, CODE_495).unwrap();
+    stage.simulator.recover();
     goes_on(&mut stage, &collector).unwrap();
 }
 
@@ -196,6 +293,19 @@ fn a_busy_api_is_left_alone_for_as_long_as_it_asks() {
     let line = collector.wait_for_complaint(&["The API answered with status 503. Attempt 1 of 3 follows in "]).unwrap();
     assert!((1.26..=18.75).contains(&announced(&line).unwrap()), "{line}");
     goes_on(&mut stage, &collector).unwrap();
+}
+
+#[test]
+fn an_api_that_asks_for_no_wait_is_not_asked_without_a_pause() {
+    for retry_after in ["0", "-1", "Thu, 01 Jan 1970 00:00:00 GMT"] {
+        let mut stage = Stage::new("no-wait", 20).unwrap();
+        let collector = delivered(&stage).unwrap();
+        stage.simulator.fail(1, answer(429, &[("retry-after", retry_after)], ""));
+        let words = "The API answered with status 429. Attempt 1 of 3 follows in ";
+        let line = collector.wait_for_complaint(&[words]).unwrap();
+        assert!((1.0..=1.25).contains(&announced(&line).unwrap()), "{line}");
+        goes_on(&mut stage, &collector).unwrap();
+    }
 }
 
 #[test]
@@ -231,8 +341,10 @@ fn a_page_over_max_body_in_bytes_is_error_497_and_comes_when_the_limit_is_raised
     stage.settings.input += "max_body_in_bytes: 20000\n";
     stage.configure().unwrap();
     let collector = stage.start().unwrap();
-    let line = wait_for_error(&collector, CODE_497).unwrap();
-    assert!(line.contains("CloudSekPuller(") && line.contains("larger than max_body_in_bytes"), "{line}");
+    // It may be a matter of that page alone, so the collector goes round it, and says so.
+    let line =
+        collector.wait_for_line(&["can't be read", "[CODE:0497]", "larger than max_body_in_bytes"], PATIENCE).unwrap();
+    assert!(line.contains("WARNING") && line.contains("CloudSekPuller("), "{line}");
     assert_eq!(stage.receiver.count(ALERTS_TABLE), 0);
     drop(collector);
     stage.settings.input = usual;

@@ -113,10 +113,11 @@ fn every_composition_that_is_served_pulls_and_delivers() {
     for name in ["cloudsek-xvigil-http", "cloudsek-xvigil-spin", "cloudsek-xvigil-wasmcloud"] {
         let mut served = Served::start(name, 250).unwrap();
         served.delivers(250).with_context(|| name).unwrap();
+        let posts = served.ingestion.posts();
         served.delivers(0).with_context(|| name).unwrap();
+        assert_eq!(served.ingestion.posts(), posts, "{name}: a cycle without events posts nothing");
         served.stage.add_newer(120);
         served.delivers(120).with_context(|| name).unwrap();
-        assert_eq!(served.ingestion.posts(), 2, "{name}: a cycle without events posts nothing");
     }
 }
 
@@ -177,9 +178,18 @@ fn events_on_standard_output_are_the_records() {
     let settings = json!({ "base_url": stage.simulator.base_url(), "token": stage.simulator.token() });
     std::fs::write(folder.join("settings.json"), settings.to_string()).unwrap();
     let mut peer = Peer::start(python("collector.py").unwrap(), &component, &folder).unwrap();
-    let summary = peer.call("pull").unwrap().unwrap().unwrap();
-    assert!(summary.sent == 120 && summary.up_to_date, "{summary:?}");
-    let printed = std::fs::read_to_string(folder.join("stdout")).unwrap();
+    // What it prints is that of the last call.
+    let mut printed = String::new();
+    let mut sent = 0;
+    for name in std::iter::once("pull").chain(std::iter::repeat_n("backfill", 20)) {
+        let summary = peer.call(name).unwrap().unwrap().unwrap();
+        printed += &std::fs::read_to_string(folder.join("stdout")).unwrap();
+        sent += summary.sent;
+        if summary.up_to_date {
+            break;
+        }
+    }
+    assert_eq!(sent, 120);
     let ingestion = Ingestion::start().unwrap();
     ingestion.put(sandbox::ALERTS_TABLE, &printed);
     ingestion.compare(&stage.source).exactly_once().unwrap();
@@ -193,7 +203,7 @@ fn a_composition_imports_what_its_platform_has() {
         let (imports, exports) = interfaces(&component).unwrap();
         assert!(imports.iter().all(|name| !name.starts_with("devo:")), "{}: {imports:?}", composition.name);
         let offered = if composition.name.ends_with("console") {
-            "devo:collector/service@1.0.0"
+            "devo:collector/service@2.0.0"
         } else {
             "wasi:http/incoming-handler@0.2.0"
         };

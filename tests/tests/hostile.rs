@@ -29,12 +29,15 @@ fn verdict(behaviour: Behaviour) -> &'static [&'static str] {
         Behaviour::HandleFlood => &["[CODE:0310]", "more than 100 handles open (limits.handles)"],
         Behaviour::LogFlood => &["[CODE:0310]", "more than 100 lines to the log (limits.log_lines)"],
         Behaviour::GiantState => &["[CODE:0399]", "a value of 100000000 bytes", "(limits.state_in_bytes)"],
-        Behaviour::ManyKeys => &["[CODE:0399]", "there are 16 keys, and no more are allowed"],
+        Behaviour::ManyKeys => &["[CODE:0399]", "there are 64 keys, and no more are allowed"],
         Behaviour::GiantEvent => &["[CODE:0310]", "bytes at once (limits.host_call_in_bytes)"],
         Behaviour::ThousandRequests => &["[CODE:0310]", "more than 8 requests at once (limits.concurrent_requests)"],
         Behaviour::OtherHost => &["[CODE:0399]", "HttpRequestDenied"],
         Behaviour::OtherStores => &["[CODE:0399]", "no other store could be opened"],
         Behaviour::OtherTable => &["[CODE:0399]", "TableRefused"],
+        Behaviour::GiantDeadLetter => &["[CODE:0310]", "bytes at once (limits.host_call_in_bytes)"],
+        Behaviour::ManyDeadLetters => &["[CODE:0399]", "100 dead letters are kept"],
+        Behaviour::DeadLettersOfOthers => &["[CODE:0399]", "TableRefused"],
         Behaviour::TrapWhileSending => &["[CODE:0311]", "unreachable"],
         Behaviour::NeverReturns => &["[CODE:0310]", "took longer than 20s (limits.wall_in_seconds)"],
     }
@@ -114,6 +117,15 @@ fn whatever_a_component_does_it_is_contained_and_its_neighbours_go_on() {
         assert_eq!(stage.receiver.count(ALERTS_TABLE), 0, "{name} has sent to another table");
         assert!(size_of(&stage.installation.state()).unwrap() < 1_000_000, "{name} has filled its state");
     }
+    let letters = Behaviour::ManyDeadLetters.name();
+    let folder = std::fs::read_dir(hosting.product(letters).join("dead_letters")).unwrap();
+    let files: Vec<_> = folder.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert!(files.len() == 1 && files[0].lines().count() >= 100, "{files:?}");
+    assert!(files[0].lines().all(|line| line.ends_with(r#""content_base64":"e/8K"}"#)));
+    let own = format!(" {letters}/");
+    let calls = collector.lines_with(&[&own, "100 dead letters are kept"]).len();
+    let told = collector.lines_with(&[&own, "records can't become events; they are kept in"]).len();
+    assert!((1..=calls + 1).contains(&told), "{told} lines of {calls} calls");
     assert_eq!(elsewhere.request_count(), 0, "another host was asked");
     // A line of the log is one line, whatever is in it.
     assert!(!collector.lines().iter().any(|line| line.starts_with("PullError")));

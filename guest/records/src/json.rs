@@ -9,6 +9,7 @@ use std::borrow::Cow;
 mod block;
 mod scanner;
 
+pub(crate) use block::next_special;
 pub use scanner::{Key, Pass, Scanner};
 
 /// Why a text is not JSON.
@@ -103,7 +104,7 @@ pub fn is_key(key: &[u8], name: &str) -> bool {
 }
 
 /// Where a value sits in a document: a JSON pointer (RFC 6901), `/data` or `/event_details/id`; empty for the whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
 impl Pointer {
@@ -114,6 +115,11 @@ impl Pointer {
         }
         let steps = text.strip_prefix('/')?;
         Some(Self(steps.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
+    }
+
+    /// All of its steps; none if it leads to the whole.
+    pub(crate) fn all_steps(&self) -> &[String] {
+        &self.0
     }
 
     /// Its first step and those behind it; `None` if it leads to the whole.

@@ -100,6 +100,16 @@ impl Keys {
         self.add(key.written(), key.digest(), time);
     }
 
+    /// Adds `key`, which is not there.
+    pub fn insert_new(&mut self, key: &Key<'_>, time: Option<DateTime<Utc>>) {
+        self.push(key.written(), time);
+    }
+
+    /// All of them, as they are written.
+    pub fn written(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|position| self.key(position))
+    }
+
     /// Adds those of `later` that are not there.
     pub fn absorb(&mut self, later: &Self) {
         for (position, entry) in later.entries.iter().enumerate() {

@@ -2,6 +2,7 @@
 //! the component, which is compiled to be small, for this is compiled to be fast.
 
 pub mod bytes;
+pub mod digests;
 pub mod json;
 pub mod key;
 pub mod keys;

@@ -1,13 +1,19 @@
 //! Points in time as the API and the configuration write them.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, SecondsFormat, Timelike, Utc};
 
 use crate::json;
 
-/// Epoch numbers from here on are milliseconds: read as seconds they would lie beyond the year 5138.
+/// Epoch numbers are told apart by their size: from here on they are milliseconds, which read as seconds
+/// would lie beyond the year 5138. A thousand times that are microseconds, and so on.
 const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+
+const NANOSECONDS: i128 = 1_000_000_000;
+
+/// The years that can be written with four digits. No other is read: Devo refuses an event of the year 10000.
+const YEARS: RangeInclusive<i32> = 1..=9999;
 
 /// Reads the time that a JSON value says: a string or a number.
 pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
@@ -15,8 +21,8 @@ pub fn parse_value(value: &[u8]) -> Option<DateTime<Utc>> {
     inside.and_then(plain).or_else(|| parse(&json::scalar_text(value)))
 }
 
-/// Reads `YYYY-MM-DDTHH:MM:SS` in UTC, with at most nine digits of a fraction. It is what nearly all alerts have, and takes a
-/// tenth of what it takes to try all forms; `None` is for these to decide.
+/// Reads `YYYY-MM-DDTHH:MM:SS` in UTC, with at most nine digits of a fraction. It is what nearly all alerts
+/// have, and takes a tenth of what it takes to try all forms; `None` is for these to decide.
 fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
     let (head, rest) = text.split_first_chunk::<19>()?;
     if [head[4], head[7], head[10], head[13], head[16]] != *b"--T::" {
@@ -32,20 +38,26 @@ fn plain(text: &[u8]) -> Option<DateTime<Utc>> {
         }
         _ => return None,
     };
-    let date = NaiveDate::from_ymd_opt(digits(&head[..4])? as i32, digits(&head[5..7])?, digits(&head[8..10])?)?;
+    let year = digits(&head[..4])? as i32;
+    if !YEARS.contains(&year) {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(year, digits(&head[5..7])?, digits(&head[8..10])?)?;
     let time =
         date.and_hms_nano_opt(digits(&head[11..13])?, digits(&head[14..16])?, digits(&head[17..])?, nanoseconds)?;
     Some(time.and_utc())
 }
 
-/// Reads RFC 3339 with or without zone or fraction, `YYYY-MM-DD HH:MM:SS`, a bare date, and epoch seconds or milliseconds.
-/// A time without a zone is UTC.
+/// Reads RFC 3339 with or without zone or fraction, `YYYY-MM-DD HH:MM:SS`, a bare date, and epoch seconds,
+/// milliseconds, microseconds or nanoseconds. A time without a zone is UTC. A year that doesn't have four
+/// digits is none, nor is the year 0.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     // What may be missing: nothing, the zone, the seconds too, all of the time of day.
     let mut completed = ["", "Z", ":00Z", "T00:00:00Z"].iter().map(|rest| format!("{text}{rest}"));
     let read = |text: String| text.parse::<DateTime<FixedOffset>>().ok();
-    completed.find_map(read).map(|time| time.to_utc()).or_else(|| epoch(text))
+    let time = completed.find_map(read).map(|time| time.to_utc()).or_else(|| epoch(text));
+    time.filter(|time| YEARS.contains(&time.year()))
 }
 
 fn epoch(text: &str) -> Option<DateTime<Utc>> {
@@ -54,16 +66,23 @@ fn epoch(text: &str) -> Option<DateTime<Utc>> {
     if !is_number(whole) || !is_number(fraction) || whole.len() + fraction.len() == 0 {
         return None;
     }
-    // Thousandths of what is written, rounded by the digit that follows.
-    let places: String = fraction.chars().chain("0000".chars()).take(4).collect();
-    let places: i64 = places.parse().ok()?;
+    let places: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let places: i128 = places.parse().ok()?;
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let thousandths = whole.checked_mul(1000)?.checked_add((places + 5) / 10)?;
-    let milliseconds = if whole >= FIRST_MILLISECONDS { (thousandths + 500) / 1000 } else { thousandths };
-    DateTime::from_timestamp_millis(milliseconds)
+    let parts_of_a_second = match whole / FIRST_MILLISECONDS {
+        0 => 1,
+        1..1_000 => 1_000,
+        1_000..1_000_000 => 1_000_000,
+        _ => 1_000_000_000,
+    };
+    // What is smaller than a nanosecond is left out.
+    let nanoseconds = (i128::from(whole) * NANOSECONDS + places) / parts_of_a_second;
+    let (seconds, rest) = (nanoseconds / NANOSECONDS, nanoseconds % NANOSECONDS);
+    DateTime::from_timestamp(seconds.try_into().ok()?, rest.try_into().ok()?)
 }
 
-/// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as there is.
+/// Writes a time as the persisted state and the log show it: RFC 3339 in UTC, with as much of the fraction as
+/// there is.
 pub fn format(time: DateTime<Utc>) -> String {
     let mut text = Vec::new();
     append(time, &mut text);
@@ -75,7 +94,7 @@ pub fn append(time: DateTime<Utc>, text: &mut Vec<u8>) {
     // Asked of the time with its zone, each field would be computed with the zone anew.
     let time = time.naive_utc();
     let (year @ 0..=9999, nanoseconds @ 0..=999_999_999) = (time.year(), time.nanosecond()) else {
-        // Years beyond four digits, and leap seconds.
+        // Leap seconds, and years beyond four digits, which none has that was read here.
         text.extend_from_slice(time.and_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true).as_bytes());
         return;
     };
@@ -124,6 +143,10 @@ mod tests {
             "1704068199",
             "1704068199.0",
             "1704068199000",
+            "1704068199000.0",
+            "1704068199000000",
+            "1704068199000000000",
+            "1704068199000000000.9",
         ];
         for form in forms {
             assert_eq!(parse(form).map(format).as_deref(), Some("2024-01-01T00:16:39Z"), "{form}");
@@ -138,7 +161,68 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_year_that_does_not_have_four_digits_is_refused() {
+        for text in [
+            "+10000-01-01T00:00:00Z",
+            "+12345-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+            "0001-01-01T00:00:00+01:00",
+            "0000-01-01T00:00:00Z",
+            "0000-12-31",
+            "-0001-01-01T00:00:00Z",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+            assert_eq!(parse_value(format!("\"{text}\"").as_bytes()), None, "{text}");
+        }
+        for text in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z"] {
+            assert_eq!(parse(text).map(format).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn the_unit_of_an_epoch_number_is_told_by_its_size() {
+        for (text, time) in [
+            ("99999999999", "5138-11-16T09:46:39Z"),
+            ("100000000000", "1973-03-03T09:46:40Z"),
+            ("99999999999999", "5138-11-16T09:46:39.999Z"),
+            ("100000000000000", "1973-03-03T09:46:40Z"),
+            ("99999999999999999", "5138-11-16T09:46:39.999999Z"),
+            ("100000000000000000", "1973-03-03T09:46:40Z"),
+            ("9223372036854775807", "2262-04-11T23:47:16.854775807Z"),
+            ("1704068199.123456", "2024-01-01T00:16:39.123456Z"),
+            ("1704068199123.5", "2024-01-01T00:16:39.123500Z"),
+            ("1704068199123456.25", "2024-01-01T00:16:39.123456250Z"),
+        ] {
+            assert_eq!(parse(text).map(format).as_deref(), Some(time), "{text}");
+            assert_eq!(parse_value(format!("\"{text}\"").as_bytes()), parse(text));
+            assert_eq!(parse_value(text.as_bytes()), parse(text));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn an_epoch_number_says_the_same_in_every_unit(seconds in 100_000_000i64..9_000_000_000, part in 0i64..1_000) {
+            let expected = DateTime::from_timestamp(seconds, part as u32 * 1_000_000);
+            let milliseconds = seconds * 1_000 + part;
+            prop_assert_eq!(parse(&format!("{seconds}.{part:03}")), expected);
+            prop_assert_eq!(parse(&milliseconds.to_string()), expected);
+            prop_assert_eq!(parse(&(milliseconds * 1_000).to_string()), expected);
+            prop_assert_eq!(parse(&(milliseconds * 1_000_000).to_string()), expected);
+        }
+
+        #[test]
+        fn what_is_read_has_a_year_of_four_digits(
+            text in "[+-]?[0-9]{1,6}-(0[1-9]|1[0-2])-[0-2][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][0-2][0-9]:[0-5][0-9])|[0-9]{1,20}(\\.[0-9]{0,12})?"
+        ) {
+            if let Some(time) = parse(&text) {
+                prop_assert!((1..=9999).contains(&time.year()));
+                prop_assert_eq!(format(time).len().min(20), 20);
+                prop_assert!(format(time).len() <= 30 && !format(time).starts_with(['+', '-']));
+            }
+        }
+
         #[test]
         fn the_short_way_reads_what_the_long_one_does(
             text in "[0-9]{3,4}-(0[0-9]|1[0-3])-[0-3][0-9][Tt ]([01][0-9]|2[0-5]):[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,10})?Z?"

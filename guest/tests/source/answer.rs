@@ -11,8 +11,9 @@ impl Source {
     pub fn answer(&mut self, request: &Request) -> Response {
         let (_, query) = request.path_with_query.split_once('?').unwrap();
         let query: BTreeMap<_, _> = query.split('&').map(|pair| pair.split_once('=').unwrap()).collect();
-        let asked: u64 = query["page"].parse().unwrap();
-        let limit: u64 = query["limit"].parse().unwrap();
+        let param = |names: [&str; 2]| names.into_iter().find_map(|name| query.get(name)).unwrap();
+        let asked: u64 = param(["page", "p"]).parse().unwrap();
+        let limit: u64 = param(["limit", "size"]).parse().unwrap();
         let since = query.get("since").filter(|_| self.filters).map(|text| text.parse().unwrap());
         let all = self.view.take().unwrap_or_else(|| self.sorted());
         let in_time = since.map(|since: DateTime<Utc>| {
@@ -24,17 +25,18 @@ impl Source {
         let size = cap.map_or(limit, |(cap, _)| cap);
         let count = view.len() as u64;
         let pages = count.div_ceil(size);
-        let beyond = asked > pages.max(1);
+        // Pages are counted from 1.
+        let beyond = asked > pages.max(1) || asked == 0;
         let mut page = asked;
         let mut status = 200;
         if beyond {
             match self.shape.past_end {
-                PastEnd::LastPage | PastEnd::LastPageWithNumber => page = pages.max(1),
+                PastEnd::LastPage | PastEnd::LastPageWithNumber => page = asked.clamp(1, pages.max(1)),
                 PastEnd::NotFound => status = 404,
                 PastEnd::Empty | PastEnd::Null => {}
             }
         }
-        let first = ((page - 1) * size).min(count) as usize;
+        let first = (page.saturating_sub(1) * size).min(count) as usize;
         let last = (page * size).min(count) as usize;
         let records: Vec<_> = view[first..last].iter().map(|at| self.records[*at].text()).collect();
         let data = if records.is_empty() && self.shape.past_end == PastEnd::Null {

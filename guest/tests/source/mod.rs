@@ -70,9 +70,22 @@ impl Source {
         self.view = None;
     }
 
+    /// Writes a record anew, where it stands: the same alert with another content.
+    pub fn rewrite(&mut self, index: usize, text: &str) {
+        let Record { number, time, .. } = self.records[index];
+        self.records[index] = Record::written(number, time, text.as_bytes());
+        self.view = None;
+    }
+
     pub fn remove(&mut self, index: usize) -> Record {
         self.view = None;
         self.records.remove(index)
+    }
+
+    /// Takes away all but the first so many.
+    pub fn truncate(&mut self, count: u64) {
+        self.records.truncate(usize::try_from(count).unwrap());
+        self.view = None;
     }
 
     pub fn change(&mut self, shape: Shape) {

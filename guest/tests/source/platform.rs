@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use cloudsek_xvigil::platform::{Event, Level, Platform, Request, Response, TransportError};
+use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
 
 use super::world::World;
 
@@ -13,6 +13,8 @@ pub enum Step {
     Request(String),
     Send(usize),
     Flush,
+    /// A value beside the state.
+    StoreValue(String),
     Store,
 }
 
@@ -26,6 +28,10 @@ pub enum Fault {
     Send(u64),
     Flush(u64),
     Store(u64),
+    /// No value beside the state can be stored.
+    StoreValues,
+    /// Dead letters can't be kept.
+    Letters,
     /// The state can't be read.
     Load,
     /// From the n-th operation on nothing works any more.
@@ -50,7 +56,9 @@ impl Platform for World {
         let number = inner.requests;
         inner.trace.push(Step::Request(request.path_with_query.clone()));
         inner.headers.clone_from(&request.headers);
-        if let Some(Reply { status, retry_after, body }) = inner.replies.get(&number).copied() {
+        let page = super::world::page_of(&request.path_with_query);
+        let reply = inner.replies.get(&number).or_else(|| inner.page_replies.get(&page)).copied();
+        if let Some(Reply { status, retry_after, body }) = reply {
             let retry_after = retry_after.map(str::to_owned);
             return Ok(Ok(Response { status, retry_after, body: body.as_bytes().to_vec(), close_error: None }));
         }
@@ -58,7 +66,7 @@ impl Platform for World {
             return Err(TransportError::Broken("a hiccup".to_owned()));
         }
         inner.refusing |= inner.faults.contains(&Fault::Request(number));
-        if inner.refusing {
+        if inner.refusing || inner.silent_pages.contains(&page) {
             return Ok(Err(TransportError::TimedOut("no answer".to_owned())));
         }
         if let Some(mut between) = inner.between.take() {
@@ -96,18 +104,31 @@ impl Platform for World {
         Ok(self.inner().settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
 
-    fn load(&self) -> Result<Option<Vec<u8>>, String> {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
         let mut inner = self.inner();
         inner.works()?;
         if inner.fails(Fault::Load) {
             return Err("no answer".to_owned());
         }
-        Ok(inner.state.clone())
+        Ok(if key == "state" { inner.state.clone() } else { inner.values.get(key).cloned() })
     }
 
-    fn store(&self, state: &[u8]) -> Result<(), String> {
+    fn store(&self, key: &str, state: &[u8]) -> Result<(), String> {
         let mut inner = self.inner();
         inner.works()?;
+        if key != "state" {
+            assert!(
+                inner.unconfirmed.is_empty(),
+                "{key} stored before {} events were confirmed",
+                inner.unconfirmed.len()
+            );
+            inner.trace.push(Step::StoreValue(key.to_owned()));
+            if inner.fails(Fault::StoreValues) {
+                return Err("no space".to_owned());
+            }
+            inner.values.insert(key.to_owned(), state.to_vec());
+            return Ok(());
+        }
         inner.stores += 1;
         let number = inner.stores;
         inner.trace.push(Step::Store);
@@ -131,6 +152,20 @@ impl Platform for World {
             return Err("the queue is closed".to_owned());
         }
         inner.unconfirmed.extend(events.iter().map(|event| event.body.to_vec()));
+        Ok(())
+    }
+
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+        assert_eq!(table, "drp.cloudsek.xvigil.alerts");
+        let mut inner = self.inner();
+        inner.works()?;
+        if inner.fails(Fault::Letters) {
+            return Err("no space".to_owned());
+        }
+        for letter in letters {
+            assert!(!letter.reason.contains(['\n', '\r']), "a reason on more than one line");
+            *inner.letters.entry(letter.content.to_vec()).or_default() += 1;
+        }
         Ok(())
     }
 

@@ -35,9 +35,9 @@ impl Totals {
         }
     }
 
-    /// Whether a walk can tell from them that there is something new.
+    /// Whether live can tell from them that there is something new.
     pub fn show_growth(self) -> bool {
-        !matches!(self, Self::Stuck(_))
+        !matches!(self, Self::Stuck(_) | Self::Missing | Self::PagesOnly)
     }
 }
 

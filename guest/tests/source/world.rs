@@ -7,7 +7,8 @@ use std::time::Duration;
 use alert_records::key::Key;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudsek_xvigil::failure::Failure;
-use cloudsek_xvigil::pull::{self, Summary};
+use cloudsek_xvigil::progress::{Budget, Summary};
+use cloudsek_xvigil::pull;
 use cloudsek_xvigil::state::State;
 
 use super::platform::{Fault, Reply, Step};
@@ -23,6 +24,8 @@ pub struct Inner {
     pub source: Source,
     pub settings: BTreeMap<&'static str, String>,
     pub state: Option<Vec<u8>>,
+    /// What is stored beside the state.
+    pub values: BTreeMap<String, Vec<u8>>,
     /// What Devo has, by the record that it was made of.
     pub arrived: BTreeMap<Vec<u8>, u32>,
     pub pulling_ids: BTreeSet<String>,
@@ -39,6 +42,12 @@ pub struct Inner {
     pub faults: BTreeSet<Fault>,
     /// What is answered to the n-th request of a call instead of the source's answer.
     pub replies: BTreeMap<u64, Reply>,
+    /// What is answered whenever this page is asked for.
+    pub page_replies: BTreeMap<u64, Reply>,
+    /// Pages to which there is no answer.
+    pub silent_pages: BTreeSet<u64>,
+    /// The records that can't become events, and how often each was kept.
+    pub letters: BTreeMap<Vec<u8>, u32>,
     pub close_error: Option<String>,
     /// Of the last request.
     pub headers: Vec<(String, String)>,
@@ -49,6 +58,8 @@ pub struct Inner {
     pub(super) flushes: u64,
     pub(super) stores: u64,
     pub crashed: bool,
+    /// Whether the last call said that there is more to be done.
+    pub pending: bool,
     pub(super) between: Option<Change>,
     pub(super) check_state: bool,
 }
@@ -63,6 +74,7 @@ impl World {
             source: Source::new(shape),
             settings: all,
             state: None,
+            values: BTreeMap::new(),
             arrived: BTreeMap::new(),
             pulling_ids: BTreeSet::new(),
             confirmed: BTreeSet::new(),
@@ -75,6 +87,9 @@ impl World {
             answer_takes: Duration::from_millis(10),
             faults: BTreeSet::new(),
             replies: BTreeMap::new(),
+            page_replies: BTreeMap::new(),
+            silent_pages: BTreeSet::new(),
+            letters: BTreeMap::new(),
             close_error: None,
             headers: Vec::new(),
             operations: 0,
@@ -84,6 +99,7 @@ impl World {
             flushes: 0,
             stores: 0,
             crashed: false,
+            pending: false,
             between: None,
             check_state: true,
         }))
@@ -128,8 +144,21 @@ impl World {
         self
     }
 
-    /// One call on a fresh instance: what was sent and not confirmed is lost or has arrived, nobody knows.
+    /// The next call that a host makes: a look for what is new, or, as long as there is more to be done, backfill.
     pub fn pull(&self) -> Result<Summary, Failure> {
+        let pending = self.inner().pending;
+        let result = self.call(|budget| if pending { pull::backfill(self, budget) } else { pull::pull(self, budget) });
+        self.inner().pending = result.as_ref().is_ok_and(|summary| !summary.up_to_date);
+        result
+    }
+
+    /// A new cycle is due.
+    pub fn next_cycle(&self) {
+        self.inner().pending = false;
+    }
+
+    /// One call: what was sent and not confirmed is lost or has arrived, nobody knows.
+    fn call(&self, call: impl FnOnce(Budget) -> Result<Summary, Failure>) -> Result<Summary, Failure> {
         {
             let mut inner = self.inner();
             inner.crashed = false;
@@ -140,7 +169,7 @@ impl World {
             inner.flushes = 0;
             inner.stores = 0;
         }
-        let result = pull::pull(self);
+        let result = call(Budget { requests: u32::MAX, time: Duration::from_secs(30) });
         let mut inner = self.inner();
         let rest = std::mem::take(&mut inner.unconfirmed);
         if inner.unconfirmed_arrive {
@@ -149,7 +178,7 @@ impl World {
         result
     }
 
-    /// Pulls until all is delivered, and gives the requests that it took.
+    /// A cycle: looks for what is new, and goes on until there is nothing left. Gives the requests that it took.
     pub fn settle(&self) -> u64 {
         let mut requests = 0;
         for _ in 0..CALLS {
@@ -159,7 +188,39 @@ impl World {
                 return requests;
             }
         }
-        panic!("a pull without an end: {:?}", self.inner().source.shape);
+        let inner = self.inner();
+        let last: Vec<_> = inner.trace.iter().rev().take(30).collect();
+        panic!("a cycle without an end: {:?} {last:#?}", inner.source.shape);
+    }
+
+    /// So many cycles, a minute apart.
+    pub fn run_minutes(&self, count: u32) {
+        for _ in 0..count {
+            self.pass(TimeDelta::minutes(1));
+            self.settle();
+        }
+    }
+
+    /// A day, after which everything is read again, and the pass that confirms what this one has found.
+    pub fn run_day(&self) {
+        self.pass(TimeDelta::days(1));
+        self.settle();
+        self.run_minutes(2);
+    }
+
+    /// The pages that were asked for since the trace was cleared, in order.
+    pub fn pages(&self) -> Vec<u64> {
+        let inner = self.inner();
+        let page = |step: &Step| match step {
+            Step::Request(path) => Some(page_of(path)),
+            _ => None,
+        };
+        inner.trace.iter().filter_map(page).collect()
+    }
+
+    /// How many lines of the log begin like this.
+    pub fn count_in_log(&self, start: &str) -> usize {
+        self.inner().log.iter().filter(|line| line.starts_with(start)).count()
     }
 
     /// Everything at the source has arrived, once.
@@ -242,15 +303,17 @@ impl Inner {
         let mut state = State::read(state).unwrap();
         for record in &self.source.records {
             let Some(key) = record.key() else { continue };
-            let stored = Key::stored(&key);
-            let known = state.ledger.contains(&stored)
-                || state
-                    .cycle
-                    .as_mut()
-                    .is_some_and(|cycle| cycle.ledger.contains(&stored) || cycle.latest.contains(&stored));
+            let known = state.ledger.contains(&Key::stored(&key));
             assert!(!known || self.confirmed.contains(&record.compact()), "recorded but not confirmed: {key}");
         }
     }
+}
+
+/// The page that was asked for, in a parameter of either name that the tests use.
+pub(super) fn page_of(path_with_query: &str) -> u64 {
+    let (_, query) = path_with_query.split_once('?').unwrap();
+    let value = |pair: &str| ["page=", "p="].iter().find_map(|name| pair.strip_prefix(name)).map(str::to_owned);
+    query.split('&').find_map(value).unwrap().parse().unwrap()
 }
 
 /// The record that an event was made of, and the pulling id that it was given.

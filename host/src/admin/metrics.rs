@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::watched::WatchedService;
 use crate::config::Limit;
+use crate::sandbox::{Account, Progress};
 use crate::status::{Count, Memory};
 
 pub use prometheus_text::CONTENT_TYPE;
@@ -69,13 +70,14 @@ impl Collector for Services {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for (count, name, help) in [
             (Count::Calls, "calls", "Calls of the component, each on an instance of its own"),
-            (Count::Cycles, "cycles", "Pull cycles that came to their end"),
+            (Count::Cycles, "cycles", "Pulls that came to their end"),
             (Count::Failures, "failures", "Calls of the component that failed or were ended"),
-            (Count::MissedTicks, "missed_ticks", "Cycles that took longer than the period"),
+            (Count::MissedTicks, "missed_ticks", "Pulls that began late or took longer than the period"),
             (Count::Requests, "requests", "Requests to the API"),
             (Count::Received, "events_received", "Records that the API returned"),
             (Count::Duplicates, "events_duplicate", "Records that had been delivered before"),
             (Count::Sent, "events_sent", "Events delivered and confirmed"),
+            (Count::DeadLetters, "dead_letters", "Records that can't become events, and are kept as dead letters"),
         ] {
             self.counters(&mut encoder, name, help, |service| service.grant.figures.count(count))?;
         }
@@ -88,15 +90,16 @@ impl Collector for Services {
         self.gauges(&mut encoder, "ready", "Whether the API accepts the credentials", |service| {
             Some(u64::from(service.grant.figures.is_ready()))
         })?;
-        self.gauges(&mut encoder, "last_cycle_seconds", "How long the last cycle took", |service| {
+        self.gauges(&mut encoder, "last_cycle_seconds", "How long the last pull took", |service| {
             service.grant.figures.last_cycle().map(|(took, _)| took.as_secs_f64())
         })?;
         self.gauges(
             &mut encoder,
             "last_cycle_timestamp_seconds",
-            "When the last cycle ended, in Unix time",
+            "When the last pull ended, in Unix time",
             |service| service.grant.figures.last_cycle().map(|(_, ended)| unix(ended)),
         )?;
+        self.progress(&mut encoder)?;
         self.outputs(&mut encoder)?;
         self.limits(&mut encoder)
     }
@@ -129,6 +132,45 @@ impl Services {
         let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
         for (service, value) in self.0.iter().filter_map(|service| Some((service, value(service)?))) {
             family.encode_family(&labels(service))?.encode_gauge(&value)?;
+        }
+        Ok(())
+    }
+
+    /// How things stand with what the source has, by the last call's word. What is not known has no series.
+    fn progress(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Value = fn(Progress) -> Option<u64>;
+        let families: [(&str, &str, Value); 7] = [
+            ("backfill_done", "Records that the pass over the whole source has read so far", |progress| {
+                Some(progress.backfill?.done)
+            }),
+            ("backfill_total", "Records that the source says it has", |progress| progress.backfill?.total),
+            ("gaps", "Pages that could not be read when they were last asked for", |progress| {
+                Some(progress.gaps.into())
+            }),
+            ("unaccounted", "Records that the source counts and that are on no page that can be read", |progress| {
+                match progress.account {
+                    Account::Missing(count) => Some(count),
+                    Account::Unknown | Account::Unchecked(_) => None,
+                }
+            }),
+            (
+                "unaccounted_checkable",
+                "Whether it can be told if all records that the source counts were read",
+                |progress| match progress.account {
+                    Account::Unknown => None,
+                    Account::Unchecked(_) => Some(0),
+                    Account::Missing(_) => Some(1),
+                },
+            ),
+            ("account_timestamp_seconds", "When that was found, in Unix time", |progress| {
+                Some(progress.account_time?.seconds)
+            }),
+            ("newest_event_timestamp_seconds", "The time of the newest event delivered, in Unix time", |progress| {
+                Some(progress.newest_event?.seconds)
+            }),
+        ];
+        for (name, help, value) in families {
+            self.gauges(encoder, name, help, |service| service.grant.figures.progress().and_then(value))?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::watched::WatchedService;
 use crate::config::Limit;
+use crate::sandbox::{Account, BackfillProgress, Uncheckable};
 use crate::status::{Count, Memory};
 
 /// Rows that a browser shows at once without trouble. Of more, one tenant can be asked for.
@@ -23,7 +24,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
 th { font-weight: 600; opacity: .75; }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
-td.failure { white-space: normal; text-align: left; font-size: .87rem; padding-left: 1.6rem; border-bottom-width: 2px; }
+td.note { white-space: normal; text-align: left; font-size: .87rem; padding-left: 1.6rem; border-bottom-width: 2px; }
 .good { color: #16803c; } .bad { color: #c22; } .waiting { color: #a60; }
 ";
 
@@ -83,7 +84,7 @@ pub fn render(services: &[WatchedService]) -> String {
                     thead { tr {
                         th { "tenant" } th { "service" } th { "state" } th { "last cycle" } th { "took" } th { "cycles" }
                         th { "sent" } th { "duplicates" } th { "missed ticks" } th { "failures" } th { "limits reached" }
-                        th { "computed" }
+                        th { "computed" } th { "backfill" } th { "gaps" }
                     } }
                     tbody { @for (state, service) in rows.iter().take(MOST_ROWS) { (row(*state, service)) } }
                 }
@@ -103,6 +104,7 @@ fn row(state: State, service: &WatchedService) -> Markup {
         Some((took, ended)) => (rounded(took), format!("{} ago", rounded(age(ended)))),
         None => (String::new(), String::new()),
     };
+    let progress = figures.progress();
     let breaches: u64 = Limit::ALL.iter().map(|&limit| figures.breaches(limit)).sum();
     html! {
         tr {
@@ -112,10 +114,40 @@ fn row(state: State, service: &WatchedService) -> Markup {
                 td { (figures.count(count)) }
             }
             td { (breaches) } td { (rounded(figures.computed())) }
+            td { (progress.and_then(|progress| progress.backfill).map(backfill).unwrap_or_default()) }
+            td { (progress.map(|progress| progress.gaps.to_string()).unwrap_or_default()) }
+        }
+        @if let Some(account) = progress.and_then(|progress| account(progress.account)) {
+            tr { td class="note" colspan="14" { (account) } }
         }
         @if let Some(failure) = figures.last_failure() {
-            tr { td class="failure" colspan="12" { "Last failure: " (failure) } }
+            tr { td class="note" colspan="14" { "Last failure: " (failure) } }
         }
+    }
+}
+
+/// How far a pass over the source has come.
+fn backfill(progress: BackfillProgress) -> String {
+    match progress.total {
+        Some(total) => format!("{} of {total}", progress.done),
+        None => progress.done.to_string(),
+    }
+}
+
+/// What is to be said of the records that the source counts; nothing as long as all is well, or not known.
+fn account(account: Account) -> Option<String> {
+    match account {
+        Account::Unknown | Account::Missing(0) => None,
+        Account::Missing(1) => Some("1 of the records that the source counts can't be read.".to_owned()),
+        Account::Missing(count) => Some(format!("{count} of the records that the source counts can't be read.")),
+        Account::Unchecked(why) => Some(format!(
+            "Whether all records were read can't be checked: the source {}.",
+            match why {
+                Uncheckable::NoTotal => "doesn't say how many it has",
+                Uncheckable::Refuted => "counts fewer than it shows",
+                Uncheckable::Capped => "says the same number while alerts arrive",
+            }
+        )),
     }
 }
 
@@ -137,6 +169,25 @@ fn rounded(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backfill_says_how_much_of_what_it_has_read() {
+        assert_eq!(backfill(BackfillProgress { done: 30, total: Some(90) }), "30 of 90");
+        assert_eq!(backfill(BackfillProgress { done: 30, total: None }), "30");
+    }
+
+    #[test]
+    fn what_can_not_be_read_or_checked_is_said_and_nothing_else() {
+        assert_eq!([Account::Unknown, Account::Missing(0)].map(account), [None, None]);
+        let said = [Account::Missing(10), Account::Unchecked(Uncheckable::Refuted)].map(|is| account(is).unwrap());
+        assert_eq!(
+            said,
+            [
+                "10 of the records that the source counts can't be read.",
+                "Whether all records were read can't be checked: the source counts fewer than it shows.",
+            ]
+        );
+    }
 
     #[test]
     fn times_have_a_few_digits() {

@@ -12,11 +12,14 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::config::Limit;
 use crate::egress::{EgressError, ResponseBody};
+use crate::rate::Kind;
 use crate::sandbox::Grant;
 
 /// The way out of one instance.
 pub struct Gate {
     grant: Arc<Grant>,
+    /// What its requests are for.
+    kind: Kind,
     /// Requests that it has made.
     made: u32,
     /// The most that were under way together.
@@ -28,9 +31,9 @@ pub struct Gate {
 
 impl Gate {
     /// The way out to one tenant's API, as often as its limits allow.
-    pub fn new(grant: Arc<Grant>) -> Self {
+    pub fn new(grant: Arc<Grant>, kind: Kind) -> Self {
         let places = Arc::new(Semaphore::new(grant.limits.concurrent_requests as usize));
-        Self { grant, made: 0, most_at_once: 0, places, refused: None }
+        Self { grant, kind, made: 0, most_at_once: 0, places, refused: None }
     }
 
     /// The limit for which a request was refused, if one was.
@@ -76,11 +79,11 @@ impl WasiHttpHooks for Gate {
                 return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
             }
         };
-        let grant = self.grant.clone();
+        let (grant, kind) = (self.grant.clone(), self.kind);
         // It runs as a task of its own, whose lines are the puller's all the same.
         let span = Span::current();
         let request = async move {
-            grant.limiter.admit().await;
+            grant.limiter.admit(kind).await;
             // Neither has a secret: the credential is a header that is added on the way out.
             let line =
                 format!("{} {}", request.method(), request.uri().path_and_query().map_or("/", |path| path.as_str()));

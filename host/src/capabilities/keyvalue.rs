@@ -10,8 +10,9 @@ use crate::status::Figures;
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
 
-/// Keys of a bucket. A collector needs one.
-const MAX_KEYS: usize = 16;
+/// Keys of a bucket. The bundled collector has its state, and its memory of what it has delivered in up to 24 values, of which
+/// only those are written again that have changed.
+const MAX_KEYS: usize = 64;
 
 /// Marks the view in the linker.
 pub struct KeyValue;

@@ -1,7 +1,10 @@
-//! `devo:collector/output`: events to the tenant's outputs, for the tenant's table alone.
+//! `devo:collector/output`: events to the tenant's outputs, for the tenant's table alone, and dead letters to where they are
+//! kept.
 //!
 //! Bound by hand, for the events stay where they are: what the engine's generated bindings hand over is a copy of each one,
 //! and an output makes its own anyway.
+
+use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
 use wasmtime::StoreContextMut;
@@ -10,12 +13,15 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::config::Limit;
 use crate::sandbox::devo::collector::output::Error;
-use crate::senders::{Event, Outputs, SendError, Table};
+use crate::senders::{Event, Outputs, RecordLetter, RecordLetters, SendError, Table};
 use crate::status::Figures;
 
 /// Where the component's events go.
 pub struct OutputView<'a> {
     pub outputs: &'a Outputs,
+    pub dead_letters: &'a RecordLetters,
+    /// Whether the log has heard of any in this call: a component must not be able to flood it.
+    pub letters_told: &'a AtomicBool,
     pub table: &'a Table,
     pub figures: &'a Figures,
 }
@@ -28,12 +34,20 @@ struct Handed {
     body: WasmList<u8>,
 }
 
+/// A record that can't become an event, whose content is still in the component's memory.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct HandedLetter {
+    reason: String,
+    content: WasmList<u8>,
+}
+
 /// Offers the interface. `view` finds in the store what it needs.
 pub fn add_to_linker<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&T) -> OutputView<'_>,
 ) -> wasmtime::Result<()> {
-    let mut output = linker.instance("devo:collector/output@1.0.0")?;
+    let mut output = linker.instance("devo:collector/output@2.0.0")?;
     output.func_wrap_async(
         "send",
         move |mut store: StoreContextMut<'_, T>, (table, events): (String, WasmList<Handed>)| {
@@ -48,6 +62,21 @@ pub fn add_to_linker<T: Send + 'static>(
             })
         },
     )?;
+    output.func_wrap_async(
+        "add-dead-letters",
+        move |mut store: StoreContextMut<'_, T>, (table, letters): (String, WasmList<HandedLetter>)| {
+            Box::new(async move {
+                let handed: Vec<HandedLetter> = letters.iter(&mut store)?.collect::<Result<_, _>>()?;
+                let letter = |HandedLetter { reason, content }| RecordLetter {
+                    reason,
+                    content: content.as_le_slice(&store).to_vec(),
+                };
+                let letters: Vec<_> = handed.into_iter().map(letter).collect();
+                let view = view(store.data());
+                Ok((view.add_dead_letters(&table, &letters).await,))
+            })
+        },
+    )?;
     output.func_wrap_async("flush", move |store: StoreContextMut<'_, T>, (): ()| {
         Box::new(async move {
             let outputs = view(store.data()).outputs;
@@ -57,10 +86,19 @@ pub fn add_to_linker<T: Send + 'static>(
 }
 
 impl OutputView<'_> {
+    fn check(&self, table: &str) -> Result<(), Error> {
+        if table == self.table.as_str() { Ok(()) } else { Err(Error::TableRefused(table.to_owned())) }
+    }
+
+    async fn add_dead_letters(&self, table: &str, letters: &[RecordLetter]) -> Result<(), Error> {
+        self.check(table)?;
+        let handed_over = letters.iter().map(|letter| (letter.reason.len() + letter.content.len()) as u64).sum();
+        self.figures.note_use(Limit::HostCall, handed_over);
+        self.dead_letters.add(self.table, letters, self.letters_told).await.map_err(error)
+    }
+
     async fn send(&self, table: &str, events: &[Event<&[u8]>]) -> Result<(), Error> {
-        if table != self.table.as_str() {
-            return Err(Error::TableRefused(table.to_owned()));
-        }
+        self.check(table)?;
         let handed_over = events.iter().map(|event| event.body.len() as u64).sum();
         self.figures.note_use(Limit::HostCall, handed_over);
         let sent = self.outputs.send(self.table, events).await.map_err(error);
@@ -80,8 +118,9 @@ fn time(time: Datetime) -> DateTime<Utc> {
 fn error(error: SendError) -> Error {
     match error {
         SendError::EventRefused { index, .. } => Error::EventRefused(u32::try_from(index).unwrap_or(u32::MAX)),
-        SendError::NotPutAside { .. } | SendError::Unconfirmed { .. } | SendError::Discarded { .. } => {
-            Error::Unconfirmed(error.to_string())
-        }
+        SendError::NotPutAside { .. }
+        | SendError::RecordNotKept { .. }
+        | SendError::Unconfirmed { .. }
+        | SendError::Discarded { .. } => Error::Unconfirmed(error.to_string()),
     }
 }

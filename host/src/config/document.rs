@@ -272,6 +272,8 @@ pub struct Service {
     pub types: Option<Vec<String>>,
     /// How far a pull looks back for alerts that appear late.
     pub overlap_in_seconds: Option<u64>,
+    /// Whether an alert is delivered again when its content has changed under the same id; no if not given.
+    pub deliver_changes: Option<bool>,
     pub override_devo_tag: Option<String>,
     pub override_base_url: Option<String>,
     /// Settings of the input's own component, as flat names with their values.

@@ -1,6 +1,6 @@
 //! The body of an answer: it ends in time, within its size, and whole, or else in an error. Gzip is undone on the way,
 //! and the size counts what comes out of it, so that a small bomb can't fill the memory. Reading it is left to the
-//! component.
+//! component. Of an error's body only the beginning passes, and none of our credentials.
 
 use std::io;
 use std::pin::Pin;
@@ -16,11 +16,15 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::{StreamReader, poll_read_buf};
 
+use super::echo::Secrets;
 use super::error::{BodyWait, EgressError};
 use super::origin::Origin;
 
 /// How much is decompressed at a time, and so by how much a body can overrun its limit before it is stopped.
 const DECODED_PIECE: usize = 32 * 1024;
+
+/// How much of an error's body is read: it explains the status, and 200 characters of it are shown.
+const LONGEST_ERROR: usize = 16 * 1024;
 
 /// The limits of one body.
 pub(super) struct BodyLimits {
@@ -39,6 +43,14 @@ pub struct ResponseBody {
     limit: u64,
     passed: u64,
     has_ended: bool,
+    /// Present if it is the body of an error.
+    explanation: Option<Explanation>,
+}
+
+/// What has come of an error's body. It is handed on at once, so that no credential can slip through in two parts.
+struct Explanation {
+    secrets: Secrets,
+    text: Vec<u8>,
 }
 
 enum Content {
@@ -63,7 +75,18 @@ impl ResponseBody {
     }
 
     fn new(content: Content, origin: &Origin, limits: &BodyLimits) -> Self {
-        Self { content, origin: origin.clone(), limit: limits.bytes, passed: 0, has_ended: false }
+        Self { content, origin: origin.clone(), limit: limits.bytes, passed: 0, has_ended: false, explanation: None }
+    }
+
+    /// The same as the body of an error: short, without our credentials, and at its end where it fails, since the status
+    /// counts and must not be lost for the sake of its explanation.
+    pub(super) fn explaining(self, secrets: Secrets) -> Self {
+        Self { explanation: Some(Explanation { secrets, text: Vec::new() }), ..self }
+    }
+
+    /// The same with nothing in it.
+    pub(super) fn left_out(self) -> Self {
+        Self { has_ended: true, ..self }
     }
 
     fn decoder_error(&self, error: io::Error) -> EgressError {
@@ -102,6 +125,29 @@ impl ResponseBody {
     }
 }
 
+impl ResponseBody {
+    /// Collects the body of an error and hands it on as one frame.
+    fn poll_explanation(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let is_cut = loop {
+            let frame = match ready!(self.poll_content(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => break true,
+                None => break false,
+            };
+            let Some(Explanation { text, .. }) = &mut self.explanation else { break false };
+            text.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if text.len() > LONGEST_ERROR {
+                text.truncate(LONGEST_ERROR);
+                break true;
+            }
+        };
+        self.has_ended = true;
+        let Some(Explanation { secrets, text }) = self.explanation.take() else { return Poll::Ready(None) };
+        let text = secrets.mask(&text, is_cut);
+        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text.into()))))
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = EgressError;
@@ -110,22 +156,27 @@ impl Body for ResponseBody {
         if self.has_ended {
             return Poll::Ready(None);
         }
+        if self.explanation.is_some() {
+            return self.poll_explanation(cx);
+        }
         let frame = ready!(self.poll_content(cx));
         self.has_ended = !matches!(frame, Some(Ok(_)));
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
+        let is_begun = self.explanation.as_ref().is_some_and(|explanation| !explanation.text.is_empty());
         match &self.content {
-            Content::Plain(body) => self.has_ended || body.body.is_end_stream(),
+            Content::Plain(body) => self.has_ended || !is_begun && body.body.is_end_stream(),
             Content::Gzip(_) => self.has_ended,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Plain(body) => body.body.size_hint(),
-            Content::Gzip(_) => SizeHint::default(),
+            _ if self.has_ended => SizeHint::with_exact(0),
+            Content::Plain(body) if self.explanation.is_none() => body.body.size_hint(),
+            Content::Plain(_) | Content::Gzip(_) => SizeHint::default(),
         }
     }
 }

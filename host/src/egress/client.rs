@@ -26,7 +26,9 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use super::body::{BodyLimits, ResponseBody};
 use super::connector::{Connector, Target};
-use super::error::{CredentialProblem, EgressError};
+use super::echo::Secrets;
+use super::encoding::Encoding;
+use super::error::{CredentialProblem, EgressError, ProxyProblem};
 use super::origin::{Origin, Scheme};
 use super::proxy::{Proxy, ProxySettings};
 use super::tls;
@@ -194,9 +196,11 @@ impl ApiClient {
         let Shared { http, origin, headers_timeout, .. } = &*self.0;
         self.check(&request)?;
         let is_head = request.method() == Method::HEAD;
+        let accepts_others = request.headers().contains_key(ACCEPT_ENCODING);
         let mut request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         *request.version_mut() = Version::HTTP_11;
-        self.rewrite_headers(request.headers_mut());
+        let secrets = self.rewrite_headers(request.headers_mut());
+        let asked = Asked { is_head, accepts_others, secrets };
 
         let failed = |error| EgressError::from_client_error(&error, origin);
         // The connector has its own time-out; the one for the headers starts when there is a connection.
@@ -204,13 +208,13 @@ impl ApiClient {
         let mut answer = std::pin::pin!(http.request(request));
         tokio::select! {
             biased;
-            answer = &mut answer => return self.accept(answer.map_err(failed)?, is_head),
+            answer = &mut answer => return self.accept(answer.map_err(failed)?, asked),
             _ = connection.wait_for_connection_metadata() => {}
         }
         let answer = tokio::time::timeout(*headers_timeout, answer)
             .await
             .map_err(|_| EgressError::HeadersTimeout { origin: origin.clone(), after: *headers_timeout })?;
-        self.accept(answer.map_err(failed)?, is_head)
+        self.accept(answer.map_err(failed)?, asked)
     }
 
     fn check<B>(&self, request: &Request<B>) -> Result<(), EgressError> {
@@ -228,8 +232,9 @@ impl ApiClient {
         Ok(())
     }
 
-    /// Takes off what a component has no say in, and puts on what it must not see.
-    fn rewrite_headers(&self, headers: &mut HeaderMap) {
+    /// Takes off what a component has no say in, and puts on what it must not see. Returns the latter.
+    fn rewrite_headers(&self, headers: &mut HeaderMap) -> Secrets {
+        let mut secrets = Secrets::default();
         remove_hop_by_hop(headers);
         // The URI says which host. With another one here, a front end that serves many would take the request, and the
         // token with it, to a stranger's site.
@@ -237,30 +242,55 @@ impl ApiClient {
         if let Some(value) = &*self.0.credential.read().unwrap_or_else(PoisonError::into_inner) {
             headers.remove(AUTHORIZATION);
             headers.insert(&self.0.auth_header, value.clone());
+            secrets.add(value, self.0.auth_prefix.len());
         }
         if let Some(value) = self.0.connector.forwarding_authorization() {
             headers.insert(PROXY_AUTHORIZATION, value.clone());
+            secrets.add(value, "Basic ".len());
         }
         headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip"));
+        secrets
     }
 
-    fn accept(&self, answer: Response<Incoming>, is_head: bool) -> Result<Response<ResponseBody>, EgressError> {
-        let Shared { origin, body: limits, .. } = &*self.0;
+    fn accept(&self, answer: Response<Incoming>, asked: Asked) -> Result<Response<ResponseBody>, EgressError> {
+        let Shared { origin, body: limits, connector, .. } = &*self.0;
         let (mut parts, body) = answer.into_parts();
-        let has_no_body = is_head
-            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        let status = parts.status;
+        if let (StatusCode::PROXY_AUTHENTICATION_REQUIRED, Some(proxy)) = (status, connector.forwarding_proxy()) {
+            return Err(EgressError::Proxy { proxy: proxy.to_string(), problem: ProxyProblem::Unauthenticated });
+        }
+        let is_error = status.as_u16() >= 400;
+        let has_no_body = asked.is_head
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || body.is_end_stream();
-        if !has_no_body && is_gzip(&parts.headers) {
+        let encoding = if has_no_body { Encoding::None } else { Encoding::of(&parts.headers) };
+        if is_error || encoding == Encoding::Gzip {
             // They describe the body as it was sent, not as it is handed on.
             parts.headers.remove(CONTENT_ENCODING);
             parts.headers.remove(CONTENT_LENGTH);
-            return Ok(Response::from_parts(parts, ResponseBody::gzip(body, origin, limits)));
         }
-        if body.size_hint().lower() > limits.bytes {
-            return Err(EgressError::BodyTooLarge { origin: origin.clone(), limit: limits.bytes });
-        }
-        Ok(Response::from_parts(parts, ResponseBody::plain(body, origin, limits)))
+        let body = match encoding {
+            Encoding::Gzip => ResponseBody::gzip(body, origin, limits),
+            // Nobody could take our credentials out of it.
+            Encoding::Other(_) if is_error => ResponseBody::plain(body, origin, limits).left_out(),
+            Encoding::Other(encoding) if !asked.accepts_others => {
+                return Err(EgressError::Encoding { origin: origin.clone(), encoding });
+            }
+            Encoding::None | Encoding::Other(_) if body.size_hint().lower() > limits.bytes && !is_error => {
+                return Err(EgressError::BodyTooLarge { origin: origin.clone(), limit: limits.bytes });
+            }
+            Encoding::None | Encoding::Other(_) => ResponseBody::plain(body, origin, limits),
+        };
+        Ok(Response::from_parts(parts, if is_error { body.explaining(asked.secrets) } else { body }))
     }
+}
+
+/// What the answer to a request depends on.
+struct Asked {
+    is_head: bool,
+    /// The component has said itself which encodings it understands.
+    accepts_others: bool,
+    secrets: Secrets,
 }
 
 /// Shows the origin alone.
@@ -310,13 +340,4 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in always.into_iter().chain(named) {
         headers.remove(name);
     }
-}
-
-fn is_gzip(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
-    let (Some(encoding), None) = (encodings.next(), encodings.next()) else { return false };
-    encoding.to_str().is_ok_and(|encoding| {
-        let encoding = encoding.trim();
-        encoding.eq_ignore_ascii_case("gzip") || encoding.eq_ignore_ascii_case("x-gzip")
-    })
 }

@@ -51,10 +51,15 @@ impl Connector {
         Self(Arc::new(target))
     }
 
-    /// What a proxy that forwards plain requests wants to see on each of them.
-    pub(super) fn forwarding_authorization(&self) -> Option<&HeaderValue> {
+    /// The proxy that forwards plain requests, and answers in place of the API what it does not forward.
+    pub(super) fn forwarding_proxy(&self) -> Option<&Proxy> {
         let Target { origin, proxy, .. } = &*self.0;
-        proxy.as_ref().filter(|proxy| proxy.forwards(origin))?.authorization.as_ref()
+        proxy.as_ref().filter(|proxy| proxy.forwards(origin))
+    }
+
+    /// What it wants to see on each of them.
+    pub(super) fn forwarding_authorization(&self) -> Option<&HeaderValue> {
+        self.forwarding_proxy()?.authorization.as_ref()
     }
 }
 

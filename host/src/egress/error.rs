@@ -148,6 +148,16 @@ pub enum EgressError {
         /// The limit, in bytes after decompression.
         limit: u64,
     },
+    /// The answer is compressed in a way that was not asked for.
+    #[error(
+        "the answer of {origin} has the Content-Encoding \"{encoding}\", which was not asked for; gzip or none is understood, look at what stands in front of the API"
+    )]
+    Encoding {
+        /// The API.
+        origin: Origin,
+        /// What the answer says.
+        encoding: String,
+    },
     /// The connection ended within the answer's body.
     #[error(
         "the answer of {origin} broke off after {received} bytes; nothing of it is used, the next pull tries again"
@@ -255,9 +265,9 @@ impl From<&io::Error> for ConnectProblem {
 /// What the TLS handshake failed on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TlsProblem {
-    /// The certificate leads to no trusted root.
+    /// The certificate leads to no trusted root. A server that leaves out its intermediate certificate looks the same.
     #[error(
-        "its certificate is signed by an issuer that this machine does not trust; put the issuer's root certificate into ca_file"
+        "its certificate is signed by an issuer that this machine does not trust, or the server may not send its intermediate certificate; put the issuer's certificate, root or intermediate, into ca_file"
     )]
     UnknownIssuer,
     /// The certificate's time is over.
@@ -314,6 +324,9 @@ pub enum ProxyProblem {
         /// The HTTP status.
         status: u16,
     },
+    /// It does not forward a plain request before it knows who asks.
+    #[error("it wants a user and a password (status 407); {}", proxy_cure(407))]
+    Unauthenticated,
     /// It hung up before it answered CONNECT.
     #[error("it closed the connection; check that the port is the proxy's")]
     Closed,
@@ -324,7 +337,7 @@ pub enum ProxyProblem {
 
 fn proxy_cure(status: u16) -> &'static str {
     match status {
-        407 => "put the proxy's user and password into its URL",
+        407 => "put those that it knows into proxy_url, as http://user:password@host:port",
         403 => "its rules must allow the API's host",
         _ => "look into the proxy's log",
     }

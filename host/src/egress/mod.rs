@@ -6,6 +6,8 @@ mod address;
 mod body;
 mod client;
 mod connector;
+mod echo;
+mod encoding;
 mod error;
 mod origin;
 mod proxy;

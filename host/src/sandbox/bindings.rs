@@ -10,8 +10,8 @@ wasmtime::component::bindgen!({
             import wasi:keyvalue/store@0.2.0-draft;
             import wasi:config/store@0.2.0-rc.1;
             import wasi:logging/logging@0.1.0-draft;
-            import devo:collector/output@1.0.0;
-            export devo:collector/service@1.0.0;
+            import devo:collector/output@2.0.0;
+            export devo:collector/service@2.0.0;
         }
     ",
     world: "devo:host/implemented",

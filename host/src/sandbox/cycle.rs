@@ -1,6 +1,7 @@
 //! The state of one call, and what its service grants it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tracing::Span;
@@ -17,8 +18,8 @@ use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
 use crate::config::{Identity, Limit, Limits};
 use crate::egress::ApiClient;
-use crate::rate::Limiter;
-use crate::senders::{Outputs, Table};
+use crate::rate::{Kind, Limiter};
+use crate::senders::{Outputs, RecordLetters, Table};
 use crate::state::Bucket;
 use crate::status::Figures;
 
@@ -31,6 +32,8 @@ pub struct Grant {
     pub limiter: Limiter,
     pub bucket: Bucket,
     pub outputs: Outputs,
+    /// Where records go that can't become events.
+    pub dead_letters: RecordLetters,
     /// The only table that may be written to.
     pub table: Table,
     /// What the component reads as its configuration.
@@ -49,18 +52,20 @@ pub struct Cycle {
     clocks: WasiClocksCtx,
     http: WasiHttpCtx,
     gate: Gate,
+    letters_told: AtomicBool,
     pub(super) meter: Meter,
 }
 
 impl Cycle {
-    pub(super) fn new(grant: Arc<Grant>, tick: Duration) -> Self {
+    pub(super) fn new(grant: Arc<Grant>, kind: Kind, tick: Duration) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(grant.limits.handles);
         Self {
             handles,
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            gate: Gate::new(grant.clone()),
+            gate: Gate::new(grant.clone(), kind),
+            letters_told: AtomicBool::new(false),
             meter: Meter::new(grant.limits, tick),
             grant,
         }
@@ -112,6 +117,12 @@ impl Cycle {
     }
 
     pub(super) fn output(&self) -> OutputView<'_> {
-        OutputView { outputs: &self.grant.outputs, table: &self.grant.table, figures: &self.grant.figures }
+        OutputView {
+            outputs: &self.grant.outputs,
+            dead_letters: &self.grant.dead_letters,
+            letters_told: &self.letters_told,
+            table: &self.grant.table,
+            figures: &self.grant.figures,
+        }
     }
 }

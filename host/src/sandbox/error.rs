@@ -39,7 +39,7 @@ impl ComponentError {
             }
             Self::Beyond(_) => "Build it for the target wasm32-unknown-unknown, whose libraries import nothing.",
             Self::Version(..) | Self::NoService(_) | Self::Invalid(_) => {
-                "Build it for the world devo:collector/collector@1.0.0 in wit/."
+                "Build it for the world devo:collector/collector@2.0.0 in wit/."
             }
         };
         Cause::Value { key: key.to_owned(), reason: self.to_string() }.cure(cure)

@@ -28,7 +28,9 @@ use tracing::Instrument;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-pub use bindings::exports::devo::collector::service::{Failure, Fault, Summary};
+pub use bindings::exports::devo::collector::service::{
+    Account, BackfillProgress, Budget, Failure, Fault, Progress, Summary, Uncheckable,
+};
 pub use bindings::{devo, wasi};
 pub use breach::Breach;
 pub use cache::usual_folder as usual_cache_folder;
@@ -38,6 +40,7 @@ pub use error::ComponentError;
 pub use meter::Meter;
 
 use crate::config::Limit;
+use crate::rate::Kind;
 use bindings::{Implemented as Collector, ImplementedPre as CollectorPre};
 use cycle::Cycle;
 use slow_lane::{Long, SlowLane};
@@ -58,8 +61,8 @@ pub struct Sandbox {
 /// What a call came to: the component's own answer, or the limit that ended it.
 pub type Outcome<T> = Result<Result<T, Failure>, Breach>;
 
-/// A function that the component exports.
-type Export<T> = for<'a> fn(&'a Collector, &'a mut Store<Cycle>) -> BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
+/// What a function that the component exports is going to answer.
+type Answer<'a, T> = BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
 
 impl Sandbox {
     fn new(
@@ -72,32 +75,51 @@ impl Sandbox {
 
     /// Calls `set-up`.
     pub async fn set_up(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<()> {
-        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_set_up(store))).await
+        self.run(grant, Kind::Live, |collector, store| Box::pin(service(collector).call_set_up(store))).await
     }
 
     /// Calls `pre-pull`.
     pub async fn pre_pull(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<()> {
-        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_pre_pull(store))).await
+        self.run(grant, Kind::Live, |collector, store| Box::pin(service(collector).call_pre_pull(store))).await
     }
 
     /// Calls `pull`.
-    pub async fn pull(self: &Arc<Self>, grant: &Arc<Grant>) -> Outcome<Summary> {
-        self.run(grant, |collector, store| Box::pin(collector.devo_collector_service().call_pull(store))).await
+    pub async fn pull(self: &Arc<Self>, grant: &Arc<Grant>, budget: Budget) -> Outcome<Summary> {
+        self.run(grant, Kind::Live, move |collector, store| Box::pin(service(collector).call_pull(store, budget))).await
     }
 
-    async fn run<T: Send + 'static>(self: &Arc<Self>, grant: &Arc<Grant>, export: Export<T>) -> Outcome<T> {
+    /// Calls `backfill`.
+    pub async fn backfill(self: &Arc<Self>, grant: &Arc<Grant>, budget: Budget) -> Outcome<Summary> {
+        self.run(grant, Kind::Backfill, move |collector, store| {
+            Box::pin(service(collector).call_backfill(store, budget))
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        grant: &Arc<Grant>,
+        kind: Kind,
+        export: impl for<'a> FnOnce(&'a Collector, &'a mut Store<Cycle>) -> Answer<'a, T> + Send + 'static,
+    ) -> Outcome<T> {
         let long = Long::default();
         // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one has none.
-        let call = Box::pin(self.clone().call(grant.clone(), long.clone(), export).in_current_span());
+        let call = Box::pin(self.clone().call(grant.clone(), kind, long.clone(), export).in_current_span());
         match &self.slow_lane {
             Some(lane) => lane.drive(call, &long).await,
             None => call.await,
         }
     }
 
-    async fn call<T>(self: Arc<Self>, grant: Arc<Grant>, long: Long, export: Export<T>) -> Outcome<T> {
+    async fn call<T>(
+        self: Arc<Self>,
+        grant: Arc<Grant>,
+        kind: Kind,
+        long: Long,
+        export: impl for<'a> FnOnce(&'a Collector, &'a mut Store<Cycle>) -> Answer<'a, T>,
+    ) -> Outcome<T> {
         let _ticking = self.ticker.run();
-        let mut store = Store::new(self.pre.engine(), Cycle::new(grant.clone(), self.ticker.tick()));
+        let mut store = Store::new(self.pre.engine(), Cycle::new(grant.clone(), kind, self.ticker.tick()));
         meter::apply(&grant.limits, long, &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
@@ -121,4 +143,9 @@ impl Sandbox {
         }
         outcome
     }
+}
+
+/// What the component exports.
+fn service(collector: &Collector) -> &bindings::exports::devo::collector::service::Guest {
+    collector.devo_collector_service()
 }

@@ -87,15 +87,15 @@ async fn a_cache_that_cannot_be_had_is_done_without() {
 #[tokio::test]
 async fn what_is_no_collector_is_refused_before_it_runs() {
     let engine = Engine::alone(None, &[Limits::default()]).unwrap();
-    let service = "devo:collector/service@1.0.0";
+    let service = "devo:collector/service@2.0.0";
     let filesystem = "wasi:filesystem/types@0.2.0";
     for (name, bytes, reason) in [
         ("text", b"(component)".to_vec(), "is not a component: it does not begin as one"),
         ("module", b"\0asm\x01\0\0\0".to_vec(), "is not a component: it is a core module"),
         ("damaged", [PREAMBLE, b"\x63"].concat(), "the component can't be used: "),
         ("curious", component(&[filesystem], &[service]), "it wants wasi:filesystem/types@0.2.0, which no"),
-        ("idle", component(&[], &[]), "it does not export devo:collector/service@1.0.0"),
-        ("newer", component(&[], &["devo:collector/service@2.0.0"]), "made for devo:collector/service@2.0.0, and what"),
+        ("idle", component(&[], &[]), "it does not export devo:collector/service@2.0.0"),
+        ("older", component(&[], &["devo:collector/service@1.0.0"]), "made for devo:collector/service@1.0.0, and what"),
         ("hollow", component(&[], &[service]), "the component can't be used: "),
     ] {
         let file = File::new(name, &bytes);

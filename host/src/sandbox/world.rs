@@ -4,7 +4,7 @@ use super::error::ComponentError;
 
 /// All that the world `collector` lets a component import. An interface is there in every compatible version.
 const IMPORTS: [&str; 11] = [
-    "devo:collector/output@1.0.0",
+    "devo:collector/output@2.0.0",
     "wasi:clocks/monotonic-clock@0.2.0",
     "wasi:clocks/wall-clock@0.2.0",
     "wasi:config/store@0.2.0-rc.1",
@@ -18,7 +18,7 @@ const IMPORTS: [&str; 11] = [
 ];
 
 /// What the host calls.
-const EXPORT: &str = "devo:collector/service@1.0.0";
+const EXPORT: &str = "devo:collector/service@2.0.0";
 
 /// Whether a component with these imports and exports fits the world, by their names.
 ///
@@ -95,9 +95,9 @@ mod tests {
 
     #[test]
     fn a_compatible_version_is_as_good() {
-        let imports = ["wasi:io/streams@0.2.9", "wasi:http/types@0.2.0", "devo:collector/output@1.4.2"];
+        let imports = ["wasi:io/streams@0.2.9", "wasi:http/types@0.2.0", "devo:collector/output@2.4.2"];
         check(imports.into_iter(), [EXPORT, "example:more/of-it@1.0.0"].into_iter()).unwrap();
-        check(std::iter::empty(), ["devo:collector/service@1.1.0"].into_iter()).unwrap();
+        check(std::iter::empty(), ["devo:collector/service@2.1.0"].into_iter()).unwrap();
     }
 
     #[test]
@@ -113,14 +113,14 @@ mod tests {
             ("wasi:http/types@0.3.0", "wasi:http/types@0.2.0"),
             ("wasi:config/store@0.2.0", "wasi:config/store@0.2.0-rc.1"),
             ("wasi:keyvalue/store@0.2.0-draft2", "wasi:keyvalue/store@0.2.0-draft"),
-            ("devo:collector/output@2.0.0", "devo:collector/output@1.0.0"),
+            ("devo:collector/output@1.0.0", "devo:collector/output@2.0.0"),
             ("wasi:io/poll", "wasi:io/poll@0.2.0"),
         ] {
             let expected = format!("it is made for {wanted}, and what is offered is {offered}");
             assert_eq!(refusal(&[wanted], &[EXPORT]), expected);
         }
-        let expected = format!("it is made for devo:collector/service@2.0.0, and what is offered is {EXPORT}");
-        assert_eq!(refusal(&[], &["devo:collector/service@2.0.0"]), expected);
+        let expected = format!("it is made for devo:collector/service@1.0.0, and what is offered is {EXPORT}");
+        assert_eq!(refusal(&[], &["devo:collector/service@1.0.0"]), expected);
     }
 
     #[test]

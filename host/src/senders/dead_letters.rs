@@ -1,20 +1,19 @@
 //! Events that are too large for an output: kept in a file with the reason, for somebody to look at, never silently away
 //! and never in the way of the others.
 //!
-//! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`. It is on the disk before the events
-//! after it are sent; a crash may make it stand there twice.
+//! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`, or its `content_base64` where it is no
+//! text. It is on the disk before the events after it are sent; a crash may make it stand there twice.
 
 use std::borrow::Cow;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use chrono::{SecondsFormat, Utc};
+use dead_letter::Content;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use tracing::warn;
 
+use super::letter_file;
 use super::{Event, SendError, Table};
 
 /// Where an output's dead letters are kept, and what becomes one.
@@ -32,15 +31,8 @@ struct Letter<'a> {
     output: &'a str,
     table: &'a str,
     reason: String,
+    #[serde(flatten)]
     event: Content<'a>,
-}
-
-/// A record stays as it came; what is not JSON, which other components may send, becomes a text.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Json(&'a RawValue),
-    Text(Cow<'a, str>),
 }
 
 impl DeadLetters {
@@ -59,13 +51,8 @@ impl DeadLetters {
         if large.is_empty() {
             return Ok(Cow::Borrowed(events));
         }
-        let lines: Vec<u8> = large.iter().flat_map(|event| self.line(output, table, event.body.as_ref())).collect();
-        let file = self.file.clone();
-        let written = tokio::task::spawn_blocking(move || append(&file, &lines)).await.unwrap_or_else(|error| {
-            // The runtime is ending.
-            Err(io::Error::other(error))
-        });
-        written.map_err(|error| SendError::NotPutAside {
+        let lines = large.iter().map(|event| self.line(output, table, event.body.as_ref())).collect();
+        letter_file::append(&self.file, lines).await.map_err(|error: io::Error| SendError::NotPutAside {
             output: output.clone(),
             file: self.file.clone(),
             reason: error.to_string(),
@@ -80,28 +67,18 @@ impl DeadLetters {
     }
 
     fn line(&self, output: &str, table: &Table, body: &[u8]) -> Vec<u8> {
-        let text = String::from_utf8_lossy(body);
         let letter = Letter {
             time: Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
             output,
             table: table.as_str(),
             reason: format!("{} bytes, max_event_in_bytes is {}", body.len(), self.max_event_in_bytes),
-            event: serde_json::from_str(&text).map_or_else(|_| Content::Text(text.clone()), Content::Json),
+            event: Content::of(body),
         };
         // Texts and JSON are always JSON.
         let mut line = serde_json::to_vec(&letter).unwrap_or_default();
         line.push(b'\n');
         line
     }
-}
-
-fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let mut file: File = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    file.write_all(lines)?;
-    file.sync_data()
 }
 
 #[cfg(test)]

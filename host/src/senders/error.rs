@@ -42,6 +42,17 @@ pub enum SendError {
         /// What the operating system said.
         reason: String,
     },
+    /// Records can't become events, and could not be kept either.
+    #[error(
+        "records that can't become events could not be written to {file}: {reason}; check permissions and free space there",
+        file = .file.display()
+    )]
+    RecordNotKept {
+        /// The file of dead letters.
+        file: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
     /// The receiver could not be reached or did not confirm, and the retries are used up. What was sent since the last
     /// successful flush is no longer kept: it may or may not have arrived, and must be sent again.
     #[error("output \"{output}\" at {address}: the events are not confirmed: {cause}; {cure}", cure = .cause.cure())]

@@ -9,7 +9,8 @@
 //! - `devo`: a Devo output, over `sender` (one connection and what it has to confirm), `connection` (the connection
 //!   alone), `stream` (TLS or plain TCP), `retained` (the unconfirmed events), `gzip` and `retry`;
 //! - `console`: standard output instead;
-//! - [`DeadLetters`]: a file for events that are too large for an output;
+//! - [`DeadLetters`]: a file for events that are too large for an output; [`RecordLetters`]: one for records that can't become
+//!   events;
 //! - [`BestEffort`]: the collector's own messages, which may be lost but never hold anything up;
 //! - [`Statistics`]: what was delivered;
 //! - [`SendError`] and [`Cause`]: what the operator is told.
@@ -25,7 +26,9 @@ mod error;
 mod event;
 mod frame;
 mod gzip;
+mod letter_file;
 mod pkcs12;
+mod record_letters;
 mod retained;
 mod retry;
 mod sender;
@@ -51,6 +54,7 @@ pub use event::Event;
 pub use frame::Framer;
 pub use gzip::Compression;
 pub use pkcs12::Pkcs12File;
+pub use record_letters::{RecordLetter, RecordLetters};
 pub use settings::{DevoSettings, Transport};
 pub use statistics::{Checkpoint, Delivered, Statistics};
 pub use table::{LONGEST_TABLE, Table, TableError};

@@ -67,18 +67,18 @@ impl Caller {
         match outcome {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => {
-                let (class, Fault { code, reason, cure }) = described(&failure);
-                self.tell(class, *code, &format!("{reason} {cure}"));
+                let (class, Fault { code, reason, remedy }) = described(&failure);
+                self.tell(class, *code, &format!("{reason} {remedy}"));
                 if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
                     return Err(Interrupted(End::Failed));
                 }
             }
             Err(breach) => {
-                let (code, cure) = match breach {
+                let (code, remedy) = match breach {
                     Breach::Limit { .. } => (310, "Raise the limit if the amount of data is legitimate."),
                     Breach::Trap(_) => (311, "Contact support if it goes on."),
                 };
-                self.tell("PullError", code, &format!("{breach}. Nothing of the call is committed. {cure}"));
+                self.tell("PullError", code, &format!("{breach}. Nothing of the call is committed. {remedy}"));
             }
         }
         Ok(())

@@ -6,6 +6,8 @@
 //! mend: a wrong setting, or a state that can't be used.
 
 mod call;
+#[cfg(test)]
+mod fairness;
 mod puller;
 mod schedule;
 mod setup;
@@ -20,7 +22,7 @@ use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePl
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
-use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs};
+use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
 use crate::status::{Figures, SenderNames, SenderService};
 use call::Caller;
@@ -96,6 +98,11 @@ impl Service {
             limiter: plan.limiter,
             bucket,
             outputs: Outputs::new(outputs.iter().map(|output| start(output, &identity, &plan.limits)).collect()),
+            dead_letters: RecordLetters {
+                file: plan.dead_letters_file,
+                service: identity.to_string(),
+                required: !matches!(store, Store::Memory(_)),
+            },
             table: plan.table,
             settings: plan.settings,
             limits: plan.limits,

@@ -14,6 +14,20 @@ const BREACHES: u32 = 3;
 /// The wait of a service that is slowed down.
 const SLOW: Duration = Duration::from_secs(600);
 
+/// The longest time that one call is given: what it has found is confirmed and recorded by then.
+const LONGEST_CALL: Duration = Duration::from_secs(30);
+
+/// A call that has used up its time still has to finish its page, have its events confirmed and store its state. Where the
+/// period leaves so much, it gets this long for it before the next pull is due: an answer of a slow API takes a few seconds,
+/// a confirmation one round trip.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// No backfill is begun for less: its set-up, one page and a confirmation would take longer than that.
+const SHORTEST_BACKFILL: Duration = Duration::from_millis(500);
+
+/// A pull that begins later than this after it was due is a missed tick. Less is the machine's ordinary unpunctuality.
+const UNPUNCTUAL: Duration = Duration::from_secs(1);
+
 /// A pull every so often, counted from start to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(Duration);
@@ -24,19 +38,187 @@ impl Period {
         Self(period)
     }
 
-    /// From start to start.
-    pub fn duration(self) -> Duration {
-        self.0
-    }
-
     /// The period in whole seconds, as it is configured.
     pub fn seconds(self) -> u64 {
         self.0.as_secs()
     }
 
-    /// What is left of the period after a pull that took `elapsed`; nothing if it took longer. Pulls never overlap.
-    pub fn rest(self, elapsed: Duration) -> Duration {
-        self.0.saturating_sub(elapsed)
+    /// What is kept free before the next pull is due. Of a short period a tenth has to do.
+    fn margin(self) -> Duration {
+        MARGIN.min(self.0 / 10)
+    }
+
+    fn shortest_backfill(self) -> Duration {
+        SHORTEST_BACKFILL.min(self.0 / 10)
+    }
+
+    /// How long a pull may take. A backfill that is pending gets the rest of the period: a quarter at least.
+    fn pull(self, pending: bool) -> Duration {
+        let time = self.0 - self.margin();
+        LONGEST_CALL.min(if pending { time * 3 / 4 } else { time })
+    }
+}
+
+/// How long the request limits keep each kind of call waiting; zero is not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// A pull.
+    pub live: Duration,
+    /// A backfill.
+    pub backfill: Duration,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Call `pull`, and give it this time.
+    Pull(Duration),
+    /// Call `backfill`, and give it this time.
+    Backfill(Duration),
+    /// Wait so long, then ask again.
+    Wait(Duration, Reason),
+}
+
+/// Why nothing is done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// All is done until the next pull is due.
+    Done,
+    /// The request limits let no call through.
+    Limits,
+    /// The last call has failed.
+    Failure,
+}
+
+/// The cycles of a service: a pull when it is due, then backfills until the next one is.
+///
+/// A backfill is begun only if it can end before that; its failures hold back no pull. Neither kind of call starves: where
+/// pulls take all of the time, every other cycle has one short backfill, and where the limits let through backfills alone,
+/// they go first. All times count from any fixed moment.
+#[derive(Debug)]
+pub struct Timetable {
+    period: Period,
+    /// When the next pull is due.
+    due: Duration,
+    /// When the cycle began: with the first try of its pull.
+    begun: Duration,
+    /// How much later than due that was.
+    late: Duration,
+    /// The pull has failed, and is tried again from then on.
+    retry: Option<Duration>,
+    /// There is more than live has delivered.
+    pending: bool,
+    /// No backfill before.
+    backfill_from: Duration,
+    /// Whether this cycle has had a backfill, and whether the one before had none although it should.
+    served: bool,
+    passed_over: bool,
+}
+
+/// How a pull went that came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulled {
+    /// From the first try on.
+    pub took: Duration,
+    /// It began late, or took longer than the period.
+    pub missed: bool,
+}
+
+impl Timetable {
+    /// The first pull is due at once.
+    pub fn new(period: Period) -> Self {
+        Self {
+            period,
+            due: Duration::ZERO,
+            begun: Duration::ZERO,
+            late: Duration::ZERO,
+            retry: None,
+            pending: false,
+            backfill_from: Duration::ZERO,
+            served: false,
+            passed_over: false,
+        }
+    }
+
+    /// Whether there is more to do than to pull.
+    pub fn is_pending(&self) -> bool {
+        self.pending
+    }
+
+    /// How long the cycle has lasted, and how long it is until the next pull is due.
+    pub fn cycle(&self, now: Duration) -> (Duration, Duration) {
+        (now.saturating_sub(self.begun), self.due.saturating_sub(now))
+    }
+
+    /// What to do at this time.
+    pub fn next(&self, now: Duration, waits: Waits) -> Next {
+        let pull = self.retry.unwrap_or(self.due);
+        let pull_opens = pull.max(now + waits.live);
+        if self.retry.is_none() && self.pending {
+            let backfill = self.backfill_from.max(now + waits.backfill);
+            if let Some(next) = self.next_backfill(now, backfill, pull_opens) {
+                return next;
+            }
+        }
+        if pull_opens <= now {
+            return Next::Pull(self.period.pull(self.pending));
+        }
+        let reason = match self.retry {
+            _ if pull <= now => Reason::Limits,
+            Some(_) => Reason::Failure,
+            None => Reason::Done,
+        };
+        // At the time that it is due it is known better how long the limits take.
+        Next::Wait(if pull > now { pull } else { pull_opens } - now, reason)
+    }
+
+    /// The part that backfill has in it, which may begin at `opens`. The next pull begins at `pull_opens`: when it is due, or
+    /// later, where the limits let none through then.
+    fn next_backfill(&self, now: Duration, opens: Duration, pull_opens: Duration) -> Option<Next> {
+        let shortest = self.period.shortest_backfill();
+        let time = pull_opens.saturating_sub(self.period.margin()).saturating_sub(opens.max(now));
+        let has_turn = self.passed_over && !self.served;
+        if opens <= now && (time >= shortest || has_turn) {
+            return Some(Next::Backfill(time.clamp(shortest, LONGEST_CALL)));
+        }
+        let reason = if opens == self.backfill_from { Reason::Failure } else { Reason::Limits };
+        (opens > now && time >= shortest).then(|| Next::Wait(opens - now, reason))
+    }
+
+    /// A pull begins.
+    pub fn begin_pull(&mut self, now: Duration) {
+        if self.retry.is_none() {
+            self.begun = now;
+            self.late = now.saturating_sub(self.due);
+        }
+    }
+
+    /// A pull has come to its end.
+    pub fn end_pull(&mut self, now: Duration, up_to_date: bool) -> Pulled {
+        let took = now.saturating_sub(self.begun);
+        self.passed_over = self.pending && !self.served;
+        self.served = false;
+        self.retry = None;
+        self.pending = !up_to_date;
+        self.due = now.max(self.begun + self.period.0);
+        Pulled { took, missed: took > self.period.0 || self.late > UNPUNCTUAL }
+    }
+
+    /// A pull has failed, and is not tried again before `wait` is over.
+    pub fn fail_pull(&mut self, now: Duration, wait: Duration) {
+        self.retry = Some(now + wait);
+    }
+
+    /// A backfill has come to its end.
+    pub fn end_backfill(&mut self, up_to_date: bool) {
+        self.served = true;
+        self.pending = !up_to_date;
+    }
+
+    /// A backfill has failed, and is not tried again before `wait` is over.
+    pub fn fail_backfill(&mut self, now: Duration, wait: Duration) {
+        self.served = true;
+        self.backfill_from = now + wait;
     }
 }
 
@@ -80,11 +262,155 @@ mod tests {
     use super::*;
     use crate::sandbox::Breach;
 
+    const FREE: Waits = Waits { live: Duration::ZERO, backfill: Duration::ZERO };
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    fn minutely() -> Timetable {
+        Timetable::new(Period::new(Duration::from_secs(60)))
+    }
+
+    /// A timetable after a pull from 0 to `end`.
+    fn pulled(end: f64, up_to_date: bool) -> Timetable {
+        let mut table = minutely();
+        table.begin_pull(Duration::ZERO);
+        table.end_pull(seconds(end), up_to_date);
+        table
+    }
+
     #[test]
-    fn the_period_counts_from_the_start_of_a_pull() {
-        let period = Period::new(Duration::from_secs(60));
-        assert_eq!(period.rest(Duration::from_millis(602)), Duration::from_millis(59_398));
-        assert_eq!(period.rest(Duration::from_secs(61)), Duration::ZERO);
+    fn a_pull_is_due_every_period_from_start_to_start() {
+        let mut table = minutely();
+        assert_eq!(table.next(Duration::ZERO, FREE), Next::Pull(seconds(30.0)));
+        table.begin_pull(seconds(1.0));
+        assert_eq!(table.end_pull(seconds(1.602), true), Pulled { took: seconds(0.602), missed: false });
+        assert_eq!(table.cycle(seconds(1.602)), (seconds(0.602), seconds(59.398)));
+        assert_eq!(table.next(seconds(1.602), FREE), Next::Wait(seconds(59.398), Reason::Done));
+        assert_eq!(table.next(seconds(61.0), FREE), Next::Pull(seconds(30.0)));
+    }
+
+    #[test]
+    fn backfill_fills_the_rest_of_the_period_but_for_a_margin() {
+        let mut table = pulled(2.0, false);
+        assert_eq!(table.next(seconds(2.0), FREE), Next::Backfill(seconds(30.0)));
+        table.end_backfill(false);
+        assert_eq!(table.next(seconds(31.0), FREE), Next::Backfill(seconds(24.0)));
+        assert_eq!(table.next(seconds(54.6), FREE), Next::Wait(seconds(5.4), Reason::Done));
+        assert_eq!(table.next(seconds(60.0), FREE), Next::Pull(seconds(30.0)));
+        table.end_backfill(true);
+        assert_eq!(table.next(seconds(31.0), FREE), Next::Wait(seconds(29.0), Reason::Done));
+    }
+
+    #[test]
+    fn a_wait_for_the_limits_ends_when_the_next_pull_is_due() {
+        let table = pulled(2.0, false);
+        let waits = |backfill| Waits { backfill: seconds(backfill), ..FREE };
+        assert_eq!(table.next(seconds(2.0), waits(10.0)), Next::Wait(seconds(10.0), Reason::Limits));
+        assert_eq!(table.next(seconds(2.0), waits(53.0)), Next::Wait(seconds(58.0), Reason::Done));
+    }
+
+    #[test]
+    fn a_backfill_goes_first_where_the_limits_let_no_pull_through() {
+        let mut table = pulled(2.0, false);
+        let live_waits = Waits { live: seconds(60.0), ..FREE };
+        assert_eq!(table.next(seconds(60.0), live_waits), Next::Backfill(seconds(30.0)));
+        table.end_backfill(false);
+        let both_wait = Waits { live: seconds(55.0), backfill: seconds(55.0) };
+        assert_eq!(table.next(seconds(65.0), both_wait), Next::Wait(seconds(55.0), Reason::Limits));
+        table.begin_pull(seconds(120.0));
+        assert!(table.end_pull(seconds(121.0), false).missed, "it was due at 60");
+    }
+
+    #[test]
+    fn a_backfill_that_fails_waits_and_holds_back_no_pull() {
+        let mut table = pulled(2.0, false);
+        table.fail_backfill(seconds(10.0), seconds(25.0));
+        assert_eq!(table.next(seconds(10.0), FREE), Next::Wait(seconds(25.0), Reason::Failure));
+        table.fail_backfill(seconds(36.0), seconds(120.0));
+        assert_eq!(table.next(seconds(36.0), FREE), Next::Wait(seconds(24.0), Reason::Done));
+        assert_eq!(table.next(seconds(60.0), FREE), Next::Pull(seconds(30.0)));
+        table.begin_pull(seconds(60.0));
+        assert!(!table.end_pull(seconds(61.0), false).missed);
+        assert_eq!(table.next(seconds(61.0), FREE), Next::Wait(seconds(59.0), Reason::Done));
+        table.begin_pull(seconds(120.0));
+        table.end_pull(seconds(121.0), false);
+        assert_eq!(table.next(seconds(121.0), FREE), Next::Wait(seconds(35.0), Reason::Failure));
+        assert_eq!(table.next(seconds(156.0), FREE), Next::Backfill(seconds(19.0)));
+    }
+
+    #[test]
+    fn after_a_pull_that_failed_nothing_but_a_pull_is_tried() {
+        let mut table = pulled(2.0, false);
+        table.begin_pull(seconds(60.0));
+        table.fail_pull(seconds(61.0), seconds(5.0));
+        assert_eq!(table.next(seconds(61.0), FREE), Next::Wait(seconds(5.0), Reason::Failure));
+        assert_eq!(table.next(seconds(66.0), FREE), Next::Pull(seconds(30.0)));
+        table.begin_pull(seconds(66.0));
+        assert_eq!(table.end_pull(seconds(67.0), false), Pulled { took: seconds(7.0), missed: false });
+        assert_eq!(table.next(seconds(67.0), FREE), Next::Backfill(seconds(30.0)));
+    }
+
+    #[test]
+    fn a_pull_that_began_late_or_took_longer_than_the_period_is_a_missed_tick() {
+        let missed = |begun: f64, end: f64| {
+            let mut table = pulled(2.0, true);
+            table.begin_pull(seconds(begun));
+            table.end_pull(seconds(end), true).missed
+        };
+        assert!(!missed(60.9, 70.0));
+        assert!(missed(61.1, 70.0));
+        assert!(!missed(60.0, 119.0));
+        assert!(missed(60.0, 121.0));
+    }
+
+    #[test]
+    fn a_late_pull_is_not_caught_up_with() {
+        let mut table = minutely();
+        table.begin_pull(Duration::ZERO);
+        table.end_pull(seconds(200.0), true);
+        assert_eq!(table.next(seconds(200.0), FREE), Next::Pull(seconds(30.0)));
+        table.begin_pull(seconds(200.0));
+        table.end_pull(seconds(201.0), true);
+        assert_eq!(table.next(seconds(201.0), FREE), Next::Wait(seconds(59.0), Reason::Done));
+    }
+
+    #[test]
+    fn where_pulls_take_all_of_the_time_every_other_cycle_has_a_backfill() {
+        let mut table = minutely();
+        let mut now = Duration::ZERO;
+        let mut calls = Vec::new();
+        for _ in 0..7 {
+            match table.next(now, FREE) {
+                Next::Pull(_) => {
+                    table.begin_pull(now);
+                    now += seconds(70.0);
+                    table.end_pull(now, false);
+                    calls.push("pull");
+                }
+                Next::Backfill(time) => {
+                    assert_eq!(time, SHORTEST_BACKFILL);
+                    now += time;
+                    table.end_backfill(false);
+                    calls.push("backfill");
+                }
+                Next::Wait(wait, _) => panic!("{wait:?}"),
+            }
+        }
+        assert_eq!(calls, ["pull", "pull", "backfill", "pull", "pull", "backfill", "pull"]);
+    }
+
+    #[test]
+    fn short_periods_have_room_for_both() {
+        let mut table = Timetable::new(Period::new(Duration::from_secs(1)));
+        assert_eq!(table.next(Duration::ZERO, FREE), Next::Pull(seconds(0.9)));
+        table.begin_pull(Duration::ZERO);
+        table.end_pull(seconds(0.1), false);
+        assert_eq!(table.next(seconds(0.1), FREE), Next::Backfill(seconds(0.8)));
+        table.end_backfill(false);
+        assert_eq!(table.next(seconds(0.85), FREE), Next::Wait(seconds(0.15), Reason::Done));
+        assert_eq!(table.next(seconds(1.0), FREE), Next::Pull(seconds(0.675)));
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn remove_temporary_files(path: &Path) -> Result<(), FolderProblem> {
 
 /// A folder that a test may fill, removed when the test is over.
 #[cfg(test)]
-pub(super) mod scratch {
+pub(crate) mod scratch {
     use std::fs;
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};

@@ -15,6 +15,9 @@ mod store;
 
 pub use error::{Damage, FolderProblem, RedisProblem, StateError};
 pub use folder::StateFolder;
+#[cfg(test)]
+pub(crate) use folder::scratch::Scratch;
+pub use name::file_stem;
 pub use original::{OriginalError, find as find_original};
 pub use redis::{RedisDatabase, RedisSettings};
 pub use store::{Bucket, Store};

@@ -13,6 +13,11 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Longest file name on Linux's file systems, less what `.previous`, a number and `.tmp` add to it.
 pub(super) const LONGEST: usize = 255 - PREVIOUS_SUFFIX.len() - ".18446744073709551615".len() - TEMPORARY_SUFFIX.len();
 
+/// What the files of a bucket begin with: the same for whatever else is kept of a service.
+pub fn file_stem(bucket: &str) -> String {
+    escape(bucket)
+}
+
 /// The file name of a value: `<bucket>.<key>.value`, or `<bucket>.state` for the key `state`. A dot stands only between
 /// these parts, because it is escaped within them.
 pub(super) fn file_name(bucket: &str, key: &str) -> String {

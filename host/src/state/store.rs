@@ -234,6 +234,66 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_a_bucket_are_apart_from_each_other() {
+        on_each(|store| {
+            let bucket = store.bucket("cloudsek;cloudsek_1;alerts");
+            let keys: Vec<String> = (0..24).map(|number| format!("digests.{number}")).collect();
+            for round in ["one", "two"] {
+                for key in &keys {
+                    bucket.set(key, format!("{round} of {key}").as_bytes()).unwrap();
+                }
+                bucket.set("state", round.as_bytes()).unwrap();
+            }
+            for key in &keys {
+                assert_eq!(bucket.get(key).unwrap().unwrap(), format!("two of {key}").as_bytes());
+            }
+            assert_eq!(bucket.list().unwrap().len(), 25);
+            bucket.delete("digests.7").unwrap();
+            assert_eq!(bucket.get("digests.7").unwrap(), None);
+            assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+            assert_eq!(bucket.get("digests.8").unwrap().unwrap(), b"two of digests.8");
+        });
+    }
+
+    #[test]
+    fn a_crash_between_two_keys_leaves_each_of_them_whole() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let bucket = store.bucket("a");
+        for key in ["digests.0", "state"] {
+            bucket.set(key, b"one").unwrap();
+        }
+        bucket.set("digests.0", b"two").unwrap();
+        // The second one is cut off in the middle of its file.
+        fs::write(scratch.join("a.state.9.tmp"), "devo-collector-state 1 ").unwrap();
+        drop((bucket, store));
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let value = |key| store.bucket("a").get(key).unwrap().unwrap();
+        assert_eq!((value("digests.0"), value("state")), (b"two".to_vec(), b"one".to_vec()));
+        assert!(!scratch.names().iter().any(|name| name.ends_with(".tmp")));
+    }
+
+    #[test]
+    fn a_key_that_is_corrupt_or_gone_is_an_error_that_names_its_file_and_no_other_key_suffers() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let bucket = store.bucket("a");
+        for value in ["one", "two"] {
+            for key in ["digests.0", "digests.1", "state"] {
+                bucket.set(key, value.as_bytes()).unwrap();
+            }
+        }
+        fs::write(scratch.join("a.digests%2E0.value"), "nonsense").unwrap();
+        fs::remove_file(scratch.join("a.digests%2E1.value")).unwrap();
+        for (key, file) in [("digests.0", "a.digests%2E0.value"), ("digests.1", "a.digests%2E1.value")] {
+            let error = bucket.get(key).unwrap_err();
+            assert!(matches!(error, StateError::Corrupt { .. }), "{error}");
+            assert!(error.to_string().contains(file) && error.to_string().contains("rename"), "{error}");
+        }
+        assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+    }
+
+    #[test]
     fn values_outlive_the_process() {
         let scratch = Scratch::new();
         let store = Store::files(StateFolder::open(scratch.path()).unwrap());

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
 
 use crate::config::Limit;
-use crate::sandbox::Summary;
+use crate::sandbox::{Progress, Summary};
 
 /// The longest text of a failure that is kept, in bytes.
 const LONGEST_FAILURE: usize = 400;
@@ -25,6 +25,7 @@ pub struct Figures {
     last_cycle_in_microseconds: AtomicU64,
     last_cycle_ended_in_milliseconds: AtomicU64,
     last_failure: Mutex<Option<Box<str>>>,
+    progress: Mutex<Option<Progress>>,
     /// Told of each cycle and each failure.
     happened: Notify,
 }
@@ -34,11 +35,11 @@ pub struct Figures {
 pub enum Count {
     /// Calls of the component.
     Calls,
-    /// Walks over what is new at the source that came to their end.
+    /// Pulls that came to their end.
     Cycles,
     /// Calls that failed.
     Failures,
-    /// Cycles that took longer than the period: the next one was late.
+    /// Pulls that began late or took longer than the period.
     MissedTicks,
     /// Requests to the API.
     Requests,
@@ -48,11 +49,13 @@ pub enum Count {
     Duplicates,
     /// Events delivered and confirmed.
     Sent,
+    /// Records that can't become events.
+    DeadLetters,
 }
 
 impl Count {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Calls,
         Self::Cycles,
         Self::Failures,
@@ -61,6 +64,7 @@ impl Count {
         Self::Received,
         Self::Duplicates,
         Self::Sent,
+        Self::DeadLetters,
     ];
 }
 
@@ -70,19 +74,21 @@ impl Figures {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// A call of `pull` came to its end.
-    pub fn add_piece(&self, piece: &Summary) {
-        let Summary { requests, received, duplicates, sent, .. } = *piece;
+    /// A call of `pull` or `backfill` came to its end.
+    pub fn add_call(&self, call: &Summary) {
+        let Summary { requests, received, duplicates, sent, dead_letters, progress, .. } = *call;
         self.add(Count::Requests, requests.into());
         self.add(Count::Received, received);
         self.add(Count::Duplicates, duplicates);
         self.add(Count::Sent, sent);
+        self.add(Count::DeadLetters, dead_letters);
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
 
-    /// A cycle came to its end.
-    pub fn add_cycle(&self, took: Duration, period: Duration) {
+    /// A pull came to its end, so long after its first try. `missed`: it was not in time.
+    pub fn add_cycle(&self, took: Duration, missed: bool) {
         self.add(Count::Cycles, 1);
-        self.add(Count::MissedTicks, u64::from(took > period));
+        self.add(Count::MissedTicks, u64::from(missed));
         self.last_cycle_in_microseconds.store(whole(took.as_micros()), Ordering::Relaxed);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_cycle_ended_in_milliseconds.store(whole(now.as_millis()), Ordering::Relaxed);
@@ -167,6 +173,11 @@ impl Figures {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
     }
 
+    /// How things stood after the last call; none if there was none.
+    pub fn progress(&self) -> Option<Progress> {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, count: Count, amount: u64) {
         self.counts[count as usize].fetch_add(amount, Ordering::Relaxed);
     }
@@ -179,16 +190,45 @@ fn whole(number: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::{Account, BackfillProgress};
 
     #[test]
-    fn a_cycle_that_takes_longer_than_its_period_is_a_missed_tick() {
+    fn pulls_are_counted_and_those_not_in_time_besides() {
         let figures = Figures::default();
         assert_eq!(figures.last_cycle(), None);
-        let period = Duration::from_secs(1);
-        figures.add_cycle(Duration::from_millis(999), period);
-        figures.add_cycle(Duration::from_millis(1001), period);
+        figures.add_cycle(Duration::from_millis(999), false);
+        figures.add_cycle(Duration::from_millis(1001), true);
         assert_eq!((figures.count(Count::Cycles), figures.count(Count::MissedTicks)), (2, 1));
         assert_eq!(figures.last_cycle().unwrap().0, Duration::from_millis(1001));
+    }
+
+    #[test]
+    fn calls_add_up_and_the_last_one_says_how_things_stand() {
+        let figures = Figures::default();
+        assert!(figures.progress().is_none());
+        let progress = |done| Progress {
+            backfill: Some(BackfillProgress { done, total: Some(90) }),
+            gaps: 1,
+            account: Account::Missing(3),
+            account_time: None,
+            newest_event: None,
+        };
+        for done in [30, 60] {
+            let progress = progress(done);
+            let call = Summary {
+                requests: 2,
+                received: 30,
+                duplicates: 4,
+                sent: 25,
+                dead_letters: 1,
+                up_to_date: false,
+                progress,
+            };
+            figures.add_call(&call);
+        }
+        let counts = [Count::Requests, Count::Received, Count::Duplicates, Count::Sent, Count::DeadLetters];
+        assert_eq!(counts.map(|count| figures.count(count)), [4, 60, 8, 50, 2]);
+        assert_eq!(figures.progress().unwrap().backfill.unwrap().done, 60);
     }
 
     #[test]

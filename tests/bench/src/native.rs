@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use cloudsek_xvigil::platform::{Event, Level, Platform, Request, Response, TransportError};
+use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
 use devo_collector::config::{Plan, Receiver};
 use devo_collector::egress::{ApiClient, ResponseBody};
-use devo_collector::rate::Limiter;
+use devo_collector::rate::{Kind, Limiter};
 use devo_collector::senders::{self, DevoHandle, DevoSettings, Framer, Output, Outputs, Table};
 use devo_collector::state::{Bucket, StateFolder, Store};
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-
-const STATE_KEY: &str = "state";
 
 /// What one service may reach, without a sandbox around whoever reaches for it.
 pub struct Native {
@@ -83,7 +81,7 @@ impl Platform for Native {
         let outgoing = builder.body(Empty::<Bytes>::new()).map_err(refused)?;
         let (api, limiter) = (self.api.clone(), self.limiter.clone());
         Ok(self.runtime.spawn(async move {
-            limiter.admit().await;
+            limiter.admit(Kind::Live).await;
             let answer = api.send(outgoing).await.map_err(|error| TransportError::Broken(error.to_string()))?;
             let retry_after =
                 answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -120,12 +118,12 @@ impl Platform for Native {
         Ok(self.settings.clone())
     }
 
-    fn load(&self) -> Result<Option<Vec<u8>>, String> {
-        self.bucket.get(STATE_KEY).map_err(|error| error.to_string())
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+        self.bucket.get(key).map_err(|error| error.to_string())
     }
 
-    fn store(&self, state: &[u8]) -> Result<(), String> {
-        self.bucket.set(STATE_KEY, state).map_err(|error| error.to_string())
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), String> {
+        self.bucket.set(key, value).map_err(|error| error.to_string())
     }
 
     fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
@@ -134,6 +132,11 @@ impl Platform for Native {
         }
         let events: Vec<_> = events.iter().map(|&Event { time, body }| senders::Event { time, body }).collect();
         self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
+    }
+
+    fn add_dead_letters(&self, _table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+        let reason = letters.first().map_or("", |letter| &letter.reason);
+        Err(format!("every record of the benchmark is an event, and of {} it is said: {reason}", letters.len()))
     }
 
     fn flush(&self) -> Result<(), String> {

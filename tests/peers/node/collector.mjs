@@ -2,7 +2,8 @@
 //
 // usage: node collector.mjs COMPONENT FOLDER
 //
-// FOLDER has the settings (settings.json, flat names), gets the state (state/) and the events (delivered). The log goes to
+// FOLDER has the settings (settings.json, flat names), gets the state (state/), the events (delivered) and what can't be one
+// (dead_letters). The log goes to
 // standard error. Every call is on a new instance, as the world demands.
 
 import { createHash } from 'node:crypto';
@@ -19,7 +20,13 @@ import { keyvalue } from './imports/keyvalue.mjs';
 import { logging } from './imports/logging.mjs';
 import { output } from './imports/output.mjs';
 
-const CALLS = { 'set-up': 'setUp', 'pre-pull': 'prePull', pull: 'pull' };
+const BUDGET = { requests: 1000, milliseconds: 30_000n };
+const CALLS = {
+  'set-up': (service) => service.setUp(),
+  'pre-pull': (service) => service.prePull(),
+  pull: (service) => service.pull(BUDGET),
+  backfill: (service) => service.backfill(BUDGET),
+};
 
 const [component, folder] = process.argv.slice(2);
 const bytes = readFileSync(component);
@@ -36,7 +43,7 @@ function call(name) {
     'wasi:logging/logging': logging,
   });
   try {
-    return { ok: service[CALLS[name]]() ?? null };
+    return { ok: CALLS[name](service) ?? null };
   } catch (error) {
     // What the component reports is a case of its variant; all else is a fault of this program or of the engine.
     const { tag, val } = error.payload ?? error;

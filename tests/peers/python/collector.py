@@ -3,8 +3,8 @@ answers it.
 
 usage: collector.py COMPONENT FOLDER
 
-FOLDER has the settings (settings.json, flat names), gets the state (state/) and the events (delivered), and what the component
-prints in its last call (stdout). The log goes to standard error. Every call is on a new instance, as the world demands.
+FOLDER has the settings (settings.json, flat names), gets the state (state/), the events (delivered) and what can't be one
+(dead_letters), and what the component prints in its last call (stdout). The log goes to standard error. Every call is on a new instance, as the world demands.
 """
 
 import hashlib
@@ -14,9 +14,14 @@ from pathlib import Path
 
 from imports import Imports
 from wasmtime import Config, Engine, Store, WasiConfig
-from wasmtime.component import Component, Linker
+from wasmtime.component import Component, Linker, Record
 
-SERVICE = "devo:collector/service@1.0.0"
+SERVICE = "devo:collector/service@2.0.0"
+
+# What a call may use.
+BUDGET = Record()
+BUDGET.requests, BUDGET.milliseconds = 1000, 30_000
+CALLS = {"set-up": [], "pre-pull": [], "pull": [BUDGET], "backfill": [BUDGET]}
 
 component_file, folder = map(Path, sys.argv[1:])
 content = component_file.read_bytes()
@@ -40,7 +45,7 @@ def call(name):
     instance = linker.instantiate(store, component)
     service = instance.get_export_index(store, SERVICE)
     function = instance.get_func(store, instance.get_export_index(store, name, service))
-    result = function(store)
+    result = function(store, *CALLS[name])
     function.post_return(store)
     # A failure is a variant, a summary is a record, and a success of the other calls is nothing at all.
     if hasattr(result, "tag"):
@@ -55,7 +60,8 @@ def summary(record):
     if record is None:
         return None
     names = {"requests": "requests", "received": "received", "duplicates": "duplicates", "sent": "sent"}
-    return {name: getattr(record, field) for name, field in names.items()} | {"upToDate": getattr(record, "up-to-date")}
+    hyphenated = {"deadLetters": "dead-letters", "upToDate": "up-to-date"}
+    return {name: getattr(record, field) for name, field in (names | hyphenated).items()}
 
 
 def answer(value):

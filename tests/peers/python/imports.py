@@ -1,5 +1,6 @@
 """What the collector imports beyond WASI 0.2: settings, state, log and output, each from or to a file."""
 
+import base64
 import json
 import os
 import sys
@@ -29,7 +30,11 @@ class Imports:
                 "[method]bucket.set": self.set,
             },
             "wasi:logging/logging@0.1.0-draft": {"log": self.log},
-            "devo:collector/output@1.0.0": {"send": self.send, "flush": self.flush},
+            "devo:collector/output@2.0.0": {
+                "send": self.send,
+                "add-dead-letters": self.add_dead_letters,
+                "flush": self.flush,
+            },
         }
         with linker.root() as root:
             for interface, members in functions.items():
@@ -75,6 +80,16 @@ class Imports:
         for event in events:
             prefix = f"<14>{date(event.time)} python {table}: "
             self.taken.append(prefix.encode() + bytes(event.body) + b"\n")
+
+    def add_dead_letters(self, _store, table, letters):
+        """Appends them to the file `dead_letters`, a line of JSON each."""
+        with open(self.folder / "dead_letters", "ab") as out:
+            for letter in letters:
+                content = base64.b64encode(bytes(letter.content)).decode()
+                line = json.dumps({"table": table, "reason": letter.reason, "content_base64": content})
+                out.write(line.encode() + b"\n")
+            out.flush()
+            os.fsync(out.fileno())
 
     def flush(self, _store):
         """Appends what was taken to the file `delivered`. A file `unconfirmed` makes it fail, once, and lose that."""

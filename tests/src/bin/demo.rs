@@ -137,7 +137,9 @@ fn last_statistics(collector: &Collector) -> String {
 fn state(stage: &Stage) -> Result<String> {
     const SHOWN: usize = 240;
     let files = stage.installation.state_files()?;
-    let (name, content) = files.iter().max_by_key(|(_, content)| content.len()).context("there is no state")?;
+    // The digests beside it are no text.
+    let texts = files.iter().filter(|(name, _)| !name.contains("digests"));
+    let (name, content) = texts.max_by_key(|(_, content)| content.len()).context("there is no state")?;
     let text = String::from_utf8_lossy(content);
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown: String = text.chars().take(SHOWN).collect();

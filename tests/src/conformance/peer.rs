@@ -24,7 +24,7 @@ pub struct Peer {
     sha256: String,
 }
 
-/// What the component's `pull` returned.
+/// What the component's `pull` or `backfill` returned.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {

@@ -107,11 +107,11 @@ fn cycle_of_peer(peer: &mut Peer, ready: &mut bool) -> Result<Outcome> {
         *ready = true;
     }
     let mut sent = 0;
-    for _ in 0..1000 {
-        match peer.call("pull")? {
+    for name in std::iter::once("pull").chain(std::iter::repeat_n("backfill", 1000)) {
+        match peer.call(name)? {
             Err(failed) => return Ok(Outcome::Failed(failed)),
             Ok(summary) => {
-                let summary = summary.context("a pull has a summary")?;
+                let summary = summary.with_context(|| format!("a {name} has a summary"))?;
                 sent += summary.sent;
                 if summary.up_to_date {
                     return Ok(Outcome::UpToDate { sent });
@@ -119,5 +119,5 @@ fn cycle_of_peer(peer: &mut Peer, ready: &mut bool) -> Result<Outcome> {
             }
         }
     }
-    bail!("a thousand pulls, and it is not up to date")
+    bail!("a thousand calls, and it is not up to date")
 }

@@ -71,15 +71,20 @@ pub(super) const TRIALS: &[Trial] = &[
     },
     Trial {
         fault: "a web page in place of JSON",
-        injected: "200 with HTML, twice",
+        injected: "200 with HTML, four times",
         happens: "ApiError 495 shows its beginning",
-        run: |_| passing(&[Fault::Html, Fault::Html], "ApiError [CODE:0495]"),
+        run: |_| passing(&[Fault::Html, Fault::Html, Fault::Html, Fault::Html], "ApiError [CODE:0495]"),
     },
     Trial {
         fault: "an error inside a 200",
-        injected: "`success: false`, twice",
+        injected: "`success: false`, four times",
         happens: "ApiError 495; not taken for an empty page",
-        run: |_| passing(&[Fault::ErrorInside200, Fault::ErrorInside200], "ApiError [CODE:0495]"),
+        run: |_| {
+            passing(
+                &[Fault::ErrorInside200, Fault::ErrorInside200, Fault::ErrorInside200, Fault::ErrorInside200],
+                "ApiError [CODE:0495]",
+            )
+        },
     },
     Trial {
         fault: "headers that never come",

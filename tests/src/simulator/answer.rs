@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::HeaderName;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
 
 use super::{Fault, PATH, Shared, State};
@@ -26,11 +27,7 @@ impl Shared {
     /// Decides, and records the request.
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Answer {
         self.state.change(|state| {
-            let token = request
-                .headers()
-                .get(AUTHORIZATION)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|value| value.strip_prefix("Bearer "));
+            let token = header(request, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
             let authorized = token == Some(state.settings.token.as_str());
             let answer = state.decide(request, token, authorized);
             let status = match &answer {
@@ -40,10 +37,15 @@ impl Shared {
                 Answer::Reset | Answer::Stall | Answer::Raw(_) => None,
             };
             let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
-            state.requests.push(super::Request { at: Instant::now(), target, authorized, status });
+            let user_agent = header(request, &USER_AGENT).map(str::to_owned);
+            state.requests.push(super::Request { at: Instant::now(), target, authorized, user_agent, status });
             answer
         })
     }
+}
+
+fn header<'a, B>(request: &'a Request<B>, name: &HeaderName) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
 }
 
 impl State {
@@ -51,6 +53,10 @@ impl State {
         let fault = self.faults.pop_front();
         match &fault {
             Some(Fault::Status(status)) => return Answer::Whole(refusal(*status, 1)),
+            Some(Fault::Echo(status)) => {
+                let sent = header(request, &AUTHORIZATION).unwrap_or("nothing");
+                return Answer::Whole(response(*status, JSON, error_body("ECHO", &format!("you sent {sent}"))));
+            }
             Some(Fault::Html) => {
                 let page = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Sign in</body></html>";
                 return Answer::Whole(response(200, "text/html; charset=utf-8", page.into()));

@@ -7,6 +7,8 @@ use bytes::Bytes;
 pub enum Fault {
     /// This status, with the documented error body. For 429 with a short `Retry-After`.
     Status(u16),
+    /// This status, with an error body that repeats the credential of the request.
+    Echo(u16),
     /// 200 with a web page instead of JSON, as a login wall or a proxy answers.
     Html,
     /// `success: false` inside a 200.

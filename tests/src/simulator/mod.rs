@@ -102,6 +102,8 @@ pub struct Request {
     pub target: String,
     /// Whether it carried the right token.
     pub authorized: bool,
+    /// Who asked, by its own words.
+    pub user_agent: Option<String>,
     /// What it was answered; `None` for a fault without an answer.
     pub status: Option<u16>,
 }
@@ -209,6 +211,11 @@ impl Simulator {
     /// Answers the next `times` requests with a fault, after those that were asked for before.
     pub fn fail(&self, times: usize, fault: Fault) {
         self.shared.state.change(|state| state.faults.extend(std::iter::repeat_n(fault, times)));
+    }
+
+    /// Has no more requests fail.
+    pub fn recover(&self) {
+        self.shared.state.change(|state| state.faults.clear());
     }
 
     /// Forgets the faults that have not happened yet.

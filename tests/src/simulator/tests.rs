@@ -23,7 +23,8 @@ fn raw(simulator: &Simulator, target: &str, token: &str) -> (Vec<u8>, Option<Err
     let mut stream = TcpStream::connect(("127.0.0.1", simulator.port())).unwrap();
     stream.set_read_timeout(Some(crate::PATIENCE)).unwrap();
     let head = format!(
-        "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: sockets\r\nAuthorization: Bearer {token}\r\n\
+         Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -84,6 +85,7 @@ fn tokens_are_checked_and_errors_have_the_documented_form() {
     let requests = simulator.requests();
     assert_eq!(requests.iter().map(|request| request.authorized).collect::<Vec<_>>(), [false, false, true, true]);
     assert_eq!(requests[3].status, Some(200));
+    assert_eq!(requests[3].user_agent.as_deref(), Some("sockets"));
 }
 
 #[test]
@@ -173,4 +175,8 @@ fn any_answer_can_be_given_and_any_bytes() {
 
     simulator.fail(1, Fault::Raw("no HTTP at all".into()));
     assert_eq!(raw(&simulator, PATH, "").0, b"no HTTP at all");
+
+    simulator.fail(1, Fault::Echo(400));
+    let (status, _, body) = get(&simulator, PATH, "sesame");
+    assert_eq!((status, &body["error"]["message"]), (400, &"you sent Bearer sesame".into()));
 }

@@ -8,7 +8,8 @@ mod bindings {
             world http-output {
                 import wasi:config/store@0.2.0-rc.1;
                 import wasi:http/outgoing-handler@0.2.0;
-                export devo:collector/output@1.0.0;
+                import wasi:logging/logging@0.1.0-draft;
+                export devo:collector/output@2.0.0;
             }
         ",
         generate_all,
@@ -19,11 +20,12 @@ use std::cell::RefCell;
 use std::mem;
 
 use crate::destination::{Destination, is_table};
-use bindings::exports::devo::collector::output::{Error, Event, Guest};
+use bindings::exports::devo::collector::output::{DeadLetter, Error, Event, Guest};
 use bindings::wasi::config::store as config;
 use bindings::wasi::http::outgoing_handler;
 use bindings::wasi::http::types::{ErrorCode, Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 use bindings::wasi::io::streams::OutputStream;
+use bindings::wasi::logging::logging::{self, Level};
 
 /// Posted at once as soon as there is more: Devo takes 32 MB in one request.
 const POST_IN_BYTES: usize = 8 * 1024 * 1024;
@@ -68,6 +70,16 @@ impl Guest for Output {
             }
             gathered.failure.clone().map_or(Ok(()), |reason| Err(Error::Unconfirmed(reason)))
         })
+    }
+
+    fn add_dead_letters(table: String, letters: Vec<DeadLetter>) -> Result<(), Error> {
+        if !is_table(&table) {
+            return Err(Error::TableRefused(table));
+        }
+        for letter in letters {
+            logging::log(Level::Warn, "", &dead_letter::line(&table, &letter.reason, &letter.content));
+        }
+        Ok(())
     }
 
     fn flush() -> Result<(), Error> {

@@ -1,4 +1,5 @@
-//! The output on standard output: an event a line, its JSON alone, for whoever reads there and for trying things out.
+//! The output on standard output: an event a line, its JSON alone, for whoever reads there and for trying things out. Dead
+//! letters go to the log, for there is no file and they are no events.
 //!
 //! A flush confirms that the platform has taken the lines, no more. The first line that fails makes everything up to the next
 //! flush fail, so that what is missing is sent again.
@@ -11,7 +12,8 @@ mod bindings {
             package devo:adapters;
             world stdout-output {
                 import wasi:cli/stdout@0.2.0;
-                export devo:collector/output@1.0.0;
+                import wasi:logging/logging@0.1.0-draft;
+                export devo:collector/output@2.0.0;
             }
         ",
         generate_all,
@@ -20,8 +22,9 @@ mod bindings {
 
 use std::cell::Cell;
 
-use bindings::exports::devo::collector::output::{Error, Event, Guest};
+use bindings::exports::devo::collector::output::{DeadLetter, Error, Event, Guest};
 use bindings::wasi::cli::stdout::get_stdout;
+use bindings::wasi::logging::logging::{self, Level};
 
 /// What a stream takes in one blocking call.
 const WRITE_IN_BYTES: usize = 4096;
@@ -50,6 +53,13 @@ impl Guest for Output {
                 FAILED.set(true);
                 return Err(unconfirmed());
             }
+        }
+        Ok(())
+    }
+
+    fn add_dead_letters(table: String, letters: Vec<DeadLetter>) -> Result<(), Error> {
+        for letter in letters {
+            logging::log(Level::Warn, "", &dead_letter::line(&table, &letter.reason, &letter.content));
         }
         Ok(())
     }

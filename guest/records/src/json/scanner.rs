@@ -9,6 +9,8 @@ pub type Pass<T = ()> = Result<T, Box<SyntaxError>>;
 /// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is small.
 const MAX_DEPTH: u32 = 256;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A place in a text, and what has been seen on the way there.
 pub struct Scanner<'a> {
     pub text: &'a [u8],
@@ -35,7 +37,10 @@ impl<'a> Scanner<'a> {
 
     /// At the value of a document, which may begin with a mark of its byte order.
     pub fn document(text: &'a [u8]) -> Self {
-        let mut scanner = Self::new(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+        let mut scanner = Self::new(text);
+        if text.starts_with(BYTE_ORDER_MARK) {
+            scanner.at = BYTE_ORDER_MARK.len();
+        }
         scanner.white_space();
         scanner
     }
@@ -109,23 +114,30 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         loop {
-            self.white_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a key"));
-            }
-            let start = self.at + 1;
-            self.string()?;
-            let key = Key { text: &self.text[start..self.at - 1], escaped: self.escaped };
-            self.white_space();
-            if self.peek() != Some(b':') {
-                return Err(self.expected("a colon"));
-            }
-            self.at += 1;
+            let key = self.key()?;
             member(self, key)?;
             if self.ends_with(b'}', "a comma or the end of the object")? {
                 return Ok(());
             }
         }
+    }
+
+    /// Passes a key and the colon behind it.
+    #[inline(always)]
+    pub(crate) fn key(&mut self) -> Pass<Key<'a>> {
+        self.white_space();
+        if self.peek() != Some(b'"') {
+            return Err(self.expected("a key"));
+        }
+        let start = self.at + 1;
+        self.string()?;
+        let key = Key { text: &self.text[start..self.at - 1], escaped: self.escaped };
+        self.white_space();
+        if self.peek() != Some(b':') {
+            return Err(self.expected("a colon"));
+        }
+        self.at += 1;
+        Ok(key)
     }
 
     /// Passes the array that begins here. `element` has to pass each of its values.
@@ -145,7 +157,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn enter(&mut self, depth: u32) -> Pass {
+    #[inline]
+    pub(crate) fn enter(&mut self, depth: u32) -> Pass {
         if depth >= MAX_DEPTH {
             return Err(self.expected("fewer nested arrays and objects"));
         }
@@ -154,7 +167,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn ends_with(&mut self, closing: u8, expected: &'static str) -> Pass<bool> {
+    pub(crate) fn ends_with(&mut self, closing: u8, expected: &'static str) -> Pass<bool> {
         self.white_space();
         let ends = self.peek() == Some(closing);
         if ends || self.peek() == Some(b',') {

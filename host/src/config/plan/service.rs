@@ -1,5 +1,6 @@
 //! What one service pulls, how often, and what it may use.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
 use crate::secret::Secret;
 use crate::senders::Table;
+use crate::state::file_stem;
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;
@@ -47,6 +49,8 @@ pub struct ServicePlan {
     pub overrides: Vec<&'static str>,
     /// The only table that the component may write to.
     pub table: Table,
+    /// Where records are kept that can't become events.
+    pub dead_letters_file: PathBuf,
     /// What each request has to pass.
     pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.
@@ -114,13 +118,17 @@ impl Keys<'_> {
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
+        let identity = Identity { input: input_name.to_owned(), id, service: service_name.to_owned() };
+        let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.to_string()));
+        let period = self.seconds(
+            self.key("request_period_in_seconds"),
+            service.request_period_in_seconds,
+            DEFAULT_PERIOD_IN_SECONDS,
+        )?;
         Ok(ServicePlan {
-            identity: Identity { input: input_name.to_owned(), id, service: service_name.to_owned() },
-            period: self.seconds(
-                self.key("request_period_in_seconds"),
-                service.request_period_in_seconds,
-                DEFAULT_PERIOD_IN_SECONDS,
-            )?,
+            dead_letters_file: self.files.writable(&self.key("dead_letters"), &dead_letters)?,
+            identity,
+            period,
             refresh: self.seconds(
                 self.input_key("autoconfig.refresh_interval_in_seconds"),
                 input.autoconfig.refresh_interval_in_seconds,
@@ -131,7 +139,7 @@ impl Keys<'_> {
             overrides: overrides.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect(),
             table: self.table(&component)?,
             component,
-            limiter: limiter.service(&rates),
+            limiter: limiter.service(&rates, period),
             settings: settings::of(input, service, base_url).into(),
             limits,
         })

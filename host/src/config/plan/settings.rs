@@ -20,6 +20,7 @@ pub fn of(input: &Input, service: &Service, base_url: String) -> Settings {
         ("types", service.types.as_ref().map(|types| Value::from(types.clone()).to_string())),
         ("obfuscation_data", service.obfuscation_data.as_ref().map(Value::to_string)),
         ("overlap_in_seconds", service.overlap_in_seconds.map(|seconds| seconds.to_string())),
+        ("deliver_changes", service.deliver_changes.map(|deliver| deliver.to_string())),
         ("override_devo_tag", service.override_devo_tag.clone()),
         ("request.path", request.path.clone()),
         ("request.page_param", request.page_param.clone()),
@@ -54,5 +55,16 @@ mod tests {
         let expected =
             own(&[("base_url", "https://a"), ("environment", "prod"), ("poll.limit", "20"), ("region", "us")]);
         assert_eq!(of(&input, &service, "https://a".to_owned()), expected);
+    }
+
+    #[test]
+    fn whether_changes_are_delivered_is_said_where_it_is_set() {
+        let input: Input = serde_json::from_value(json!({"id": 1})).unwrap();
+        for (service, told) in [(json!({}), None), (json!({"deliver_changes": true}), Some("true"))] {
+            let service: Service = serde_json::from_value(service).unwrap();
+            let settings = of(&input, &service, "https://a".to_owned());
+            let value = settings.iter().find(|(name, _)| name == "deliver_changes").map(|(_, value)| value.as_str());
+            assert_eq!(value, told);
+        }
     }
 }

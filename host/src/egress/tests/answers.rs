@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::server::{Server, Then, ok, with_headers};
+use super::server::{Server, Then, ok, with_headers, with_status};
 use super::*;
 use crate::egress::BodyWait;
 
@@ -50,6 +50,110 @@ async fn a_component_may_ask_for_another_encoding() {
     assert!(bounded(server.request()).await.contains("accept-encoding: br\r\n"));
     assert_eq!(answer.headers()[CONTENT_ENCODING], "br");
     assert_eq!(bounded(whole(Ok(answer))).await.unwrap(), "opaque");
+}
+
+#[tokio::test]
+async fn an_encoding_that_was_not_asked_for_is_refused_by_its_name() {
+    for encoding in ["br", "zstd", "Compress", "deflate", "gzip, gzip", "br, gzip"] {
+        let answer = with_headers(&format!("Content-Encoding: {encoding}\r\n"), "opaque");
+        match failure_of(answer, Then::Next).await {
+            EgressError::Encoding { encoding: named, .. } => assert_eq!(named, encoding),
+            other => panic!("{encoding}: {other}"),
+        }
+    }
+    let twice = with_headers(&GZIP.repeat(2), gzip(b"[]").await);
+    let error = failure_of(twice, Then::Next).await;
+    assert!(error.to_string().contains("the Content-Encoding \"gzip, gzip\", which was not asked for"), "{error}");
+}
+
+#[tokio::test]
+async fn an_encoding_that_is_none_and_gzip_in_any_case_are_read() {
+    let plain = Server::always(with_headers("Content-Encoding: Identity\r\n", "[]"), Then::Next).await;
+    assert_eq!(fetch(settings(&plain.http())).await.unwrap(), "[]");
+    let compressed = with_headers("Content-Encoding: X-GZip\r\n", gzip(b"[]").await);
+    let compressed = Server::always(compressed, Then::Next).await;
+    assert_eq!(fetch(settings(&compressed.http())).await.unwrap(), "[]");
+}
+
+#[tokio::test]
+async fn a_name_of_an_encoding_without_a_body_is_no_fault() {
+    for answer in [
+        "HTTP/1.1 204 No Content\r\nContent-Encoding: br\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\nContent-Encoding: br\r\n\r\n",
+    ] {
+        let server = Server::always(answer, Then::Next).await;
+        assert_eq!(fetch(settings(&server.http())).await.unwrap(), "");
+    }
+}
+
+/// The status and the body of an error.
+async fn explanation(settings: ApiClientSettings) -> (u16, String) {
+    let url = settings.origin.to_string();
+    let client = ApiClient::new(settings).unwrap();
+    let answer = bounded(client.send(get(&url))).await.unwrap();
+    let status = answer.status().as_u16();
+    (status, String::from_utf8(bounded(whole(Ok(answer))).await.unwrap().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn an_error_that_repeats_the_request_has_the_token_taken_out() {
+    let chunked = |body: &str| {
+        let chunks: String = body.chars().map(|character| format!("1\r\n{character}\r\n")).collect();
+        format!("HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n").into_bytes()
+    };
+    let plain = |body: &str| with_status(400, "X-Kept: yes\r\n", body);
+    for answer in [Box::new(plain) as Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>, Box::new(chunked)] {
+        let mut server = Server::start(move |request| (answer(request), Then::Next)).await;
+        let (status, body) = explanation(settings(&server.http())).await;
+        assert!(bounded(server.request()).await.contains("authorization: bearer t0ken\r\n"));
+        assert!(matches!(status, 400 | 403));
+        assert!(body.contains("authorization: Bearer ***\r\n") && !body.contains("t0ken"), "{body}");
+    }
+    for status in [500, 600] {
+        let compressed = with_status(status, GZIP, gzip(b"you sent t0ken").await);
+        let server = Server::always(compressed, Then::Next).await;
+        assert_eq!(explanation(settings(&server.http())).await, (status, "you sent ***".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_holds_the_token_is_not_touched() {
+    let server = Server::always(ok(r#"[{"leaked":"t0ken"}]"#), Then::Next).await;
+    assert_eq!(fetch(settings(&server.http())).await.unwrap(), r#"[{"leaked":"t0ken"}]"#);
+}
+
+#[tokio::test]
+async fn of_an_errors_body_the_beginning_is_enough() {
+    const LONGEST: usize = 16 * 1024;
+    // The token stands across the end of what is read.
+    let body = [&"x".repeat(LONGEST - 3)[..], "t0ken", &"y".repeat(LONGEST)].concat();
+    let endless = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: 9999999999\r\n\r\n{body}").into_bytes();
+    for (answer, then) in [
+        (with_status(400, "", &body), Then::Next),
+        (with_status(400, GZIP, gzip(body.as_bytes()).await), Then::Next),
+        (endless, Then::Stall),
+    ] {
+        let server = Server::always(answer, then).await;
+        let (status, body) = explanation(settings(&server.http())).await;
+        assert_eq!((status, &body[..]), (400, &"x".repeat(LONGEST - 3)[..]));
+    }
+}
+
+#[tokio::test]
+async fn an_error_whose_body_can_not_be_read_keeps_its_status() {
+    let status = |headers: &str| format!("HTTP/1.1 401 Unauthorized\r\n{headers}\r\n");
+    for (answer, then, read) in [
+        (with_status(401, "Content-Encoding: br\r\n", "opaque"), Then::Next, ""),
+        (with_status(401, GZIP, "no gzip"), Then::Next, ""),
+        (format!("{}abc t0k", status("Content-Length: 9\r\n")).into_bytes(), Then::Close, "abc "),
+        (format!("{}abc", status("Content-Length: 9\r\n")).into_bytes(), Then::Stall, "abc"),
+        (status("Content-Length: 0\r\n").into_bytes(), Then::Next, ""),
+        (with_status(401, "", "a body beyond the limit of 20 bytes"), Then::Next, ""),
+    ] {
+        let server = Server::always(answer, then).await;
+        let settings = ApiClientSettings { body_idle_timeout: SOON, max_body_in_bytes: 20, ..settings(&server.http()) };
+        assert_eq!(explanation(settings).await, (401, read.to_owned()));
+    }
 }
 
 #[tokio::test]

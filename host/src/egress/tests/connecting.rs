@@ -3,7 +3,7 @@
 use rcgen::date_time_ymd;
 use tokio::net::TcpListener;
 
-use super::server::{Authority, Server, Then, ok};
+use super::server::{Authority, Server, Then, ok, with_status};
 use super::*;
 use crate::egress::{CaFileProblem, ConnectStage, ProxyProblem, ProxyVariables, TlsProblem};
 
@@ -48,6 +48,22 @@ async fn each_fault_of_a_certificate_has_its_own_error() {
     let early = authority.acceptor("127.0.0.1", |params| params.not_before = date_time_ymd(4000, 1, 1));
     let early = Server::start_with(Some(early), answer).await;
     assert_eq!(tls_problem(trusting(&authority, &early.https())).await, TlsProblem::NotValidYet);
+}
+
+#[tokio::test]
+async fn a_server_that_leaves_out_its_intermediate_certificate_can_be_trusted_by_means_of_ca_file() {
+    let root = Authority::new();
+    let intermediate = root.intermediate();
+    // It sends its own certificate and nothing more.
+    let server = secure_server(&intermediate).await;
+    let problem = tls_problem(trusting(&root, &server.https())).await;
+    assert_eq!(problem, TlsProblem::UnknownIssuer);
+    let text = problem.to_string();
+    assert!(
+        text.contains("the server may not send its intermediate certificate") && text.contains("ca_file"),
+        "{text}"
+    );
+    assert_eq!(fetch(trusting(&intermediate, &server.https())).await.unwrap(), "[]");
 }
 
 #[tokio::test]
@@ -165,6 +181,32 @@ async fn a_plain_http_api_is_reached_by_forwarding_the_whole_url() {
     assert!(request.starts_with("get http://api.example/ http/1.1\r\n"), "{request}");
     assert!(request.contains("host: api.example\r\n"), "{request}");
     assert!(request.contains("proxy-authorization: basic qwxhzgrpbjpvcgvuihnlc2ftzq==\r\n"), "{request}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_to_know_who_asks_is_told_apart_from_the_api() {
+    let answer = with_status(407, "Proxy-Authenticate: Basic\r\n", "who are you?");
+    let proxy = Server::always(answer.clone(), Then::Next).await;
+    let proxy_url = format!("http://me:hunter2@{}", proxy.address);
+    let error = failure(through(proxy_url, settings("http://api.example"))).await;
+    assert_eq!(error, EgressError::Proxy { proxy: proxy.http(), problem: ProxyProblem::Unauthenticated });
+    assert!(error.to_string().contains("the proxy") && error.to_string().contains("into proxy_url"), "{error}");
+    assert!(!error.to_string().contains("hunter2"));
+    // Without a proxy of ours it is whatever stands in front of the API.
+    let api = Server::always(answer, Then::Next).await;
+    let answer = bounded(client(&api.http()).send(get(&api.http()))).await.unwrap();
+    assert_eq!(answer.status().as_u16(), 407);
+}
+
+#[tokio::test]
+async fn what_a_proxy_is_sent_is_not_handed_on_when_an_error_repeats_it() {
+    let proxy = Server::start(|request| (with_status(502, "", request), Then::Next)).await;
+    let proxy_url = format!("http://Aladdin:open%20sesame@{}", proxy.address);
+    let client = ApiClient::new(through(proxy_url, settings("http://api.example"))).unwrap();
+    let answer = bounded(client.send(get("http://api.example"))).await;
+    let body = String::from_utf8(bounded(whole(answer)).await.unwrap().to_vec()).unwrap();
+    assert!(body.contains("proxy-authorization: Basic ***\r\n"), "{body}");
+    assert!(body.contains("authorization: Bearer ***\r\n"), "{body}");
 }
 
 #[tokio::test]

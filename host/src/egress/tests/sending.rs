@@ -29,6 +29,16 @@ async fn the_token_is_added_and_never_taken_from_the_component() {
 }
 
 #[tokio::test]
+async fn the_component_says_who_asks() {
+    let mut server = Server::always(ok("[]"), Then::Next).await;
+    let mut request = get(&server.http());
+    request.headers_mut().insert("user-agent", "devo-collector/1.2.3".parse().unwrap());
+    bounded(client(&server.http()).send(request)).await.unwrap();
+    let request = bounded(server.request()).await;
+    assert!(request.contains("user-agent: devo-collector/1.2.3\r\n"), "{request}");
+}
+
+#[tokio::test]
 async fn header_and_prefix_of_the_token_can_be_chosen() {
     let mut server = Server::always(ok("[]"), Then::Next).await;
     let client = ApiClient::new(ApiClientSettings {

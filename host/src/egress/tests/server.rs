@@ -154,12 +154,17 @@ pub fn ok(body: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// The same with more headers, each ended by `\r\n`.
 pub fn with_headers(headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    with_status(200, headers, body)
+}
+
+/// The same with another status.
+pub fn with_status(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
-    let head = format!("HTTP/1.1 200 OK\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    let head = format!("HTTP/1.1 {status} Status\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
-/// A certificate authority, with its root certificate in a file.
+/// A certificate authority, with its certificate in a file.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub ca_file: PathBuf,
@@ -167,14 +172,27 @@ pub struct Authority {
 
 impl Authority {
     pub fn new() -> Self {
+        Self::signed_by(None)
+    }
+
+    /// An authority whose certificate this one has signed.
+    pub fn intermediate(&self) -> Self {
+        Self::signed_by(Some(&self.issuer))
+    }
+
+    fn signed_by(issuer: Option<&Issuer<'static, KeyPair>>) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, format!("test root {number}"));
+        params.distinguished_name.push(DnType::CommonName, format!("test authority {number}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_file = std::env::temp_dir().join(format!("devo-collector-root-{}-{number}.pem", std::process::id()));
-        std::fs::write(&ca_file, params.self_signed(&key).unwrap().pem()).unwrap();
+        let certificate = match issuer {
+            None => params.self_signed(&key),
+            Some(issuer) => params.signed_by(&key, issuer),
+        };
+        let ca_file = std::env::temp_dir().join(format!("devo-collector-ca-{}-{number}.pem", std::process::id()));
+        std::fs::write(&ca_file, certificate.unwrap().pem()).unwrap();
         Self { issuer: Issuer::new(params, key), ca_file }
     }
 

@@ -1,10 +1,12 @@
 //! The component's logic without a sandbox: sets up, pulls until everything is delivered, and ends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use bench::native::Native;
 use clap::Parser;
+use cloudsek_xvigil::progress::Budget;
 use cloudsek_xvigil::pull;
 use devo_collector::config::{self, Place, Plan, Policy};
 use devo_collector::internal::{self, Routes};
@@ -34,6 +36,11 @@ fn main() -> Result<()> {
     let failed = |failure| anyhow!("{failure}");
     pull::set_up(&platform).map_err(failed)?;
     pull::pre_pull(&platform).map_err(failed)?;
-    while !pull::pull(&platform).map_err(failed)?.up_to_date {}
+    // As the host without request limits: a call has half a minute.
+    let budget = Budget { requests: 9_000, time: Duration::from_secs(30) };
+    let mut call = pull::pull(&platform, budget).map_err(failed)?;
+    while !call.up_to_date {
+        call = pull::backfill(&platform, budget).map_err(failed)?;
+    }
     Ok(())
 }

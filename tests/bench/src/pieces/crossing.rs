@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use devo_collector::capabilities::output::{OutputView, add_to_linker};
-use devo_collector::senders::{Outputs, Table};
+use devo_collector::senders::{Outputs, RecordLetters, Table};
 use devo_collector::status::Figures;
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
@@ -22,6 +23,8 @@ const ENTRY: usize = 24;
 
 struct Service {
     outputs: Outputs,
+    dead_letters: RecordLetters,
+    letters_told: AtomicBool,
     table: Table,
     figures: Figures,
 }
@@ -36,11 +39,20 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
     let mut linker = Linker::<Service>::new(&engine);
     add_to_linker(&mut linker, |service| OutputView {
         outputs: &service.outputs,
+        dead_letters: &service.dead_letters,
+        letters_told: &service.letters_told,
         table: &service.table,
         figures: &service.figures,
     })?;
     let table = sandbox::ALERTS_TABLE.parse()?;
-    let service = Service { outputs: Outputs::new(Vec::new()), table, figures: Figures::default() };
+    let service = Service {
+        outputs: Outputs::new(Vec::new()),
+        // None is handed over.
+        dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+        letters_told: AtomicBool::new(false),
+        table,
+        figures: Figures::default(),
+    };
     let mut store = Store::new(&engine, service);
     store.set_epoch_deadline(u64::MAX);
     let runtime = Arc::new(Runtime::new()?);
@@ -75,7 +87,7 @@ fn component(events: &[Vec<u8>]) -> String {
                 (type $t (record (field "seconds" u64) (field "nanoseconds" u32)))
                 (export "datetime" (type (eq $t)))))
             (alias export $clock "datetime" (type $datetime))
-            (import "devo:collector/output@1.0.0" (instance $output
+            (import "devo:collector/output@2.0.0" (instance $output
                 (alias outer 1 $datetime (type $t))
                 (export "datetime" (type $d (eq $t)))
                 (type $e (record (field "time" $d) (field "body" (list u8))))

@@ -142,7 +142,7 @@ fn dedupe() -> Result<Repetition> {
 }
 
 fn state() -> Result<Repetition> {
-    let mut state = State::new(&settings("")?);
+    let mut state = State::new(&settings("")?, b"seed");
     for number in 0..EVENTS {
         state.ledger.insert(&Key::stored(&format!("{number:024x}")), Some(Utc::now()));
     }

@@ -40,6 +40,12 @@ behaviours! {
     ManyKeys = "many-keys",
     /// Sends an event of 200 MB.
     GiantEvent = "giant-event",
+    /// Keeps a dead letter of 200 MB.
+    GiantDeadLetter = "giant-dead-letter",
+    /// Keeps one dead letter after the other.
+    ManyDeadLetters = "many-dead-letters",
+    /// Keeps a dead letter of another table than its own.
+    DeadLettersOfOthers = "dead-letters-of-others",
     /// Starts a thousand requests and reads no answer.
     ThousandRequests = "thousand-requests",
     /// Asks another host than its own: the one that the setting `target` names.

@@ -9,8 +9,8 @@ mod bindings {
     wit_bindgen::generate!({ path: "../../../wit", world: "devo:collector/collector", generate_all });
 }
 
-use bindings::devo::collector::output::{self, Event};
-use bindings::exports::devo::collector::service::{Failure, Fault, Guest, Summary};
+use bindings::devo::collector::output::{self, DeadLetter, Event};
+use bindings::exports::devo::collector::service::{Budget, Failure, Fault, Guest, Summary};
 use bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use bindings::wasi::config::store as config;
 use bindings::wasi::http::outgoing_handler;
@@ -36,12 +36,16 @@ impl Guest for Hostile {
         Ok(())
     }
 
-    fn pull() -> Result<Summary, Failure> {
+    fn pull(_budget: Budget) -> Result<Summary, Failure> {
         let name = setting("behaviour");
         let Some(behaviour) = Behaviour::ALL.iter().find(|behaviour| behaviour.name() == name) else {
             return Err(told(format!("there is no behaviour {name:?}")));
         };
         Err(told(misbehave(*behaviour)))
+    }
+
+    fn backfill(budget: Budget) -> Result<Summary, Failure> {
+        Self::pull(budget)
     }
 }
 
@@ -98,6 +102,22 @@ fn misbehave(behaviour: Behaviour) -> String {
             Ok(()) => "GOT another table".into(),
             Err(error) => format!("{error:?}"),
         },
+        Behaviour::GiantDeadLetter => {
+            let letter = DeadLetter { reason: "too large".into(), content: vec![b'x'; 200 * MEGABYTE] };
+            format!("{:?}", output::add_dead_letters(TABLE, &[letter]))
+        }
+        Behaviour::ManyDeadLetters => {
+            let letter = || DeadLetter { reason: "no JSON".into(), content: b"{\xff\n".to_vec() };
+            let kept = (0..100).filter(|_| output::add_dead_letters(TABLE, &[letter()]).is_ok());
+            format!("{} dead letters are kept", kept.count())
+        }
+        Behaviour::DeadLettersOfOthers => {
+            let letter = DeadLetter { reason: "not mine".into(), content: b"{}".to_vec() };
+            match output::add_dead_letters("drp.cloudsek.xvigil.alerts", &[letter]) {
+                Ok(()) => "GOT another table's dead letters".into(),
+                Err(error) => format!("{error:?}"),
+            }
+        }
         Behaviour::TrapWhileSending => {
             let events: Vec<_> = (0..10).map(|number| event(format!("{{\"number\":{number}}}").into_bytes())).collect();
             let sent = output::send(TABLE, &events);
@@ -159,6 +179,6 @@ fn told(reason: String) -> Failure {
     Failure::Pull(Fault {
         code: 399,
         reason: format!("told: {reason}."),
-        cure: "None is needed: this is a test.".into(),
+        remedy: "None is needed: this is a test.".into(),
     })
 }

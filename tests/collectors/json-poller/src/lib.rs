@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use bindings::devo::collector::output::{self, Event};
-use bindings::exports::devo::collector::service::{Failure, Fault, Guest, Summary};
+use bindings::exports::devo::collector::service::{Account, Budget, Failure, Fault, Guest, Progress, Summary};
 use bindings::wasi::clocks::wall_clock::{self, Datetime};
 use bindings::wasi::http::outgoing_handler::{self, ErrorCode};
 use bindings::wasi::http::types::{Fields, IncomingBody, IncomingResponse, OutgoingRequest, Scheme};
@@ -46,40 +46,57 @@ impl Guest for Poller {
         load().map(drop).map_err(|reason| Failure::PrePull(fault(200, reason, "Restore the state, or remove it.")))
     }
 
-    /// One page: sent, confirmed, and only then recorded.
-    fn pull() -> Result<Summary, Failure> {
-        let state = load().map_err(|reason| pull_failure(302, reason))?;
-        let poll = Poll::from_settings()?;
-        let page = poll.page(state.cursor.as_deref())?;
-        let mut delivered = Vec::new();
-        let mut events = Vec::new();
-        for record in &page.records {
-            // A record without an id is known by its content.
-            let id = json::find(record, &poll.id).unwrap_or(record).get().to_owned();
-            if !state.delivered.contains(&id) && !delivered.contains(&id) {
-                let time = json::find(record, &poll.time).and_then(read_time).unwrap_or_else(wall_clock::now);
-                events.push(Event { time, body: json::one_line(record) });
-            }
-            delivered.push(id);
-        }
-        output::send(&poll.table, &events)
-            .and_then(|()| output::flush())
-            .map_err(|error| pull_failure(300, format!("the events were not delivered: {error:?}")))?;
-        let summary = Summary {
-            requests: 1,
-            received: page.records.len() as u64,
-            duplicates: (page.records.len() - events.len()) as u64,
-            sent: events.len() as u64,
-            // Some APIs name the last page as its own next one.
-            up_to_date: page.next.is_none() || page.next == state.cursor,
-        };
-        store(&State { cursor: page.next.or(state.cursor), delivered }).map_err(|reason| pull_failure(301, reason))?;
-        Ok(summary)
+    /// What is new stands on the last page that was read, and after it.
+    fn pull(_budget: Budget) -> Result<Summary, Failure> {
+        next_page()
+    }
+
+    fn backfill(_budget: Budget) -> Result<Summary, Failure> {
+        next_page()
     }
 }
 
-fn fault(code: u16, reason: impl Into<String>, cure: &str) -> Fault {
-    Fault { code, reason: reason.into(), cure: cure.to_owned() }
+/// One page: sent, confirmed, and only then recorded. One request is within every budget.
+fn next_page() -> Result<Summary, Failure> {
+    let state = load().map_err(|reason| pull_failure(302, reason))?;
+    let poll = Poll::from_settings()?;
+    let page = poll.page(state.cursor.as_deref())?;
+    let mut delivered = Vec::new();
+    let mut events = Vec::new();
+    for record in &page.records {
+        // A record without an id is known by its content.
+        let id = json::find(record, &poll.id).unwrap_or(record).get().to_owned();
+        if !state.delivered.contains(&id) && !delivered.contains(&id) {
+            let time = json::find(record, &poll.time).and_then(read_time).unwrap_or_else(wall_clock::now);
+            events.push(Event { time, body: json::one_line(record) });
+        }
+        delivered.push(id);
+    }
+    output::send(&poll.table, &events)
+        .and_then(|()| output::flush())
+        .map_err(|error| pull_failure(300, format!("the events were not delivered: {error:?}")))?;
+    let summary = Summary {
+        requests: 1,
+        received: page.records.len() as u64,
+        duplicates: (page.records.len() - events.len()) as u64,
+        sent: events.len() as u64,
+        dead_letters: 0,
+        // Some APIs name the last page as its own next one.
+        up_to_date: page.next.is_none() || page.next == state.cursor,
+        progress: Progress {
+            backfill: None,
+            gaps: 0,
+            account: Account::Unknown,
+            account_time: None,
+            newest_event: events.iter().map(|event| event.time).max_by_key(|time| (time.seconds, time.nanoseconds)),
+        },
+    };
+    store(&State { cursor: page.next.or(state.cursor), delivered }).map_err(|reason| pull_failure(301, reason))?;
+    Ok(summary)
+}
+
+fn fault(code: u16, reason: impl Into<String>, remedy: &str) -> Fault {
+    Fault { code, reason: reason.into(), remedy: remedy.to_owned() }
 }
 
 fn pull_failure(code: u16, reason: impl Into<String>) -> Failure {

@@ -1,4 +1,5 @@
-// devo:collector/output: the lines that Devo would get, appended to the file `delivered` at a flush.
+// devo:collector/output: the lines that Devo would get, appended to the file `delivered` at a flush, and records that
+// can't become events, a line of JSON each, in the file `dead_letters`.
 //
 // A file `unconfirmed` makes the next flush fail, once: what was taken since the last one is lost.
 
@@ -15,6 +16,10 @@ export function output(folder) {
       const broken = events.findIndex(({ body }) => body.includes(0x0a));
       if (broken >= 0) throw { tag: 'event-refused', val: broken };
       for (const { time, body } of events) taken.push(Buffer.from(`<14>${date(time)} node ${table}: `), body, Buffer.from('\n'));
+    },
+    addDeadLetters(table, letters) {
+      const line = ({ reason, content }) => JSON.stringify({ table, reason, content_base64: Buffer.from(content).toString('base64') });
+      appendFileSync(join(folder, 'dead_letters'), letters.map((letter) => `${line(letter)}\n`).join(''), { flush: true });
     },
     flush() {
       const lines = Buffer.concat(taken);

@@ -1,0 +1,15 @@
+//! What the simulation reaches into the collector for: faults to plant, the clock's passes, and how much
+//! memory it has.
+
+use alert_records::digests::Capacity;
+
+use super::history::History;
+use crate::memory::CAPACITY;
+use crate::planted::{CLOCK_OFF, PLANTED, Planted};
+
+/// Sets this thread up for a history. What a former one has set is gone.
+pub fn set(history: &History, planted: Option<Planted>) {
+    PLANTED.set(planted);
+    CLOCK_OFF.set(history.promise.is_without_the_clock());
+    CAPACITY.set(history.memory.map(|slots| Capacity { segments: 3, slots }));
+}

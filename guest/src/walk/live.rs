@@ -1,0 +1,466 @@
+//! Live: what is new at the source, looked for at its newest end at the beginning of every cycle.
+//!
+//! Where that end is, times suggest and finds show. From there live goes inward until it meets what is known, and where the
+//! total tells of more than it has found, it looks at the other end too. What it can't explain is evidence: a pass will look.
+
+use chrono::{DateTime, Utc};
+
+use super::gaps::Gaps;
+use super::reading::{Reading, Seen};
+use super::schedule::Schedule;
+use super::source::{End, Source};
+use crate::planted::{self, Planted};
+
+/// Failing pages that live goes round.
+const FAILING: u32 = 3;
+
+/// So far behind the first pages live looks where all of them fail.
+const FURTHER: [u64; 4] = [0, 1, 4, 12];
+
+/// Pages without records that live passes where the last page should be.
+const EMPTY: u32 = 12;
+
+/// Why live could not go on: the budget is used up, or the API can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut;
+
+/// What has been read in order from the first page on: where a pass that begins now can go on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prefix {
+    pub pages: Vec<(u64, Seen)>,
+    /// Whether it was asked too whether there is a page 0.
+    pub numbered: bool,
+    /// The last page, if live has seen that nothing is behind it.
+    pub last: Option<u64>,
+}
+
+/// One look of live.
+pub struct Live<'a> {
+    pub source: &'a mut Source,
+    pub gaps: &'a mut Gaps,
+    pub schedule: &'a mut Schedule,
+    /// The page where the pass over the first history stands: what is behind it is for that pass.
+    pub frontier: Option<u64>,
+    /// New records that passes have found since live looked last.
+    pub found_elsewhere: u64,
+    pub now: DateTime<Utc>,
+    /// Pages from the first one on, as they were read.
+    pub prefix: Prefix,
+    /// The total when live looked last.
+    baseline: Option<u64>,
+    /// Pages 1 and 0, if they were asked for to learn how pages are numbered.
+    numbered: Vec<(u64, Reading)>,
+    /// What was found by now.
+    found: u64,
+    /// The page at which it met what is known.
+    innermost: Option<u64>,
+    failed: u32,
+    succeeded: u32,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(
+        source: &'a mut Source,
+        gaps: &'a mut Gaps,
+        schedule: &'a mut Schedule,
+        frontier: Option<u64>,
+        found_elsewhere: u64,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let baseline = source.live_total;
+        Self {
+            source,
+            gaps,
+            schedule,
+            frontier,
+            found_elsewhere,
+            now,
+            prefix: Prefix::default(),
+            baseline,
+            numbered: Vec::new(),
+            found: 0,
+            innermost: None,
+            failed: 0,
+            succeeded: 0,
+        }
+    }
+
+    /// Whether pages failed and none could be read: that is no matter of single pages.
+    pub fn all_failed(&self) -> bool {
+        // Where pages are numbered from 0, one page has no page 1.
+        self.succeeded == 0 && self.failed > u32::from(self.source.first.is_none())
+    }
+
+    /// Looks for what is new. `read` reads a page.
+    pub fn run(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let looked = self.look_where_it_is(read);
+        // Whatever was cut off: what is not explained now will not explain itself later.
+        if self.source.tells_of_more() {
+            self.schedule.note_evidence();
+        }
+        if self.baseline.is_some() && self.found_elsewhere == 0 && looked.is_ok() {
+            self.source.note_growth(self.growth(), self.found);
+        }
+        if self.found > 0 {
+            self.schedule.note_find();
+        }
+        self.source.live_has_looked();
+        looked
+    }
+
+    fn look_where_it_is(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        if self.source.first.is_none() && !planted::is(Planted::NumbersFromOne) {
+            self.learn_numbering(read)?;
+        }
+        let (end, contradiction) = self.source.newest_end();
+        let end = if self.last_page().is_some() { end } else { End::First };
+        let before = self.source.first_sum.filter(|_| self.source.looks_alike);
+        self.look(end, read)?;
+        if before.is_some() && self.source.first_sum != before {
+            // What was the only page may have become two. If that is cut off, the next look asks.
+            self.source.first = None;
+            self.learn_numbering(read)?;
+            self.look(End::First, read)?;
+        }
+        if self.all_failed() {
+            // Whether it is the API or that end.
+            self.look(end.other(), read)?;
+            return self.look_further(read);
+        }
+        if self.source.tells_of_more() {
+            self.look_inward(end, read)?;
+        }
+        // At the very start, where records don't grow older, the newest may be at the end that the totals name.
+        let is_start = self.source.last_page.is_none() && self.source.guess() != Some(End::First);
+        // Where the total tells of what comes, it says when the other end has to be looked at.
+        let contradiction = contradiction && !self.source.totals_tell_growth();
+        if contradiction || self.source.tells_of_more() || is_start {
+            self.look(end.other(), read)?;
+        }
+        Ok(())
+    }
+
+    fn growth(&self) -> i64 {
+        let now = self.source.totals.records;
+        self.baseline.zip(now).map_or(0, |(before, now)| signed(now) - signed(before))
+    }
+
+    /// One page further than where live met what is known: of the records of one moment, a known one may stand before others.
+    fn look_inward(&mut self, end: End, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let page = self.innermost.and_then(|page| match end {
+            End::First => page.checked_add(1),
+            End::Last => page.checked_sub(1).filter(|page| *page >= self.source.first()),
+        });
+        match page.filter(|_| self.frontier.is_none()) {
+            Some(page) => self.ask(page, read).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for pages 1 and 0, or, where the budget has ended that half way the last time, for 0 and 1. Page 0 has records of its
+    /// own where pages are counted from it. No answer, an error, or no records at all prove nothing.
+    fn learn_numbering(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let mut pages = [1, 0];
+        if self.source.begins_with_zero {
+            pages.reverse();
+        }
+        self.source.begins_with_zero = !self.source.begins_with_zero;
+        for page in pages {
+            let reading = self.ask(page, read)?;
+            self.numbered.push((page, reading));
+        }
+        self.source.begins_with_zero = false;
+        let reading = |page| self.numbered.iter().find(|(read, _)| *read == page).map(|(_, reading)| reading);
+        let (Some(one), Some(zero)) = (reading(1), reading(0)) else { return Ok(()) };
+        let first = match (one, zero) {
+            (Reading::Records(one), zero) => numbered_from(zero, &one.digests),
+            (_, Reading::Records(_)) => Some(0),
+            _ => None,
+        };
+        let zero = zero.clone();
+        if first == Some(0) {
+            // What came between the two answers makes one page look like two.
+            let again = self.ask(1, read)?;
+            // What was not there when it was asked for first has come since.
+            if let Some((_, one)) = self.numbered.iter_mut().find(|(page, one)| *page == 1 && !one.has_records()) {
+                *one = again.clone();
+            }
+            if let (Reading::Records(zero), Reading::Records(again)) = (&zero, &again)
+                && zero.sum == again.sum
+            {
+                return Ok(());
+            }
+        }
+        self.source.looks_alike = match (&zero, self.numbered.iter().find(|(page, _)| *page == 1)) {
+            (Reading::Records(zero), Some((_, Reading::Records(one)))) => zero.sum == one.sum,
+            _ => false,
+        };
+        self.source.first = first;
+        self.source.numbered_at = Some(self.now);
+        self.prefix.numbered = true;
+        Ok(())
+    }
+
+    /// At the very start, where the first pages fail: whether others do too.
+    fn look_further(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let start = self.source.readable.unwrap_or(self.source.first() + u64::from(FAILING));
+        for step in FURTHER {
+            if !self.all_failed() {
+                break;
+            }
+            self.ask(start + step, read)?;
+        }
+        Ok(())
+    }
+
+    /// The last page: the one that was found last, but none that the totals know better of; at the very start the one that they
+    /// name.
+    fn last_page(&self) -> Option<u64> {
+        let named = self.source.end().map(|end| end - 1);
+        let last = match self.source.last_page {
+            Some(known) => Some(named.filter(|_| self.source.totals_stand()).map_or(known, |named| named.min(known))),
+            None => named.filter(|_| self.schedule.passes == 0),
+        };
+        last.map(|last| last.max(self.source.first()))
+    }
+
+    fn look(&mut self, end: End, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let found = self.found;
+        let looked = match end {
+            End::First => self.look_at_first(read),
+            End::Last => self.look_at_last(read),
+        };
+        // The first history says nothing of where new alerts appear.
+        if self.found > found && self.schedule.passes > 0 {
+            self.source.note_find(end);
+        }
+        looked
+    }
+
+    /// From the first page on, until a page's last record is known.
+    fn look_at_first(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let first = self.source.first();
+        let (mut page, mut failing, mut before, mut time) = (first, 0, None, None);
+        loop {
+            let reading = match self.numbered.iter().find(|(read, _)| *read == page) {
+                Some((_, reading)) => reading.clone(),
+                None => self.ask_in_run(page, page > first, read)?,
+            };
+            self.innermost = Some(page);
+            match reading {
+                Reading::Records(seen) => {
+                    if page == first {
+                        self.source.first_sum = Some(seen.sum);
+                    }
+                    if page == 1 && first == 0 && before == Some(seen.sum) {
+                        // Page 0 is answered with page 1: it was never one of its own.
+                        self.source.first = Some(1);
+                        before = None;
+                        self.prefix.pages.clear();
+                    }
+                    if seen.new > 0 {
+                        // It goes on at least to here.
+                        let is_known = self.source.last_page.is_some() || self.schedule.passes > 0;
+                        self.source.last_page = self.source.last_page.max(is_known.then_some(page));
+                    }
+                    if let (Some(earlier), Some(later)) = (time, seen.times.first()) {
+                        self.source.follow(&[earlier, *later]);
+                    }
+                    time = seen.times.last().copied();
+                    let is_known = seen.last_known || before == Some(seen.sum);
+                    before = Some(seen.sum);
+                    let is_next = self.prefix.pages.last().map_or(self.source.first(), |(last, _)| last + 1) == page;
+                    if is_next && failing == 0 {
+                        self.prefix.pages.push((page, seen));
+                    }
+                    if is_known {
+                        return Ok(());
+                    }
+                }
+                // There is no source without its first page.
+                Reading::Failed(_) | Reading::Refused(_)
+                    if is_failure(&reading, page == first && self.succeeded == 0) =>
+                {
+                    failing += 1;
+                    if failing == FAILING {
+                        self.leave_open();
+                        return Ok(());
+                    }
+                }
+                _ => {
+                    // Whether it is the end is for a pass to see, where nothing known was met.
+                    if self.schedule.passes > 0 {
+                        self.leave_open();
+                    }
+                    return Ok(());
+                }
+            }
+            page += 1;
+            // A page that fails says nothing of what is behind it, nor whether there is an API.
+            if failing == 0 && self.frontier.is_some_and(|frontier| page >= frontier) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// From the last page back to one with something known, then on to the end.
+    fn look_at_last(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let Some(start) = self.last_page() else { return Ok(()) };
+        let known = self.source.last_page;
+        let is_first_look = known.is_none();
+        let (mut page, mut failing, mut empty) = (start, 0, 0);
+        let mut outermost: Option<(u64, Seen)> = None;
+        loop {
+            let reading = self.ask_in_run(page, page < start, read)?;
+            self.innermost = Some(page);
+            match reading {
+                Reading::Records(seen) => {
+                    let is_known = seen.any_known();
+                    outermost.get_or_insert((page, seen));
+                    // At the very start nothing is known: what lies before is for the pass.
+                    if is_known || is_first_look {
+                        break;
+                    }
+                }
+                Reading::Unchanged => return Ok(()),
+                Reading::Failed(_) => {
+                    failing += 1;
+                    if failing == FAILING {
+                        self.leave_open();
+                        return Ok(());
+                    }
+                }
+                Reading::Empty(_) | Reading::NotFound(_) | Reading::Refused(_) => {
+                    empty += 1;
+                    if empty == EMPTY {
+                        return Ok(());
+                    }
+                    // There is less than there was.
+                    page = self.source.end().filter(|end| *end < page).unwrap_or(page);
+                }
+            }
+            if page <= self.source.first() {
+                break;
+            }
+            page -= 1;
+        }
+        let Some((mut page, mut seen)) = outermost else { return Ok(()) };
+        loop {
+            self.source.last_page = Some(page);
+            self.source.last_sum = Some(seen.sum);
+            // The only page is full where it has all that can be asked for.
+            let is_all = self.source.totals_stand() && self.source.totals.records == Some(seen.records);
+            let is_full = seen.records >= self.source.largest && !(is_all && page == self.source.first());
+            let ends = !is_full && !self.source.promises(page + 1) && !self.source.tells_of_more();
+            if ends && !self.source.totals.are_missing() {
+                self.prefix.last = Some(page);
+                return Ok(());
+            }
+            page += 1;
+            match self.ask_in_run(page, true, read)? {
+                // Behind its last page a server may show an earlier one.
+                Reading::Records(next)
+                    if next.new > 0
+                        || next.sum != seen.sum
+                            && (self.source.promises(page) || Some(page) <= known && !self.source.totals_stand()) =>
+                {
+                    seen = next
+                }
+                Reading::Failed(_) => {
+                    self.leave_open();
+                    return Ok(());
+                }
+                Reading::Empty(_) | Reading::NotFound(_) if !self.source.promises(page) => {
+                    self.prefix.last = Some(page - 1);
+                    return Ok(());
+                }
+                _ => return Ok(()),
+            }
+            // The history is for the first pass.
+            if self.frontier.is_some() && is_first_look && !self.source.promises(page + 1) {
+                self.source.last_page = Some(page);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it that a pass has to
+    /// look for.
+    fn ask_in_run(
+        &mut self,
+        page: u64,
+        is_later: bool,
+        read: &mut dyn FnMut(u64) -> Result<Reading, Cut>,
+    ) -> Result<Reading, Cut> {
+        // What was read in this call is known now.
+        if let Some((_, seen)) = self.prefix.pages.iter().find(|(read, _)| *read == page) {
+            return Ok(Reading::Records(Seen { new: 0, last_known: true, ..seen.clone() }));
+        }
+        if let Some((_, reading)) = self.numbered.iter().find(|(read, _)| *read == page) {
+            return Ok(reading.clone());
+        }
+        let reading = self.ask(page, read);
+        if reading.is_err() && is_later {
+            self.leave_open();
+        }
+        reading
+    }
+
+    /// A run ends before it has met what is known.
+    fn leave_open(&mut self) {
+        self.schedule.open |= self.found > 0 && !planted::is(Planted::NoOpen);
+    }
+
+    fn ask(&mut self, page: u64, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<Reading, Cut> {
+        let reading = read(page)?;
+        match &reading {
+            Reading::Records(seen) => {
+                self.succeeded += 1;
+                self.found += seen.new;
+                self.source.taken += seen.new;
+                self.source.note(page, seen);
+                // What nobody knew stands where the totals say that there is nothing.
+                self.source.refuted |= seen.new > 0 && self.source.end().is_some_and(|end| page >= end);
+                // What was on a page that can be read now may have moved elsewhere since.
+                self.schedule.reopened |= self.gaps.note_records(page, seen, self.now);
+            }
+            Reading::Empty(totals) => {
+                self.succeeded += 1;
+                self.source.note_empty(page, *totals);
+            }
+            Reading::Unchanged => self.succeeded += 1,
+            Reading::NotFound(words) | Reading::Refused(words) | Reading::Failed(words) => {
+                self.failed += 1;
+                // Page 0 need not be there, whatever is promised.
+                let is_one = page > 0 || self.source.first == Some(0);
+                if is_one && self.source.promises(page)
+                    || matches!(reading, Reading::Failed(_)) && page >= self.source.first()
+                {
+                    self.gaps.add(page..page + 1, words, self.now);
+                }
+            }
+        }
+        Ok(reading)
+    }
+}
+
+/// Whether the page could not be read. `is_needed`: there is no source without it.
+fn is_failure(reading: &Reading, is_needed: bool) -> bool {
+    matches!(reading, Reading::Failed(_)) || is_needed && matches!(reading, Reading::Refused(_))
+}
+
+/// The number of the first page, by what page 0 has shown and the digests of what stands on page 1. `None`: it can't be told.
+pub fn numbered_from(zero: &Reading, one: &[u64]) -> Option<u64> {
+    match zero {
+        Reading::Records(zero) => {
+            let shared = zero.digests.iter().filter(|digest| one.contains(digest)).count();
+            Some(if shared * 2 >= zero.digests.len() { 1 } else { 0 })
+        }
+        Reading::Empty(_) | Reading::NotFound(_) | Reading::Refused(_) => Some(1),
+        Reading::Failed(_) | Reading::Unchanged => None,
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,631 @@
+//! A pass: the whole source, or the window, read page by page.
+//!
+//! An end is believed where a page without records stands that nothing promises, never at a short page or a count. A page that
+//! can't be read, or is empty although it was promised, is a gap: the pass goes round it. What it jumps over where page after
+//! page fails becomes a stretch of its own, for later.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::gaps::Gaps;
+use super::live::{Prefix, numbered_from};
+use super::reading::{Reading, Seen, Totals};
+use super::source::{End, Renumbering, Source};
+use super::trend::Trend;
+use crate::planted::{self, Planted};
+
+/// Stretches at the most. What would be one more is a gap at once.
+const STRETCHES: usize = 16;
+
+/// Pages in a row with the same records after which a server is taken to repeat its last one for ever, and the same where it
+/// promises more. One repetition is not enough: as many records inserted at the top as a page has push it to the next one.
+const REPETITIONS: u32 = 2;
+const PROMISED_REPETITIONS: u32 = 3;
+
+/// Pages in a row without records up to which a promise is followed.
+const BARREN: u32 = 12;
+
+/// Failures in a row from which on the pass jumps, in doubling steps, and after which it gives up where no total names an end.
+const JUMPS_FROM: u32 = 3;
+const GIVES_UP: u32 = 12;
+
+/// Failures after which a stretch that was jumped over is given up.
+const STRETCH_FAILURES: u32 = 4;
+
+/// What a pass covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// All that is wanted of the source.
+    All,
+    /// What is as new as the overlap.
+    Overlap,
+}
+
+/// Which way a pass goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Way {
+    /// From the first page on.
+    On,
+    /// From the last page back to the first.
+    Back,
+    /// One look at the other end, after the pass has left the window.
+    Aside,
+}
+
+/// Pages to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stretch {
+    /// The page to read next.
+    from: u64,
+    /// The page behind the last one; `None`: up to the end of the source.
+    to: Option<u64>,
+    failures: u32,
+}
+
+/// Whether pages are numbered from 0 or 1: asked before a pass over everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Probe {
+    Done,
+    /// Page 0 is to be asked for. With the digests of page 1, if it was read already.
+    Zero(Option<Vec<u64>>),
+    /// Page 1 is to be held against these digests of page 0.
+    One(Vec<u64>),
+}
+
+/// A pass that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pass {
+    pub kind: Kind,
+    /// Records from before this time are not wanted. `None`: all are.
+    pub floor: Option<DateTime<Utc>>,
+    /// Where records grow older, the pass ends at those from before this time.
+    window: Option<DateTime<Utc>>,
+    way: Way,
+    /// The first page's number.
+    lowest: u64,
+    /// After the end of the source, the pass goes back from before this page.
+    then_back: Option<u64>,
+    stretches: VecDeque<Stretch>,
+    probe: Probe,
+    /// Records on the pages that were read, and how many of them are not wanted.
+    pub entries: u64,
+    unwanted: u64,
+    /// Records on promised pages that looked like a page before.
+    again: u64,
+    /// The sum of all pages' sums.
+    sum_of_all: u64,
+    /// How many alerts were ever delivered when a page was read last.
+    delivered: u64,
+    /// How many of them were not known before, and on which pages the first and the last of them stood.
+    pub found: u64,
+    found_on: Option<(u64, u64)>,
+    /// What the source counted when the pass began, and whether that has changed since.
+    total: Option<u64>,
+    moved: bool,
+    rose: bool,
+    fell: bool,
+    /// The sum of the page read last, how often it came, and what the first page's was.
+    sum: Option<u64>,
+    repetitions: u32,
+    first_sum: Option<u64>,
+    /// A page that is remembered to notice a server that begins anew behind its last page: where it stood and its sum.
+    mark: Option<(u64, u64)>,
+    /// In a row: promised pages without records, pages with nothing new that nothing promises, pages without records that
+    /// nothing promises, and pages that failed.
+    barren: u32,
+    stale: u32,
+    empty: u32,
+    failures: u32,
+    /// The last page with records.
+    pub last_page: Option<u64>,
+    /// Up to this page the pass before has found records: where the source doesn't say how many there are, that promises them.
+    expected: Option<u64>,
+    trend: Trend,
+    /// The page read last and the time of its last record, to see an order where pages have one record.
+    before: Option<(u64, DateTime<Utc>)>,
+    aside: bool,
+    /// A page that could not be read, when it could not be told whether others can.
+    pub suspect: Option<u64>,
+    /// Whether the pass has covered everything, not a window of it alone.
+    is_whole: bool,
+}
+
+/// What a pass that begins is given.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub kind: Kind,
+    pub floor: Option<DateTime<Utc>>,
+    pub window: Option<DateTime<Utc>>,
+    /// What live has read of the first pages in this cycle.
+    pub prefix: Prefix,
+    /// Whether it is asked anew whether pages are numbered from 0.
+    pub probes: bool,
+}
+
+impl Pass {
+    /// Begins a pass.
+    pub fn begin(plan: Plan, source: &mut Source) -> Self {
+        let Plan { kind, floor, window, prefix, probes } = plan;
+        // In a window, from the newest end inward.
+        let back = window.is_some() && source.order() == Some(End::Last);
+        let then_back = source.last_page.filter(|last| back && *last > source.first());
+        let from = then_back.unwrap_or(source.first());
+        // Where live has just seen the end, the pass need not look for it.
+        let is_back = then_back.is_some() && then_back == prefix.last;
+        let probes = probes && kind == Kind::All && source.first != Some(0);
+        let mut pass = Self {
+            kind,
+            floor,
+            window,
+            way: if is_back { Way::Back } else { Way::On },
+            lowest: source.first(),
+            then_back: then_back.filter(|_| !is_back),
+            stretches: VecDeque::from([Stretch { from, to: None, failures: 0 }]),
+            probe: if probes && !planted::is(Planted::NumbersFromOne) { Probe::Zero(None) } else { Probe::Done },
+            entries: 0,
+            unwanted: 0,
+            again: 0,
+            sum_of_all: 0,
+            delivered: 0,
+            found: 0,
+            found_on: None,
+            total: source.totals.records.filter(|_| prefix.pages.is_empty()),
+            moved: false,
+            rose: false,
+            fell: false,
+            sum: None,
+            repetitions: 0,
+            first_sum: None,
+            mark: None,
+            barren: 0,
+            stale: 0,
+            empty: 0,
+            failures: 0,
+            last_page: None,
+            expected: source.last_page.filter(|_| !source.totals_stand()),
+            trend: Trend::default(),
+            before: None,
+            aside: false,
+            suspect: None,
+            is_whole: then_back.is_none(),
+        };
+        if then_back.is_none() {
+            // What moved while live read them counts too.
+            pass.take_prefix(prefix, source);
+        }
+        pass
+    }
+
+    /// A pass that goes on from this page, as one of an earlier version did.
+    pub fn resumed(from: u64, floor: Option<DateTime<Utc>>, source: &mut Source) -> Self {
+        let plan = Plan { kind: Kind::All, floor, window: floor, prefix: Prefix::default(), probes: false };
+        let mut pass = Self::begin(plan, source);
+        pass.then_back = None;
+        pass.stretches = VecDeque::from([Stretch { from, to: None, failures: 0 }]);
+        pass.probe = Probe::Done;
+        pass.is_whole = false;
+        pass
+    }
+
+    /// Live has read these pages just now: they need not be read again, and what it has found was not found here.
+    fn take_prefix(&mut self, prefix: Prefix, source: &mut Source) {
+        if prefix.numbered {
+            self.probe = Probe::Done;
+        }
+        for (page, seen) in prefix.pages {
+            if self.front() != Some(page) {
+                continue;
+            }
+            if let Probe::Zero(digests @ None) = &mut self.probe
+                && page == 1
+            {
+                *digests = Some(seen.digests.clone());
+            }
+            self.note_total(seen.totals);
+            self.take(page, &Seen { new: 0, ..seen }, source);
+        }
+    }
+
+    /// The page to ask for; `None` when the pass is over.
+    pub fn next_page(&self) -> Option<u64> {
+        if let Probe::Zero(_) = self.probe { Some(0) } else { self.front() }
+    }
+
+    fn front(&self) -> Option<u64> {
+        self.stretches.front().map(|stretch| stretch.from)
+    }
+
+    /// The pass ends at records from before this time, where they come in order.
+    pub fn window(&self) -> Option<DateTime<Utc>> {
+        self.window
+    }
+
+    /// The first page that the pass has not read; what is behind it is still to come.
+    pub fn frontier(&self) -> Option<u64> {
+        self.front().filter(|_| self.way == Way::On && self.then_back.is_none())
+    }
+
+    /// How many records the source says it has, where that can be.
+    pub fn total(&self, source: &Source) -> Option<u64> {
+        source.totals.records.filter(|total| *total >= self.entries && self.is_whole && !source.refuted)
+    }
+
+    /// Takes the new numbers of pages, after the page size has changed. What was jumped over is read anew with the rest.
+    pub fn renumber(&mut self, renumbering: Renumbering) {
+        self.then_back = self.then_back.map(|page| renumbering.page(page).max(1));
+        let from = self.stretches.iter().map(|stretch| renumbering.page(stretch.from));
+        let from = if self.way == Way::Back { from.max() } else { from.min() };
+        self.stretches = from.map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect();
+        self.probe = Probe::Done;
+        (self.sum, self.first_sum, self.mark, self.expected) = (None, None, None, None);
+        (self.repetitions, self.barren, self.stale, self.empty, self.failures) = (0, 0, 0, 0, 0);
+        self.moved = true;
+    }
+
+    /// Takes note of the page that [`Pass::next_page`] named.
+    pub fn observe(&mut self, page: u64, reading: &Reading, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+        self.lowest = source.first();
+        if let Probe::Zero(one) = &self.probe {
+            let one = one.clone();
+            self.observe_zero(one, reading, source);
+            return;
+        }
+        match reading {
+            Reading::Records(seen) => self.observe_records(page, seen, source, gaps, now),
+            Reading::Empty(totals) => {
+                source.note_empty(page, *totals);
+                self.note_total(totals.unwrap_or_default());
+                self.observe_nothing(page, "the page is empty", source, gaps, now);
+            }
+            Reading::NotFound(words) => self.observe_nothing(page, words, source, gaps, now),
+            Reading::Refused(words) if !self.promises(page, source) => {
+                self.observe_nothing(page, words, source, gaps, now)
+            }
+            Reading::Refused(words) | Reading::Failed(words) => self.observe_failure(page, words, source, gaps, now),
+            Reading::Unchanged => {
+                self.observe_failure(page, "the API says that it has not changed", source, gaps, now);
+            }
+        }
+    }
+
+    fn observe_zero(&mut self, one: Option<Vec<u64>>, zero: &Reading, source: &mut Source) {
+        self.probe = Probe::Done;
+        match (one, zero) {
+            (Some(one), zero) => {
+                if let Some(first) = numbered_from(zero, &one) {
+                    source.first = Some(first);
+                    if let (0, Reading::Records(seen)) = (first, zero) {
+                        self.entries += seen.records;
+                        self.note_found(0, seen);
+                    }
+                }
+            }
+            (None, Reading::Records(seen)) => {
+                self.note_found(0, seen);
+                self.probe = Probe::One(seen.digests.clone());
+            }
+            // Nothing of its own: what stands on page 1 will show that pages are counted from there.
+            (None, Reading::Empty(_) | Reading::NotFound(_) | Reading::Refused(_)) => {
+                self.probe = Probe::One(Vec::new())
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn observe_records(&mut self, page: u64, seen: &Seen, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+        source.note(page, seen);
+        self.note_total(seen.totals);
+        gaps.note_records(page, seen, now);
+        let is_on = self.way == Way::On && self.then_back.is_none();
+        if let Probe::One(zero) = &self.probe
+            && (page == 1 || is_on)
+        {
+            let shared = seen.digests.iter().filter(|digest| zero.contains(digest)).count();
+            if shared * 2 < zero.len() {
+                source.first = Some(0);
+                self.entries += zero.len() as u64;
+            } else if source.first.is_none() {
+                source.first = Some(1);
+            }
+            self.probe = Probe::Done;
+        } else if page == 1 && source.first == Some(0) && self.sum == Some(seen.sum) {
+            // Page 0 is answered with page 1: it was never one of its own.
+            source.first = Some(1);
+        }
+        (self.barren, self.empty, self.failures) = (0, 0, 0);
+        if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
+            self.end_stretch();
+            return;
+        }
+        if self.is_repeated(seen) {
+            self.note_found(page, seen);
+            self.repetitions += 1;
+            self.sum = Some(seen.sum);
+            // Records of no order look the same where pages are small.
+            self.again += if source.promises(page) { seen.records } else { 0 };
+            let promised = self.promises(page + 1, source);
+            if self.repetitions >= if promised { PROMISED_REPETITIONS } else { REPETITIONS } {
+                if promised {
+                    let end = source.end().unwrap_or(page + 2).max(page + 2);
+                    gaps.add(page + 1..end, "the API repeats the page before", now);
+                }
+                self.end_stretch();
+            } else {
+                self.advance(page);
+            }
+            return;
+        }
+        self.take(page, seen, source);
+        // Behind its last page a server may show other ones of its records on every page, without an end.
+        let is_stale = seen.new == 0 && !self.promises(page, source) && self.repeated() > 0;
+        self.stale = if is_stale { self.stale + 1 } else { 0 };
+        if self.stale == BARREN && self.way == Way::On {
+            self.is_whole = false;
+            self.end_stretch();
+        }
+        let short = planted::is(Planted::EndsAtShortPage) && seen.records < source.largest;
+        let counted = planted::is(Planted::BelievesCount) && Some(self.entries) >= source.totals.records;
+        if short || counted && source.totals.records.is_some() {
+            self.end_stretch();
+        }
+    }
+
+    /// Whether the page has the records of the one before, or of one that was remembered: a server that repeats its last page,
+    /// or begins anew behind it.
+    fn is_repeated(&self, seen: &Seen) -> bool {
+        if self.way != Way::On || self.sum.is_none() {
+            return false;
+        }
+        if self.sum == Some(seen.sum) {
+            return true;
+        }
+        // Records that move by whole pages look the same for one page.
+        let begins_anew = self.first_sum == Some(seen.sum) || self.mark.is_some_and(|(_, sum)| sum == seen.sum);
+        begins_anew && seen.new == 0
+    }
+
+    /// Takes the records of a page of its own.
+    fn take(&mut self, page: u64, seen: &Seen, source: &mut Source) {
+        self.repetitions = 0;
+        self.entries += seen.records;
+        self.unwanted += seen.unwanted;
+        self.sum_of_all = self.sum_of_all.wrapping_add(seen.sum);
+        self.delivered = self.delivered.max(seen.delivered);
+        let is_beyond = source.end().is_some_and(|end| page >= end);
+        let differs = self.sum.is_some_and(|sum| sum != seen.sum);
+        source.refuted |= source.totals.records.is_some_and(|total| total < self.entries);
+        source.refuted |= !self.is_whole && is_beyond && differs;
+        self.note_found(page, seen);
+        self.first_sum = self.first_sum.or(Some(seen.sum));
+        // At each power of two, as cycles of any length are noticed.
+        if page.is_power_of_two() || self.mark.is_none() {
+            self.mark = Some((page, seen.sum));
+        }
+        self.sum = Some(seen.sum);
+        self.last_page = self.last_page.max(Some(page));
+        if let (Some((before, time)), Some(first)) = (self.before, seen.times.first())
+            && before + 1 == page
+        {
+            source.follow(&[time, *first]);
+        }
+        self.before = seen.times.last().map(|time| (page, *time));
+        match self.way {
+            Way::On => self.trend.follow(seen.times.iter().copied()),
+            Way::Back => self.trend.follow(seen.times.iter().rev().copied()),
+            Way::Aside => {}
+        }
+        self.advance(page);
+        self.leave_the_window(page, source);
+    }
+
+    fn observe_nothing(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+        self.failures = 0;
+        if let (Probe::One(zero), 1) = (&self.probe, page)
+            && !zero.is_empty()
+        {
+            // What stands on page 0 does not stand on page 1.
+            self.entries += zero.len() as u64;
+            source.first = Some(0);
+            self.probe = Probe::Done;
+        }
+        if self.way == Way::Back {
+            // There is less than there was.
+            self.advance(page);
+            return;
+        }
+        if self.way == Way::Aside {
+            self.end_stretch();
+            return;
+        }
+        if self.promises(page, source) && !planted::is(Planted::EndsAtEmptyPage) {
+            gaps.add(page..page + 1, words, now);
+            self.barren += 1;
+            if self.barren < BARREN {
+                self.advance(page);
+            } else {
+                let end = source.end().max(self.expected.map(|last| last + 1)).unwrap_or(page + 1);
+                gaps.add(page + 1..end.max(page + 1), words, now);
+                self.end_stretch();
+            }
+            return;
+        }
+        self.empty += 1;
+        let stands = source.totals_stand() && source.totals.records <= Some(self.entries);
+        if self.empty >= if stands || planted::is(Planted::EndsAtEmptyPage) { 1 } else { 2 } {
+            self.end_stretch();
+        } else {
+            self.advance(page);
+        }
+    }
+
+    fn observe_failure(&mut self, page: u64, words: &str, source: &Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+        gaps.add(page..page + 1, words, now);
+        if planted::is(Planted::BlocksOnGap) {
+            return;
+        }
+        self.empty = 0;
+        self.failures += 1;
+        let Some(stretch) = self.stretches.front_mut() else { return };
+        stretch.failures += 1;
+        if self.way != Way::On {
+            if self.way == Way::Back && self.failures < GIVES_UP {
+                self.advance(page)
+            } else {
+                self.end_stretch()
+            }
+            return;
+        }
+        if let Some(to) = stretch.to {
+            if stretch.failures >= STRETCH_FAILURES {
+                gaps.add(page + 1..to, words, now);
+                self.end_stretch();
+            } else {
+                self.advance(page);
+            }
+            return;
+        }
+        let step = if self.failures < JUMPS_FROM { 1 } else { 2 << (self.failures - JUMPS_FROM).min(40) };
+        let target = page.saturating_add(step);
+        // Behind an end that is named, and before which all that is counted was read, a failure is no more than an end.
+        let is_all = source.totals_stand() && source.totals.records.is_some_and(|total| total <= self.entries);
+        let end = source.end().filter(|_| is_all);
+        let gives_up = self.failures >= GIVES_UP || end.is_some_and(|end| page >= end);
+        let jumped = page + 1..if gives_up { page + 1 } else { target };
+        if jumped.end > jumped.start {
+            if self.stretches.len() < STRETCHES {
+                self.stretches.push_back(Stretch { from: jumped.start, to: Some(jumped.end), failures: 0 });
+            } else {
+                gaps.add(jumped, words, now);
+            }
+        }
+        if gives_up {
+            self.end_stretch();
+        } else if let Some(stretch) = self.stretches.front_mut() {
+            stretch.from = target;
+        }
+    }
+
+    /// Whether there should be records on this page.
+    fn promises(&self, page: u64, source: &Source) -> bool {
+        // Live may have gone further than the pass before.
+        let expected = self.expected.max(source.last_page.filter(|_| self.expected.is_some()));
+        source.promises(page) || expected.is_some_and(|last| page <= last)
+    }
+
+    /// Goes to the page behind this one, on the pass's way.
+    fn advance(&mut self, page: u64) {
+        let Some(stretch) = self.stretches.front_mut() else { return };
+        match self.way {
+            Way::On | Way::Aside => stretch.from = page + 1,
+            Way::Back if page <= self.lowest => return self.end_stretch(),
+            Way::Back => stretch.from = page - 1,
+        }
+        if stretch.to.is_some_and(|to| stretch.from >= to) {
+            self.end_stretch();
+        }
+    }
+
+    fn end_stretch(&mut self) {
+        self.stretches.pop_front();
+        if self.stretches.is_empty()
+            && let Some(from) = self.then_back.take()
+        {
+            (self.way, self.trend) = (Way::Back, Trend::default());
+            self.stretches.push_back(Stretch { from: from - 1, to: None, failures: 0 });
+        }
+        (self.repetitions, self.barren, self.stale, self.empty, self.failures) = (0, 0, 0, 0, 0);
+        self.sum = None;
+    }
+
+    /// Ends the pass where all that is still to come is older than the window, after one look at the other end.
+    fn leave_the_window(&mut self, page: u64, source: &Source) {
+        let is_inward = self.way != Way::Aside && self.then_back.is_none();
+        let Some(window) = self.window.filter(|_| is_inward) else { return };
+        let left = self.trend.falls() && self.trend.newest_possible().is_some_and(|newest| newest < window);
+        let wrong_end = self.way == Way::On && self.trend.rises() && self.trend.newest() < Some(window);
+        if left {
+            let other = match self.way {
+                Way::On => source.last_page.max(source.end().map(|end| end - 1)).filter(|last| *last > page),
+                Way::Back | Way::Aside => Some(source.first()),
+            };
+            self.is_whole = false;
+            self.stretches.clear();
+            if let Some(other) = other.filter(|_| !self.aside) {
+                self.stretches.push_back(Stretch { from: other, to: Some(other + 1), failures: 0 });
+            }
+            (self.way, self.aside) = (Way::Aside, true);
+        } else if wrong_end && !self.aside {
+            let end = source.last_page.or(source.end().map(|end| end - 1));
+            if let Some(last) = end.filter(|last| *last > page + 1) {
+                self.is_whole = false;
+                self.aside = true;
+                (self.then_back, self.trend, self.sum) = (Some(last), Trend::default(), None);
+                self.stretches = VecDeque::from([Stretch { from: last, to: None, failures: 0 }]);
+            }
+        }
+    }
+
+    fn note_total(&mut self, totals: Totals) {
+        if let Some(now) = totals.records {
+            self.moved |= self.total.is_some_and(|before| before != now);
+            self.rose |= self.total.is_some_and(|before| before < now);
+            self.fell |= self.total.is_some_and(|before| before > now);
+            self.total = Some(now);
+        }
+    }
+
+    fn note_found(&mut self, page: u64, seen: &Seen) {
+        if seen.new > 0 {
+            self.found += seen.new;
+            let (first, last) = self.found_on.unwrap_or((page, page));
+            self.found_on = Some((first.min(page), last.max(page)));
+        }
+    }
+
+    /// How many records were read twice at the least: so many more than there are.
+    pub fn repeated(&self) -> u64 {
+        (self.entries + self.again - self.unwanted).saturating_sub(self.delivered)
+    }
+
+    /// Stands for all records that were read, in any order; never 0.
+    pub fn fingerprint(&self) -> u64 {
+        self.sum_of_all | 1
+    }
+
+    /// Whether what was read can be held against what the source counts: all of it was read while the total stood.
+    pub fn is_checkable(&self) -> bool {
+        self.is_whole && !self.moved
+    }
+
+    /// Whether the total has gone up and down under its hands.
+    pub fn has_fluttered(&self) -> bool {
+        self.rose && self.fell
+    }
+
+    /// Whether the total has changed under its hands.
+    pub fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// Whether the pass has read everything, not a window of it.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// The end at which all that was found stood.
+    pub fn found_at(&self, source: &Source) -> Option<End> {
+        let (first, last) = self.found_on?;
+        if last <= source.first() {
+            Some(End::First)
+        } else if source.last_page.is_some_and(|last_page| first >= last_page.max(source.first() + 1)) {
+            Some(End::Last)
+        } else {
+            None
+        }
+    }
+}
