@@ -25,7 +25,7 @@ use crate::state::{Cycle, State};
 use crate::statistics::Statistics;
 use crate::walk::gaps::Gaps;
 use crate::walk::reading::{Reading, Seen, Totals};
-use crate::walk::{Ended, Walk};
+use crate::walk::{Ended, Walk, Window};
 
 /// The key of the state.
 pub const STATE_KEY: &str = "state";
@@ -471,6 +471,13 @@ impl<'a, P: Platform> Call<'a, P> {
             format!("{} events could not be delivered: {why}", self.statistics.sent),
             "Nothing is lost: they are pulled and sent again. Check the output's address and certificates.",
         )
+    }
+
+    /// From when on alerts are wanted, after what was delivered by now: where more was than is remembered, what is new alone.
+    pub fn window(&mut self) -> Window {
+        self.memory.forget_before(self.state.overlap_start(self.settings));
+        let window = self.state.window(self.settings);
+        Window { floor: window.floor.max(self.memory.head.since), ..window }
     }
 
     /// Records what was delivered since `before` was stored, and says so in the log. `is_over`: the call has done what it was to do.

@@ -29,6 +29,8 @@ pub struct Head {
     next: u64,
     /// How many digests they have.
     count: u64,
+    /// Whether digests were ever forgotten for new ones. Then the ids of the overlap alone tell.
+    forgot: bool,
     /// Alerts from before this time may have been delivered without being known. `None`: every delivered one is known.
     pub since: Option<DateTime<Utc>>,
 }
@@ -37,7 +39,7 @@ impl Head {
     /// Nothing delivered yet. `seed` is something that nobody outside can foresee.
     pub fn new(seed: &[u8]) -> Self {
         let half = |number| keyed_digest((number, !number), seed);
-        Self { key: (half(1), half(2)), first: 0, next: 0, count: 0, since: None }
+        Self { key: (half(1), half(2)), first: 0, next: 0, count: 0, forgot: false, since: None }
     }
 
     /// The digest of a key.
@@ -59,15 +61,13 @@ pub struct Memory {
     /// Whether changes of an alert's content are to be noticed.
     wide: bool,
     digests: Option<Digests>,
-    /// Whether digests were forgotten for new ones.
-    forgot: bool,
     /// Whether more is remembered than the state knows of: a crash came between the two.
     ahead: bool,
 }
 
 impl Memory {
     pub fn new(head: Head, ledger: Ledger, wide: bool) -> Self {
-        Self { head, ledger, wide, digests: None, forgot: false, ahead: false }
+        Self { head, ledger, wide, digests: None, ahead: false }
     }
 
     /// Reads the digests, if they have not been read yet.
@@ -107,7 +107,7 @@ impl Memory {
                 }
             }
         }
-        self.forgot |= digests.settle();
+        self.head.forgot |= digests.settle();
         self.ahead = digests.len() as u64 > self.head.count;
         self.digests = Some(digests);
         Ok(())
@@ -133,7 +133,7 @@ impl Memory {
         if let Some(digests) = &self.digests {
             let found = digests.find(digest);
             // Where every delivered one has its digest, the others need not be looked up.
-            if found != Found::No || self.head.since.is_none() && !self.forgot {
+            if found != Found::No || self.head.since.is_none() && !self.head.forgot {
                 return found;
             }
         }
@@ -143,7 +143,7 @@ impl Memory {
     /// Notes that the alert of this key, which was not known, was delivered. The digests are loaded.
     pub fn insert(&mut self, digest: u64, content: u64, key: &Key<'_>, time: Option<DateTime<Utc>>) {
         if let Some(digests) = &mut self.digests {
-            self.forgot |= digests.insert(digest, content);
+            self.head.forgot |= digests.insert(digest, content);
         }
         self.ledger.insert_new(key, time);
     }
@@ -161,7 +161,7 @@ impl Memory {
         for written in self.ledger.ids.written().chain(more.written()) {
             let digest = self.head.digest(written);
             if digests.find(digest) == Found::No {
-                self.forgot |= digests.insert(digest, 0);
+                self.head.forgot |= digests.insert(digest, 0);
             }
         }
         self.digests = Some(digests);
@@ -170,7 +170,7 @@ impl Memory {
     /// Forgets the keys of what is older than `floor`. What has no digest any more is then not known.
     pub fn forget_before(&mut self, floor: Option<DateTime<Utc>>) {
         self.ledger.forget_before(floor);
-        if self.forgot {
+        if self.head.forgot {
             self.head.since = self.head.since.max(self.ledger.since());
         }
     }

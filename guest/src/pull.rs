@@ -107,7 +107,7 @@ pub fn pull<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Failur
     let gaps = walk.gaps.pages();
     let mut failure = None;
     let prefix = {
-        let mut live = walk.live(now);
+        let mut live = walk.live(window.floor, now);
         let known_gaps = live.gaps.clone();
         // A look that is cut off leaves what it has to leave in the walk; a failure is told once all of that is recorded.
         let looked = live.run(&mut |page| {
@@ -156,12 +156,12 @@ pub fn backfill<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Fa
     let mut call = Call::new(platform, &settings, budget, opened, cycle);
     call.load_memory()?;
     let mut failure = None;
-    for page in walk.gaps.due(now) {
+    for (page, floor) in walk.gaps.due(now) {
         if !call.has_room() {
             break;
         }
-        let wanted = Wanted { floor: window.floor, ..Wanted::default() };
-        let asked = call.ask(page, window.floor, 0);
+        let wanted = Wanted { floor, ..Wanted::default() };
+        let asked = call.ask(page, floor, 0);
         match call.take(asked, false, wanted, |_, _| None) {
             Ok((reading, _)) => walk.tried(page, &reading, now),
             Err(error) => {
@@ -216,7 +216,7 @@ pub fn backfill<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Fa
         if let Some(ended) = walk.end_pass(now) {
             call.settle();
             call.tell(ended, &walk.gaps);
-            walk.begin_due(window, None, now);
+            walk.begin_due(call.window(), None, now);
         }
     }
     call.state.walk = walk;

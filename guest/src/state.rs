@@ -136,7 +136,8 @@ impl State {
     /// The time before which the overlap's keys need not be known.
     pub fn overlap_start(&self, settings: &Settings) -> Option<DateTime<Utc>> {
         // In the first history it follows what is delivered, for nothing is settled as long as that lasts.
-        let newest = if self.walk.schedule.passes == 0 { self.last_event_time_in_utc } else { self.settled };
+        let settled = self.settled.filter(|_| self.walk.schedule.passes > 0);
+        let newest = settled.or(self.last_event_time_in_utc);
         minus(newest, settings)
     }
 
@@ -252,7 +253,7 @@ mod tests {
         state.settled = Some(now);
         state.walk.set_source(9, from.is_multiple_of(2));
         state.walk.source.first = Some(from % 2);
-        state.walk.gaps.add(from..from + 3, words, now);
+        state.walk.gaps.add(from..from + 3, None, words, now);
         state.walk.pass = Some(SourcePass::resumed(from, Some(now), &mut state.walk.source));
         state.walk.schedule.open = true;
         state.cycle = Some(Cycle { pulling_id: 7, statistics: Statistics { sent: from, ..Statistics::default() } });

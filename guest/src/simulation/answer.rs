@@ -49,11 +49,15 @@ impl Source {
                 _ => self.page(asked, None, size, pages),
             };
         };
+        if asked == 0 {
+            self.hid_page_zero = false;
+        }
         if let Some(hole) = self.shape.holes.iter_mut().find(|hole| hole.page == page && hole.times > 0) {
             if hole.times != FOR_EVER {
                 hole.times -= 1;
             }
             let trouble = hole.trouble;
+            self.hid_page_zero |= asked == 0 && trouble.looks_like_nothing();
             return self.trouble(trouble, asked, size, pages);
         }
         if let Some((_, status)) = self.shape.deep.filter(|(first, _)| *first <= page) {

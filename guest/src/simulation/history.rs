@@ -152,6 +152,7 @@ pub struct History {
     pub host: Host,
     /// Digests that fit; `None`: more than there are.
     pub memory: Option<usize>,
+    pub deliver_changes: bool,
     /// Cycles before the rest.
     pub cycles: u32,
     pub events: Vec<Event>,
@@ -163,10 +164,7 @@ impl History {
         let mut history = generate::history(&mut Random::new(seed));
         // Records that stand elsewhere in every answer may be met twice and missed in one pass: what had been missed
         // then balances what comes, and no count tells. Only the clock makes it certain.
-        let is_restless = |order: &Order| matches!(order, Order::Restless(_));
-        if is_restless(&history.shape.order)
-            || history.happens(|what| matches!(what, What::Order(order) if is_restless(order)))
-        {
+        if history.is_restless() {
             history.promise = Promise::Day;
         }
         history
@@ -185,6 +183,7 @@ impl History {
             stored: Stored::Nothing,
             host: Host { period: 60, requests: None, latency: 10 },
             memory: None,
+            deliver_changes: false,
             cycles: 1,
             events: Vec::new(),
         }
@@ -200,6 +199,12 @@ impl History {
         let mut events: Vec<_> = self.events.iter().copied().filter(|event| event.cycle == cycle).collect();
         events.sort_by_key(|event| event.step);
         events
+    }
+
+    /// Whether records ever stand elsewhere in every answer.
+    pub fn is_restless(&self) -> bool {
+        let is_restless = |order: &Order| matches!(order, Order::Restless(_));
+        is_restless(&self.shape.order) || self.happens(|what| matches!(what, What::Order(order) if is_restless(order)))
     }
 
     /// Every hole that there ever is.
@@ -220,9 +225,14 @@ impl History {
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { promise, shape, limit, start_time, overlap, stored, host, memory, cycles, .. } = self;
+        let Self { promise, shape, limit, start_time, overlap, stored, host, memory, deliver_changes, cycles, .. } =
+            self;
         writeln!(f, "promise {promise:?}, {host:?}, limit {limit}, start time {start_time:?}, overlap {overlap} s")?;
-        writeln!(f, "stored {stored:?}, memory {memory:?}\n{shape:?}\n{} records:", self.records.len())?;
+        writeln!(
+            f,
+            "stored {stored:?}, memory {memory:?}, deliver changes {deliver_changes}\n{shape:?}\n{} records:",
+            self.records.len()
+        )?;
         for (number, record) in self.records.iter().enumerate() {
             write!(f, " {number}:{}s", record.time)?;
             if record.kind != Kind::Plain {

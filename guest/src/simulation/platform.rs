@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::answer::Answer;
 use super::check::Check;
+use super::source::Kind;
 use super::world::World;
 use crate::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
 
@@ -104,6 +105,9 @@ impl Platform for Simulated {
             let time = alert_records::timestamp::format(super::source::moment(time));
             settings.push(setting("initial_start_time_in_utc", time));
         }
+        if world.source.by_content {
+            settings.push(setting("deliver_changes", "true".to_owned()));
+        }
         if world.resets > 0 {
             settings.push(setting("reset_persistence_auth", world.resets.to_string()));
         }
@@ -168,8 +172,20 @@ impl Platform for Simulated {
 
     fn add_dead_letters(&self, _: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
         let mut world = self.0.borrow_mut();
-        world.fail(Check::Faithful, || format!("{} dead letters, though every record is JSON", letters.len()));
-        Err("none here".to_owned())
+        let keys: Vec<_> = letters.iter().map(|letter| told_by_letter(&world, letter.content)).collect();
+        if let Some(at) = keys.iter().position(Option::is_none) {
+            let text = String::from_utf8_lossy(letters[at].content).into_owned();
+            world.fail(Check::Faithful, || format!("a dead letter that can be an event: {text}"));
+        }
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        let fate = world.operate(true);
+        world.note(|| {
+            format!("    keeps {:?}{}", keys.iter().map(|key| key.0).collect::<Vec<_>>(), outcome(fate.succeeds))
+        });
+        if fate.takes_effect {
+            world.arrive(&keys, fate.succeeds);
+        }
+        if fate.succeeds { Ok(()) } else { Err("no space".to_owned()) }
     }
 
     fn flush(&self) -> Result<(), String> {
@@ -220,14 +236,30 @@ fn told(world: &World, body: &[u8]) -> Option<(u64, u64)> {
     let end = record.len() - 1;
     let tail = body.get(end..)?.strip_prefix(TAIL)?.strip_suffix(b"\"}")?;
     let is_same = body[..end] == record[..end] && !tail.is_empty() && tail.iter().all(u8::is_ascii_digit);
-    let has_id = world.records.get(number as usize)?.kind != super::source::Kind::WithoutId;
-    is_same.then_some((number, if has_id { 0 } else { change }))
+    is_same.then(|| key(world, number, change)).flatten()
+}
+
+/// The record that a dead letter is made of, if it is one that no event can be made of.
+fn told_by_letter(world: &World, content: &[u8]) -> Option<(u64, u64)> {
+    let is_same = |record: &std::rc::Rc<[u8]>| **record == *content;
+    let (number, change) = world
+        .texts
+        .iter()
+        .enumerate()
+        .find_map(|(number, texts)| texts.iter().position(is_same).map(|change| (number as u64, change as u64)))?;
+    let is_broken = world.records.get(number as usize)?.kind == Kind::Broken;
+    is_broken.then(|| key(world, number, change)).flatten()
+}
+
+/// What a record is known by.
+fn key(world: &World, number: u64, change: u64) -> Option<(u64, u64)> {
+    let by_content = world.source.by_content || world.records.get(number as usize)?.kind.is_known_by_content();
+    Some((number, if by_content { change } else { 0 }))
 }
 
 fn is_wanted(world: &World, number: u64) -> bool {
     let record = world.records[number as usize];
-    let timeless = matches!(record.kind, super::source::Kind::WithoutTime | super::source::Kind::OddTime);
-    timeless || world.unwanted.is_none_or(|earliest| record.time >= earliest)
+    !record.kind.has_time() || world.unwanted.is_none_or(|earliest| record.time >= earliest)
 }
 
 fn shown(answer: &Answer) -> String {

@@ -1,8 +1,8 @@
 //! Small histories with names, one test each: what pullers like this one have lost, or might.
 
-use super::history::{Event, History, Host, Stored, What};
+use super::history::{Event, History, Host, Promise, Stored, What};
 use super::host::Driver;
-use super::source::{Echo, FOR_EVER, Hole, Kind, Order, Shape, Totals, Trouble};
+use super::source::{Echo, FOR_EVER, Hole, Kind, Order, PastEnd, Shape, Totals, Trouble};
 use super::verdict::tells_missing;
 use super::{host, runner};
 use crate::progress::Account;
@@ -296,4 +296,103 @@ fn what_an_earlier_version_has_delivered_is_not_delivered_again() {
         history.stored = stored;
         keeps_its_promises(&history);
     }
+}
+
+/// Without the clock's passes, all of which are switched off: what is missing has to show by itself.
+fn without_the_clock(mut history: History, promise: Promise) -> History {
+    history.promise = promise;
+    history
+}
+
+fn come(count: u64) -> What {
+    What::Come { count, age: 0, apart: 1, kind: Kind::Plain }
+}
+
+/// Alerts of one moment: their times show no order.
+fn of_one_moment(count: u64, limit: u64) -> History {
+    let mut history = History::plain(count, limit);
+    history.records.iter_mut().for_each(|record| record.time = -300);
+    history
+}
+
+#[test]
+fn a_total_that_stands_still_from_the_beginning_hides_no_new_alert_at_the_end_that_nobody_expects() {
+    for cap in [4, 10, 51] {
+        let history = with(of_one_moment(cap.max(10), 10), |shape| {
+            (shape.order, shape.totals) = (Order::OldestFirst, Totals::Capped(cap));
+        });
+        keeps_its_promises(&without_the_clock(happening(history, 1, 0, come(1)), Promise::NewestEnd));
+    }
+}
+
+#[test]
+fn as_many_new_alerts_as_a_page_has_in_the_middle_of_a_look_are_not_taken_for_the_known_ones() {
+    for (step, count) in [(3, 3), (4, 3), (4, 6), (2, 2)] {
+        let history = with(History::plain(1, 3), |shape| shape.totals = Totals::Missing);
+        let history = happening(happening(history, 7, 0, come(14)), 7, step, come(count));
+        keeps_its_promises(&without_the_clock(history, Promise::NewestEnd));
+    }
+}
+
+#[test]
+fn a_page_0_that_was_empty_when_it_was_asked_for_is_found_by_what_is_missing() {
+    let hidden = Hole { page: 0, trouble: Trouble::NoContent, times: 2 };
+    let history = with(History::plain(16, 10), |shape| (shape.first_page, shape.holes) = (0, vec![hidden]));
+    keeps_its_promises(&without_the_clock(history, Promise::SecondPass));
+}
+
+#[test]
+fn new_alerts_that_a_pass_met_behind_the_end_do_not_hide_those_before_them() {
+    let history = with(History::plain(91, 10), |shape| shape.past_end = PastEnd::FirstPage);
+    keeps_its_promises(&without_the_clock(happening(history, 1, 9, come(16)), Promise::Growth));
+}
+
+#[test]
+fn more_alerts_than_are_remembered_come_once() {
+    let mut history = with(History::plain(60, 10), |_| ());
+    history.records.iter_mut().for_each(|record| record.time *= 400);
+    history.memory = Some(8);
+    keeps_its_promises(&history);
+    // They are those of the overlap: with a shorter one nothing comes again.
+    keeps_its_promises(&happening(history, 1, 0, What::Overlap(600)));
+}
+
+#[test]
+fn pages_that_an_earlier_versions_walk_could_not_read_any_more_are_not_lost() {
+    for order in [Order::NewestFirst, Order::OldestFirst] {
+        let mut history = with(History::plain(86, 10), |shape| shape.order = order);
+        history.records.iter_mut().for_each(|record| record.time *= 60);
+        history.stored = Stored::Unfinished { version: 2, next: 7 };
+        let outage = What::Outage { requests: 6, trouble: Trouble::Empty };
+        keeps_its_promises(&happening(history, 0, 0, outage));
+    }
+}
+
+#[test]
+fn a_source_of_which_one_page_far_behind_answers_is_read_there() {
+    for requests in [None, Some(4), Some(10)] {
+        let hole = |page| Hole { page, trouble: Trouble::TimeOut, times: FOR_EVER };
+        let mut history = with(History::plain(51, 10), |shape| shape.holes = (0..5).map(hole).collect());
+        history.host.requests = requests;
+        // Where a call has few requests, only what comes soon is reached.
+        if requests == Some(4) {
+            history.shape.holes.truncate(1);
+        }
+        keeps_its_promises(&history);
+    }
+}
+
+#[test]
+fn alerts_that_are_not_json_come_as_dead_letters_once() {
+    let mut history = History::plain(45, 10);
+    history.records.iter_mut().step_by(7).for_each(|record| record.kind = Kind::Broken);
+    all_arrive_soon(&history);
+}
+
+#[test]
+fn changes_that_are_to_be_delivered_come_once_each() {
+    let mut history = History::plain(45, 10);
+    history.deliver_changes = true;
+    let history = happening(history, 1, 0, What::Change { along: 500 });
+    keeps_its_promises(&happening(history, 2, 0, What::Change { along: 500 }));
 }

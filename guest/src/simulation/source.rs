@@ -189,6 +189,8 @@ pub enum Kind {
     WithoutId,
     WithoutTime,
     OddTime,
+    /// Not JSON, but within its own braces.
+    Broken,
 }
 
 /// A record as a history has it.
@@ -207,22 +209,36 @@ pub struct Standing {
     /// How often it was changed.
     pub change: u64,
     pub text: Rc<[u8]>,
+    /// Whether what has changed is to be delivered again.
+    pub by_content: bool,
 }
 
 impl Standing {
-    pub fn new(record: Record, number: u64, change: u64) -> Self {
+    pub fn new(record: Record, number: u64, change: u64, by_content: bool) -> Self {
         let text = text(record, number, change).into();
-        Self { record, number, change, text }
+        Self { record, number, change, text, by_content: by_content || record.kind.is_known_by_content() }
     }
 
     /// The time that the collector can read.
     pub fn time(&self) -> Option<i64> {
-        (!matches!(self.record.kind, Kind::WithoutTime | Kind::OddTime)).then_some(self.record.time)
+        self.record.kind.has_time().then_some(self.record.time)
     }
 
     /// What it is known by: a record without an id is another one when it has changed.
     pub fn key(&self) -> (u64, u64) {
-        (self.number, if self.record.kind == Kind::WithoutId { self.change } else { 0 })
+        (self.number, if self.by_content { self.change } else { 0 })
+    }
+}
+
+impl Kind {
+    /// Whether the collector can read its time.
+    pub fn has_time(self) -> bool {
+        !matches!(self, Self::WithoutTime | Self::OddTime | Self::Broken)
+    }
+
+    /// Whether it has no id that can be read.
+    pub fn is_known_by_content(self) -> bool {
+        matches!(self, Self::WithoutId | Self::Broken)
     }
 }
 
@@ -247,7 +263,8 @@ fn text(record: Record, number: u64, change: u64) -> Vec<u8> {
         Kind::OddTime => "\"soon\"".to_owned(),
         _ => format!("\"{}\"", moment(record.time).to_rfc3339_opts(SecondsFormat::Secs, true)),
     };
-    format!("{{\"n\":{number},\"v\":{change}{id},\"incident_time\":{time}}}").into_bytes()
+    let more = if record.kind == Kind::Broken { ",\"score\":NaN" } else { "" };
+    format!("{{\"n\":{number},\"v\":{change}{id},\"incident_time\":{time}{more}}}").into_bytes()
 }
 
 /// The records that stand at the source, and how it shows them.
@@ -261,19 +278,32 @@ pub struct Source {
     /// Requests that all fail, and how.
     pub outage: Option<(u32, Trouble)>,
     pub requests: u64,
+    /// Page 0 looked like nothing when it was asked for last, although it is the first page.
+    pub hid_page_zero: bool,
+    /// Whether what has changed is to be delivered again.
+    pub by_content: bool,
     view: Option<Vec<u32>>,
 }
 
 impl Source {
-    pub fn new(shape: Shape) -> Self {
-        Self { shape, standing: Vec::new(), made: 0, outage: None, requests: 0, view: None }
+    pub fn new(shape: Shape, by_content: bool) -> Self {
+        Self {
+            shape,
+            standing: Vec::new(),
+            made: 0,
+            outage: None,
+            requests: 0,
+            hid_page_zero: false,
+            by_content,
+            view: None,
+        }
     }
 
     /// Adds a record, and gives its number.
     pub fn add(&mut self, record: Record) -> u64 {
         let number = self.made;
         self.made += 1;
-        self.standing.push(Standing::new(record, number, 0));
+        self.standing.push(Standing::new(record, number, 0, self.by_content));
         self.view = None;
         number
     }

@@ -1,6 +1,8 @@
 //! The promises that are looked at from outside a call: nothing lost, nothing late, few requests, a true
 //! account.
 
+use std::collections::BTreeSet;
+
 use super::check::{Check, Failure};
 use super::history::{Host, Promise, Stored, What};
 use super::host::{BESIDE_A_PASS, Driver, Took};
@@ -24,7 +26,8 @@ pub struct Due(Vec<u64>);
 /// call that follows.
 ///
 /// The promise needs: the newest end is known (records in a clear order by time or arrival that never changes, none
-/// of them odd, none late where the order is by arrival; oldest first: the collector was up to date at some time;
+/// of them odd, none late where the order is by arrival; page 0 was not hidden when it was asked whether there is one;
+/// oldest first: the collector was up to date at some time, and has seen some of them;
 /// newest first: it has seen some pages, and more of them in its first pass than have come until then), it answers (no page near that end fails, none is refused, no outage), nothing
 /// has just moved there, nothing was in the way of live's last look (what that had begun is for a pass), no kill or failure in this cycle, and the burst fits into the call's requests: page by page,
 /// and one more to look behind a full last page. Oldest first, what was not delivered before lies in the way of the
@@ -49,18 +52,23 @@ pub fn due(driver: &mut Driver<'_>, budget: u32) -> Due {
     driver.with(|world| {
         let size = world.source.shape.page_size(world.limit);
         let newest_first = matches!(world.source.shape.order, Order::NewestFirst | Order::LatestArrivalFirst);
-        let is_known = driver.was_up_to_date || newest_first && driver.received >= CLEAR as u64 && !driver.overtaken;
+        let delivered = world.source.standing.iter().filter(|standing| world.is_confirmed(standing.key())).count();
+        let is_known = driver.was_up_to_date && (newest_first || delivered >= CLEAR / 2)
+            || newest_first && driver.received >= CLEAR as u64 && !driver.overtaken;
         let needed = if newest_first {
             (fresh.len() as u64).div_ceil(size)
         } else {
-            let open =
-                world.source.standing.iter().filter(|standing| !world.is_confirmed(standing.key())).count() as u64;
-            open.div_ceil(size) + 2
+            // From the first that is not delivered to the end: what lies between is in the way.
+            let view = world.source.view().to_vec();
+            let is_open = |at: &u32| !world.is_confirmed(world.source.standing[*at as usize].key());
+            let first = view.iter().position(is_open).unwrap_or(view.len()) as u64;
+            (view.len() as u64).div_ceil(size) - first / size + 2
         };
         // Whether there is a page 0 is asked with the first records.
         let needed = if driver.received == 0 { needed + 2 } else { needed };
         let near = |page: u64| !newest_first || page < needed + 3;
         let answers = world.source.outage.is_none()
+            && !world.source.hid_page_zero
             && world.upsets.is_empty()
             && world.source.shape.refuses_above.is_none_or(|most| most >= world.limit)
             && world.source.shape.deep.is_none_or(|(first, _)| newest_first && !near(first))
@@ -93,7 +101,9 @@ fn is_clear(driver: &Driver<'_>) -> bool {
         }
         _ => false,
     };
-    let enough = driver.with(|world| world.source.standing.len()) >= CLEAR;
+    // Records of one moment show no order.
+    let times = driver.with(|world| world.source.standing.iter().map(|one| one.record.time).collect::<BTreeSet<_>>());
+    let enough = times.len() >= CLEAR;
     order.is_by_time_or_arrival()
         && all_clear
         && timed
@@ -158,7 +168,7 @@ fn is_wanted(driver: &Driver<'_>, world: &World, standing: &Standing) -> bool {
 ///
 /// What can't be told from the end: a page that looks like nothing for ever where the source says that it has
 /// no more than the pages before it hold, or says that it has less than that; and any page that fails for ever
-/// behind exactly as many records as the source counts.
+/// behind exactly as many records as the source counts; and what lies behind three pages with the same records.
 fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usize> {
     let size = world.source.shape.page_size(world.limit);
     let view = world.source.view().to_vec();
@@ -169,6 +179,7 @@ fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usiz
         totals => matches!(totals, Totals::Capped(_) | Totals::Stuck(_) | Totals::Fluttering(_)),
     };
     let mut readable = Vec::new();
+    let (mut before, mut repeated) = (BTreeSet::new(), 0);
     for page in 0..shape.pages(size, count) {
         if shape.deep.is_some_and(|(first, _)| first <= page) {
             break;
@@ -185,7 +196,15 @@ fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usiz
             }
             continue;
         }
-        readable.extend(view[shape.range(page, size, count)].iter().map(|at| *at as usize));
+        let range = shape.range(page, size, count);
+        let shown: BTreeSet<_> =
+            view[range.clone()].iter().map(|at| world.source.standing[*at as usize].key()).collect();
+        repeated = if shown == before { repeated + 1 } else { 0 };
+        before = shown;
+        readable.extend(view[range].iter().map(|at| *at as usize));
+        if repeated == 2 && !shape.totals.is_right() {
+            break;
+        }
     }
     readable
 }
@@ -239,9 +258,12 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     let no_count = shape.totals.is_missing()
         || matches!(shape.totals, Totals::Fluttering(_) | Totals::Capped(_) | Totals::Stuck(_))
         || matches!(shape.totals, Totals::Off(by) if count.saturating_add_signed(by) == 0);
+    // One that went up and down by itself is not relied on until it is right.
+    let fluttered = |what: &What| matches!(what, What::Totals(Totals::Fluttering(_)));
+    let has_fluttered = matches!(history.shape.totals, Totals::Fluttering(_)) || history.happens(fluttered);
+    let no_count = no_count || has_fluttered && !shape.totals.is_right();
     // One below what is shown looks the same where records are found that had been missed: they come without growth.
-    let is_restless = matches!(history.shape.order, Order::Restless(_))
-        || history.happens(|what| matches!(what, What::Order(Order::Restless(_))));
+    let is_restless = history.is_restless();
     let no_count = no_count || is_restless && matches!(shape.totals, Totals::Off(..0));
     let is_clear = is_clear(driver) && count >= CLEAR as u64;
     // Where nothing counts, late records are found at the other end, which contradicts the order.

@@ -71,6 +71,9 @@ pub struct World {
     /// Whether each call was hit, by its number; the first stands for an earlier version's calls.
     pub hits: Vec<bool>,
     pub arrivals: BTreeMap<(u64, u64), Arrival>,
+    /// Whether more alerts may be delivered than are remembered.
+    memory_is_small: bool,
+    is_restless: bool,
     pub unconfirmed: Vec<(u64, u64)>,
     pub events: Vec<Event>,
     pub upsets: Vec<Event>,
@@ -98,7 +101,7 @@ impl World {
     pub fn new(history: &History, traced: bool) -> Self {
         let period = history.host.period;
         let mut world = Self {
-            source: Source::new(history.shape.clone()),
+            source: Source::new(history.shape.clone(), history.deliver_changes),
             texts: Vec::new(),
             records: Vec::new(),
             limit: history.limit,
@@ -114,6 +117,8 @@ impl World {
             call: Call::default(),
             hits: vec![false],
             arrivals: BTreeMap::new(),
+            memory_is_small: history.memory.is_some(),
+            is_restless: history.is_restless(),
             unconfirmed: Vec::new(),
             events: Vec::new(),
             upsets: Vec::new(),
@@ -234,10 +239,17 @@ impl World {
     /// These events have arrived.
     pub fn arrive(&mut self, keys: &[(u64, u64)], confirmed: bool) {
         let call = self.hits.len() - 1;
+        let times = self.arrivals.keys().map(|(number, _)| self.records[*number as usize]);
+        let times = times.filter(|record| self.memory_is_small && record.kind.has_time());
+        let newest = times.map(|record| record.time).max();
         for key in keys {
             let before = self.arrivals.get(key).copied();
             if let Some(before) = before {
-                let excused = before.forgiven || before.call != call && self.hits[before.call];
+                // What is older than the overlap and not remembered any more may come again.
+                let record = self.records[key.0 as usize];
+                let is_old = !record.kind.has_time() || record.time <= newest.unwrap_or(i64::MAX) - self.overlap as i64;
+                let is_forgotten = self.memory_is_small && (is_old || self.is_restless);
+                let excused = is_forgotten || before.forgiven || before.call != call && self.hits[before.call];
                 if !excused {
                     let was = if before.call == 0 {
                         "by an earlier version".to_owned()
@@ -345,11 +357,11 @@ impl World {
         let standing = &self.source.standing[at];
         let (record, number) = (standing.record, standing.number);
         let texts = &mut self.texts[number as usize];
-        let changed = Standing::new(record, number, texts.len() as u64);
+        let changed = Standing::new(record, number, texts.len() as u64, self.source.by_content);
         texts.push(changed.text.clone());
         self.source.standing[at] = changed;
         self.source.stir();
-        if record.kind == Kind::WithoutId {
+        if self.source.standing[at].by_content {
             self.last_move = Some(self.pulls);
         }
     }

@@ -28,6 +28,8 @@ pub struct Gap {
     /// How often it was tried.
     tries: u32,
     next_try: DateTime<Utc>,
+    /// Records from before this time are not wanted. `None`: all are.
+    pub floor: Option<DateTime<Utc>>,
     /// What the API has said.
     words: String,
 }
@@ -52,18 +54,19 @@ impl Gaps {
     }
 
     /// Takes note of pages that can't be read; whether that was not known.
-    pub fn add(&mut self, pages: Range<u64>, words: &str, now: DateTime<Utc>) -> bool {
+    pub fn add(&mut self, pages: Range<u64>, floor: Option<DateTime<Utc>>, words: &str, now: DateTime<Utc>) -> bool {
         if pages.is_empty() {
             return false;
         }
         if let Some(known) = self.0.iter_mut().find(|gap| gap.from <= pages.start && pages.end <= gap.to) {
             // It was tried just now.
             known.next_try = known.next_try.max(now + known.wait());
+            known.floor = known.floor.min(floor);
             return false;
         }
         let words = words.chars().take(WORDS).collect();
         let next_try = now + TimeDelta::seconds(WAITS.start);
-        self.0.push(Gap { from: pages.start, to: pages.end, tries: 0, next_try, words });
+        self.0.push(Gap { from: pages.start, to: pages.end, tries: 0, next_try, floor, words });
         self.0.sort_by_key(|gap| gap.from);
         let mut joined: Vec<Gap> = Vec::with_capacity(self.0.len());
         for gap in self.0.drain(..) {
@@ -83,10 +86,10 @@ impl Gaps {
     }
 
     /// Takes note of a page with records; whether it could not be read before.
-    pub fn note_records(&mut self, page: u64, seen: &Seen, now: DateTime<Utc>) -> bool {
+    pub fn note_records(&mut self, page: u64, seen: &Seen, floor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
         match &seen.partial {
             Some(words) => {
-                self.add(page..page + 1, words, now);
+                self.add(page..page + 1, floor, words, now);
                 false
             }
             None => self.remove(page),
@@ -107,6 +110,11 @@ impl Gaps {
         true
     }
 
+    /// Whether all of them lie behind the last page.
+    pub fn are_behind(&self, last_page: Option<u64>) -> bool {
+        self.0.iter().all(|gap| last_page.is_none_or(|last| gap.from > last))
+    }
+
     /// Forgets what lies behind the last page and behind the end that totals name.
     pub fn forget_behind(&mut self, last_page: Option<u64>, end: Option<u64>) {
         if let Some(last) = last_page {
@@ -124,9 +132,9 @@ impl Gaps {
         self.0.iter().any(|gap| gap.is_due(now))
     }
 
-    /// The pages to try now: each elsewhere in its gap than the last time.
-    pub fn due(&self, now: DateTime<Utc>) -> Vec<u64> {
-        self.0.iter().filter(|gap| gap.is_due(now)).take(TRIES).map(Gap::page_to_try).collect()
+    /// The pages to try now, each elsewhere in its gap than the last time, and from when on their records are wanted.
+    pub fn due(&self, now: DateTime<Utc>) -> Vec<(u64, Option<DateTime<Utc>>)> {
+        self.0.iter().filter(|gap| gap.is_due(now)).take(TRIES).map(|gap| (gap.page_to_try(), gap.floor)).collect()
     }
 
     /// Takes note that the page that was to be tried can't be read still.
@@ -167,6 +175,7 @@ impl Gap {
     fn join(&mut self, later: Self) {
         self.to = self.to.max(later.to);
         self.tries = self.tries.min(later.tries);
+        self.floor = self.floor.min(later.floor);
         self.next_try = self.next_try.min(later.next_try);
     }
 }
@@ -195,7 +204,7 @@ mod tests {
             let (mut gaps, mut expected) = (Gaps::default(), BTreeSet::new());
             for (page, length, fails) in steps {
                 if fails {
-                    gaps.add(page..page + length, "refused", now());
+                    gaps.add(page..page + length, None, "refused", now());
                     expected.extend(page..page + length);
                 } else {
                     gaps.remove(page);
@@ -212,7 +221,7 @@ mod tests {
     #[test]
     fn tries_go_elsewhere_and_waits_grow_to_an_hour() {
         let mut gaps = Gaps::default();
-        gaps.add(6..16, "refused", now());
+        gaps.add(6..16, None, "refused", now());
         assert!(!gaps.are_due(now()));
         let (mut at, mut tried, mut waits) = (now(), BTreeSet::new(), Vec::new());
         for _ in 0..12 {
@@ -221,7 +230,7 @@ mod tests {
                 at += TimeDelta::seconds(1);
             }
             waits.push((at - before).num_seconds());
-            let page = gaps.due(at)[0];
+            let (page, _) = gaps.due(at)[0];
             tried.insert(page);
             gaps.tried(page, at);
         }
@@ -232,7 +241,7 @@ mod tests {
     #[test]
     fn a_clock_that_was_set_back_does_not_hold_a_try_back() {
         let mut gaps = Gaps::default();
-        gaps.add(6..7, "refused", now());
+        gaps.add(6..7, None, "refused", now());
         assert!(gaps.are_due(now() - TimeDelta::days(1)));
     }
 }

@@ -14,8 +14,16 @@ use crate::planted::{self, Planted};
 /// Failing pages that live goes round.
 const FAILING: u32 = 3;
 
-/// So far behind the first pages live looks where all of them fail.
-const FURTHER: [u64; 4] = [0, 1, 4, 12];
+/// Where all of the first pages fail, live asks for so many pages behind the first one, for others in each cycle, and for none
+/// further behind than this.
+const FURTHER: u64 = 4;
+const FURTHEST: u64 = 64;
+
+/// Records at the newest end that are remembered, to know again what live has read itself.
+const TOP: usize = 4;
+
+/// Pages in a row that show nothing but what this look has read, after which a server is taken to repeat its last one for ever.
+const REPETITIONS: u32 = 2;
 
 /// Pages without records that live passes where the last page should be.
 const EMPTY: u32 = 12;
@@ -44,6 +52,8 @@ pub struct Live<'a> {
     /// New records that passes have found since live looked last.
     pub found_elsewhere: u64,
     pub now: DateTime<Utc>,
+    /// Records from before this time are not wanted. `None`: all are.
+    pub floor: Option<DateTime<Utc>>,
     /// Pages from the first one on, as they were read.
     pub prefix: Prefix,
     /// The total when live looked last.
@@ -52,8 +62,12 @@ pub struct Live<'a> {
     numbered: Vec<(u64, Reading)>,
     /// What was found by now.
     found: u64,
+    /// Something was found that is newer than all that was seen before.
+    found_newer: bool,
     /// The page at which it met what is known.
     innermost: Option<u64>,
+    /// The pages that were read: that their records are known now says nothing of what is behind them.
+    read: Vec<(u64, Seen)>,
     failed: u32,
     succeeded: u32,
 }
@@ -65,6 +79,7 @@ impl<'a> Live<'a> {
         schedule: &'a mut Schedule,
         frontier: Option<u64>,
         found_elsewhere: u64,
+        floor: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
     ) -> Self {
         let baseline = source.live_total;
@@ -74,12 +89,15 @@ impl<'a> Live<'a> {
             schedule,
             frontier,
             found_elsewhere,
+            floor,
             now,
             prefix: Prefix::default(),
             baseline,
             numbered: Vec::new(),
             found: 0,
+            found_newer: false,
             innermost: None,
+            read: Vec::new(),
             failed: 0,
             succeeded: 0,
         }
@@ -94,6 +112,12 @@ impl<'a> Live<'a> {
     /// Looks for what is new. `read` reads a page.
     pub fn run(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let looked = self.look_where_it_is(read);
+        if self.succeeded > 0 {
+            self.source.further = 0;
+        } else if self.failed > 0 && self.source.further == 0 {
+            // Also where the budget has ended before it could be tried.
+            self.source.further = 1;
+        }
         // Whatever was cut off: what is not explained now will not explain itself later.
         if self.source.tells_of_more() {
             self.schedule.note_evidence();
@@ -109,23 +133,30 @@ impl<'a> Live<'a> {
     }
 
     fn look_where_it_is(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let begins_at_first = self.last_page().is_none();
+        if self.source.further > 0 {
+            self.look_further(1, read)?;
+        }
         if self.source.first.is_none() && !planted::is(Planted::NumbersFromOne) {
             self.learn_numbering(read)?;
         }
         let (end, contradiction) = self.source.newest_end();
-        let end = if self.last_page().is_some() { end } else { End::First };
-        let before = self.source.first_sum.filter(|_| self.source.looks_alike);
-        self.look(end, read)?;
-        if before.is_some() && self.source.first_sum != before {
-            // What was the only page may have become two. If that is cut off, the next look asks.
-            self.source.first = None;
-            self.learn_numbering(read)?;
-            self.look(End::First, read)?;
+        // The total may stand still: so that what comes at either end is found.
+        let end = if self.source.take_turns() { end.other() } else { end };
+        let end = if begins_at_first { End::First } else { end };
+        if let Some(before) = self.source.first_sum.filter(|_| self.source.looks_alike) {
+            let first = self.ask_in_run(self.source.first(), false, read)?;
+            if matches!(first, Reading::Records(first) if first.sum != before) {
+                // What was the only page may have become two. If that is cut off, the next look asks.
+                self.source.doubt_numbering();
+                self.learn_numbering(read)?;
+            }
         }
+        self.look(end, read)?;
         if self.all_failed() {
             // Whether it is the API or that end.
             self.look(end.other(), read)?;
-            return self.look_further(read);
+            return self.look_further(FURTHER, read);
         }
         if self.source.tells_of_more() {
             self.look_inward(end, read)?;
@@ -137,6 +168,9 @@ impl<'a> Live<'a> {
         if contradiction || self.source.tells_of_more() || is_start {
             self.look(end.other(), read)?;
         }
+        if self.source.may_have_page_zero(self.now) {
+            self.ask_for_zero(read)?;
+        }
         Ok(())
     }
 
@@ -145,16 +179,38 @@ impl<'a> Live<'a> {
         self.baseline.zip(now).map_or(0, |(before, now)| signed(now) - signed(before))
     }
 
-    /// One page further than where live met what is known: of the records of one moment, a known one may stand before others.
+    /// One page further than where live met what is known, and on as long as there is something new: of the records of one
+    /// moment, a known one may stand before others, and a pass may have delivered the newest before live saw them.
     fn look_inward(&mut self, end: End, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
-        let page = self.innermost.and_then(|page| match end {
-            End::First => page.checked_add(1),
-            End::Last => page.checked_sub(1).filter(|page| *page >= self.source.first()),
-        });
-        match page.filter(|_| self.frontier.is_none()) {
-            Some(page) => self.ask(page, read).map(|_| ()),
-            None => Ok(()),
+        if self.frontier.is_some() {
+            return Ok(());
         }
+        while self.source.tells_of_more()
+            && let Some(page) = self.innermost
+        {
+            let next = match end {
+                End::First => page.checked_add(1),
+                End::Last => page.checked_sub(1).filter(|page| *page >= self.source.first()),
+            };
+            let Some(next) = next else { break };
+            self.innermost = Some(next);
+            match self.ask_in_run(next, self.found > 0, read)? {
+                Reading::Records(seen) if seen.new > 0 => {}
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for page 0, which was empty when it was asked for. With records of its own it is the first page.
+    fn ask_for_zero(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        let zero = self.ask(0, read)?;
+        self.source.numbered_at = Some(self.now);
+        self.prefix.numbered |= !zero.has_records();
+        if zero.has_records() {
+            self.source.doubt_numbering();
+        }
+        Ok(())
     }
 
     /// Asks for pages 1 and 0, or, where the budget has ended that half way the last time, for 0 and 1. Page 0 has records of its
@@ -166,7 +222,7 @@ impl<'a> Live<'a> {
         }
         self.source.begins_with_zero = !self.source.begins_with_zero;
         for page in pages {
-            let reading = self.ask(page, read)?;
+            let reading = self.ask_in_run(page, false, read)?;
             self.numbered.push((page, reading));
         }
         self.source.begins_with_zero = false;
@@ -196,19 +252,24 @@ impl<'a> Live<'a> {
             _ => false,
         };
         self.source.first = first;
+        self.source.zero_is_empty = !zero.has_records();
         self.source.numbered_at = Some(self.now);
         self.prefix.numbered = true;
         Ok(())
     }
 
-    /// At the very start, where the first pages fail: whether others do too.
-    fn look_further(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
-        let start = self.source.readable.unwrap_or(self.source.first() + u64::from(FAILING));
-        for step in FURTHER {
-            if !self.all_failed() {
+    /// Where the first pages fail: whether others do too.
+    fn look_further(&mut self, pages: u64, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
+        if let Some(page) = self.source.readable.take() {
+            self.ask(page, read)?;
+        }
+        for _ in 0..pages {
+            if self.succeeded > 0 {
                 break;
             }
-            self.ask(start + step, read)?;
+            let page = self.source.first() + self.source.further.max(1);
+            self.source.further = self.source.further.max(1) % FURTHEST + 1;
+            self.ask(page, read)?;
         }
         Ok(())
     }
@@ -221,18 +282,20 @@ impl<'a> Live<'a> {
             Some(known) => Some(named.filter(|_| self.source.totals_stand()).map_or(known, |named| named.min(known))),
             None => named.filter(|_| self.schedule.passes == 0),
         };
+        let last = last.map(|last| self.source.skipped.map_or(last, |skipped| skipped.min(last)));
         last.map(|last| last.max(self.source.first()))
     }
 
     fn look(&mut self, end: End, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let found = self.found;
+        self.found_newer = false;
         let looked = match end {
             End::First => self.look_at_first(read),
             End::Last => self.look_at_last(read),
         };
         // The first history says nothing of where new alerts appear.
         if self.found > found && self.schedule.passes > 0 {
-            self.source.note_find(end);
+            self.source.note_find(end, self.found_newer);
         }
         looked
     }
@@ -240,7 +303,9 @@ impl<'a> Live<'a> {
     /// From the first page on, until a page's last record is known.
     fn look_at_first(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let first = self.source.first();
-        let (mut page, mut failing, mut before, mut time) = (first, 0, None, None);
+        let (mut page, mut failing, mut repeated, mut known, mut before) = (first, 0, 0, 0, None);
+        let top = std::mem::take(&mut self.source.top);
+        let mut met_top = false;
         loop {
             let reading = match self.numbered.iter().find(|(read, _)| *read == page) {
                 Some((_, reading)) => reading.clone(),
@@ -251,29 +316,34 @@ impl<'a> Live<'a> {
                 Reading::Records(seen) => {
                     if page == first {
                         self.source.first_sum = Some(seen.sum);
+                        self.source.top = seen.digests.iter().take(TOP).copied().collect();
                     }
+                    met_top |= seen.digests.iter().any(|digest| top.contains(digest));
+                    known += seen.records - seen.new;
                     if page == 1 && first == 0 && before == Some(seen.sum) {
-                        // Page 0 is answered with page 1: it was never one of its own.
-                        self.source.first = Some(1);
-                        before = None;
-                        self.prefix.pages.clear();
+                        // Page 0 is answered with page 1, or as many came just now as a page has.
+                        self.source.doubt_numbering();
                     }
-                    if seen.new > 0 {
-                        // It goes on at least to here.
-                        let is_known = self.source.last_page.is_some() || self.schedule.passes > 0;
-                        self.source.last_page = self.source.last_page.max(is_known.then_some(page));
+                    // What passes have delivered since, new records may stand behind.
+                    let is_of_passes = !met_top && !top.is_empty() && known <= self.found_elsewhere;
+                    if seen.last_known && is_of_passes && page >= first + u64::from(EMPTY) {
+                        // As many pages of them are a pass's to read.
+                        self.leave_open();
+                        self.schedule.note_evidence();
+                        return Ok(());
                     }
-                    if let (Some(earlier), Some(later)) = (time, seen.times.first()) {
-                        self.source.follow(&[earlier, *later]);
-                    }
-                    time = seen.times.last().copied();
-                    let is_known = seen.last_known || before == Some(seen.sum);
+                    let is_known = seen.last_known && !is_of_passes && !self.was_read(page, seen.digests.last());
+                    repeated = if self.shows_nothing_else(page, &seen) { repeated + 1 } else { 0 };
                     before = Some(seen.sum);
                     let is_next = self.prefix.pages.last().map_or(self.source.first(), |(last, _)| last + 1) == page;
                     if is_next && failing == 0 {
                         self.prefix.pages.push((page, seen));
                     }
                     if is_known {
+                        return Ok(());
+                    }
+                    if repeated == REPETITIONS {
+                        self.leave_open();
                         return Ok(());
                     }
                 }
@@ -306,8 +376,7 @@ impl<'a> Live<'a> {
     /// From the last page back to one with something known, then on to the end.
     fn look_at_last(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let Some(start) = self.last_page() else { return Ok(()) };
-        let known = self.source.last_page;
-        let is_first_look = known.is_none();
+        let is_first_look = self.source.last_page.is_none();
         let (mut page, mut failing, mut empty) = (start, 0, 0);
         let mut outermost: Option<(u64, Seen)> = None;
         loop {
@@ -315,7 +384,7 @@ impl<'a> Live<'a> {
             self.innermost = Some(page);
             match reading {
                 Reading::Records(seen) => {
-                    let is_known = seen.any_known();
+                    let is_known = seen.any_known() && !self.shows_nothing_else_known(page, &seen);
                     outermost.get_or_insert((page, seen));
                     // At the very start nothing is known: what lies before is for the pass.
                     if is_known || is_first_look {
@@ -345,25 +414,26 @@ impl<'a> Live<'a> {
             page -= 1;
         }
         let Some((mut page, mut seen)) = outermost else { return Ok(()) };
+        let mut stale = 0;
         loop {
             self.source.last_page = Some(page);
             self.source.last_sum = Some(seen.sum);
-            // The only page is full where it has all that can be asked for.
-            let is_all = self.source.totals_stand() && self.source.totals.records == Some(seen.records);
-            let is_full = seen.records >= self.source.largest && !(is_all && page == self.source.first());
+            let is_full = self.was_full(page, &seen);
             let ends = !is_full && !self.source.promises(page + 1) && !self.source.tells_of_more();
             if ends && !self.source.totals.are_missing() {
                 self.prefix.last = Some(page);
+                self.source.skipped = None;
                 return Ok(());
             }
             page += 1;
             match self.ask_in_run(page, true, read)? {
                 // Behind its last page a server may show an earlier one.
-                Reading::Records(next)
-                    if next.new > 0
-                        || next.sum != seen.sum
-                            && (self.source.promises(page) || Some(page) <= known && !self.source.totals_stand()) =>
-                {
+                Reading::Records(next) if next.new > 0 || stale < EMPTY && !self.is_shown_again(&next, &seen) => {
+                    stale = if next.new > 0 { 0 } else { stale + 1 };
+                    if next.new > 0 && !self.was_full(page - 1, &seen) {
+                        // It was the last one when it was read, so records have come there since.
+                        self.leave_open();
+                    }
                     seen = next
                 }
                 Reading::Failed(_) => {
@@ -371,7 +441,9 @@ impl<'a> Live<'a> {
                     return Ok(());
                 }
                 Reading::Empty(_) | Reading::NotFound(_) if !self.source.promises(page) => {
-                    self.prefix.last = Some(page - 1);
+                    // Without totals that stand, one page without records is not the end yet.
+                    self.prefix.last = self.source.totals_stand().then_some(page - 1);
+                    self.source.skipped = None;
                     return Ok(());
                 }
                 _ => return Ok(()),
@@ -384,6 +456,12 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Whether nothing can have come on this page since.
+    fn was_full(&self, page: u64, seen: &Seen) -> bool {
+        // What a full page is, a source of one page does not tell.
+        seen.records >= self.source.limit.into() || seen.records >= self.source.largest && page > self.source.first()
+    }
+
     /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it that a pass has to
     /// look for.
     fn ask_in_run(
@@ -392,9 +470,8 @@ impl<'a> Live<'a> {
         is_later: bool,
         read: &mut dyn FnMut(u64) -> Result<Reading, Cut>,
     ) -> Result<Reading, Cut> {
-        // What was read in this call is known now.
-        if let Some((_, seen)) = self.prefix.pages.iter().find(|(read, _)| *read == page) {
-            return Ok(Reading::Records(Seen { new: 0, last_known: true, ..seen.clone() }));
+        if let Some((_, seen)) = self.read.iter().find(|(read, _)| *read == page) {
+            return Ok(Reading::Records(seen.clone()));
         }
         if let Some((_, reading)) = self.numbered.iter().find(|(read, _)| *read == page) {
             return Ok(reading.clone());
@@ -404,6 +481,38 @@ impl<'a> Live<'a> {
             self.leave_open();
         }
         reading
+    }
+
+    /// Whether the page shows what the one before it has, the first one, or what is shown behind the last one.
+    fn is_shown_again(&self, seen: &Seen, before: &Seen) -> bool {
+        let shown = [Some(before.sum), self.source.first_sum, self.source.behind_last];
+        shown.contains(&Some(seen.sum))
+    }
+
+    /// Takes note of the order from one page to the next, for pages may have one record each.
+    fn follow(&mut self, page: u64, seen: &Seen) {
+        let read = |page| self.read.iter().find(|(read, _)| Some(*read) == page).map(|(_, seen)| &seen.times);
+        let before = read(page.checked_sub(1)).and_then(|times| times.last()).zip(seen.times.first());
+        let after = seen.times.last().zip(read(page.checked_add(1)).and_then(|times| times.first()));
+        let steps = [before, after].map(|step| step.map(|(one, other)| [*one, *other]));
+        steps.into_iter().flatten().for_each(|step| self.source.follow(&step));
+    }
+
+    /// Whether this look has read a record of this digest on another page.
+    fn was_read(&self, page: u64, digest: Option<&u64>) -> bool {
+        let mut others = self.read.iter().filter(|(read, _)| *read != page);
+        digest.is_some_and(|digest| others.any(|(_, seen)| seen.digests.contains(digest)))
+    }
+
+    /// Whether all records of the page were read by this look on other pages.
+    fn shows_nothing_else(&self, page: u64, seen: &Seen) -> bool {
+        seen.new == 0 && seen.digests.iter().all(|digest| self.was_read(page, Some(digest)))
+    }
+
+    /// Whether the records of the page that are known were all read by this look on other pages.
+    fn shows_nothing_else_known(&self, page: u64, seen: &Seen) -> bool {
+        let read = seen.digests.iter().filter(|digest| self.was_read(page, Some(digest))).count() as u64;
+        seen.records - seen.new <= read
     }
 
     /// A run ends before it has met what is known.
@@ -416,13 +525,20 @@ impl<'a> Live<'a> {
         match &reading {
             Reading::Records(seen) => {
                 self.succeeded += 1;
+                self.follow(page, seen);
+                self.read.push((page, seen.clone()));
                 self.found += seen.new;
+                if seen.new > 0 && (self.source.last_page.is_some() || self.schedule.passes > 0) {
+                    // It goes on at least to here.
+                    self.source.last_page = self.source.last_page.max(Some(page));
+                }
                 self.source.taken += seen.new;
-                self.source.note(page, seen);
+                let newer = self.source.note(page, seen, self.now);
+                self.found_newer |= newer && seen.new > 0;
                 // What nobody knew stands where the totals say that there is nothing.
                 self.source.refuted |= seen.new > 0 && self.source.end().is_some_and(|end| page >= end);
                 // What was on a page that can be read now may have moved elsewhere since.
-                self.schedule.reopened |= self.gaps.note_records(page, seen, self.now);
+                self.schedule.reopened |= self.gaps.note_records(page, seen, self.floor, self.now);
             }
             Reading::Empty(totals) => {
                 self.succeeded += 1;
@@ -431,12 +547,13 @@ impl<'a> Live<'a> {
             Reading::Unchanged => self.succeeded += 1,
             Reading::NotFound(words) | Reading::Refused(words) | Reading::Failed(words) => {
                 self.failed += 1;
+                self.source.note_failed(page);
                 // Page 0 need not be there, whatever is promised.
                 let is_one = page > 0 || self.source.first == Some(0);
                 if is_one && self.source.promises(page)
                     || matches!(reading, Reading::Failed(_)) && page >= self.source.first()
                 {
-                    self.gaps.add(page..page + 1, words, self.now);
+                    self.gaps.add(page..page + 1, self.floor, words, self.now);
                 }
             }
         }

@@ -16,7 +16,7 @@ pub mod schedule;
 pub mod source;
 pub mod trend;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::progress::{Account, BackfillProgress};
@@ -24,12 +24,9 @@ use account::Accounting;
 use gaps::Gaps;
 use live::{Live, Prefix};
 use pass::{Kind, Pass, Plan};
-use reading::{Reading, Seen};
+use reading::{Reading, Seen, Totals};
 use schedule::{Order, Schedule};
-use source::{PassTells, Source};
-
-/// How often a source that is read in every cycle is asked whether its pages are numbered from 0.
-const NUMBERED_EVERY: TimeDelta = TimeDelta::hours(1);
+use source::{NUMBERED_EVERY, PassTells, Source};
 
 /// All that lasts of it between calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,13 +79,16 @@ impl Walk {
         }
     }
 
-    /// Begins to look for what is new.
-    pub fn live(&mut self, now: DateTime<Utc>) -> Live<'_> {
+    /// Begins to look for what is new. Records from before `floor` are not wanted.
+    pub fn live(&mut self, floor: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Live<'_> {
         // Behind the place where the first pass stands, everything is for that pass.
         let frontier = self.pass.as_ref().and_then(Pass::frontier).unwrap_or(0);
         let frontier = (self.schedule.passes == 0).then_some(frontier);
+        // What the pass has read up to here, live need not read.
+        let reached = self.pass.as_ref().and_then(Pass::reached);
+        self.source.last_page = self.source.last_page.map(|last| reached.map_or(last, |reached| last.max(reached)));
         let found_elsewhere = std::mem::take(&mut self.found_elsewhere);
-        Live::new(&mut self.source, &mut self.gaps, &mut self.schedule, frontier, found_elsewhere, now)
+        Live::new(&mut self.source, &mut self.gaps, &mut self.schedule, frontier, found_elsewhere, floor, now)
     }
 
     /// Begins the pass that is due, unless one is under way. `begins`: a cycle begins, and live has read this.
@@ -109,7 +109,9 @@ impl Walk {
         // A pass of every cycle can't ask every time.
         let source = seen_by(kind, &mut self.source, &mut self.unfiltered);
         let asked = source.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY);
-        let probes = kind == Kind::All && (!asked || self.schedule.tells_nothing(order).is_none());
+        // What went between the two answers makes two pages look like one.
+        let confirms = self.schedule.passes == 1 && !source.zero_is_empty;
+        let probes = kind == Kind::All && (!asked || confirms || self.schedule.tells_nothing(order).is_none());
         if probes {
             source.numbered_at = Some(now);
         }
@@ -146,7 +148,11 @@ impl Walk {
         let source = seen_by(pass.kind, &mut self.source, &mut self.unfiltered);
         // The first history says nothing of where new alerts appear.
         if pass.found > 0 && self.schedule.passes > 0 {
-            source.note_pass_find(pass.found_at(source));
+            source.note_pass_find(pass.found_at(source), pass.found_newer);
+        }
+        if pass.is_whole() && !pass.said {
+            // The first page, which would have told, can't be read.
+            source.totals = Totals::default();
         }
         if pass.is_whole() {
             source.last_page = pass.last_page;
@@ -154,6 +160,9 @@ impl Walk {
             // One that goes back from the end has read on to it first.
             source.last_page = source.last_page.max(pass.last_page);
         }
+        // Pages of the first history that are not full are so by themselves.
+        let skipped = pass.skipped.filter(|_| self.schedule.passes > 0);
+        source.skipped = skipped;
         let repeated = pass.is_checkable().then(|| if pass.repeated() > 0 { pass.fingerprint() } else { 0 });
         let in_vain = pass.kind == Kind::All && pass.found == 0 && !pass.has_moved();
         let more_to_come = match source.pass_has_ended(repeated, pass.found, in_vain) {
@@ -165,20 +174,40 @@ impl Walk {
             PassTells::Settled => false,
         };
         // The first history is confirmed in any case.
-        let more_to_come = more_to_come && self.schedule.passes > 0;
+        let more_to_come = (more_to_come || skipped.is_some()) && self.schedule.passes > 0;
         if pass.kind == Kind::All && self.schedule.by_total || pass.has_fluttered() {
             source.note_alarm(pass.found, pass.has_fluttered());
         }
         if pass.is_checkable() && pass.found == 0 && source.totals.records == Some(pass.entries) {
             source.note_agreement();
         }
+        if self.schedule.passes == 0 {
+            // The first history is not what came while live was not looking.
+            self.found_elsewhere = 0;
+        }
         self.schedule.end(pass.kind, pass.found, now);
         let source_tells = source.totals_tell_growth();
         let account = if more_to_come { None } else { self.accounting.add(&pass, source, now) };
         let untold = self.accounting.told == Account::Unknown && pass.is_whole() && source_tells;
         self.schedule.unconfirmed = more_to_come || self.accounting.is_unconfirmed() || untold;
-        if self.accounting.told == Account::Missing(0) {
-            self.gaps.clear();
+        match self.accounting.told {
+            Account::Missing(0) => self.gaps.clear(),
+            // Nothing else explains what is missing.
+            Account::Missing(_)
+                if source.first == Some(1)
+                    && source.zero_is_empty
+                    && self.gaps.are_behind(source.last_page)
+                    && pass.is_checkable()
+                    && source.totals.records > Some(pass.entries) =>
+            {
+                self.gaps.add(
+                    0..1,
+                    pass.floor,
+                    "page 0 is empty, and the pages from 1 on have less than the source counts",
+                    now,
+                );
+            }
+            _ => {}
         }
         Some(Ended { account })
     }
@@ -187,9 +216,13 @@ impl Walk {
     pub fn tried(&mut self, page: u64, reading: &Reading, now: DateTime<Utc>) {
         match reading {
             Reading::Records(seen) => {
-                self.source.note(page, seen);
+                self.source.note(page, seen, now);
                 self.note_found_elsewhere(seen);
-                if seen.partial.is_some() {
+                if page == 0 && self.source.first == Some(1) {
+                    self.source.doubt_numbering();
+                }
+                let is_shown_everywhere = seen.new == 0 && self.source.behind_last == Some(seen.sum);
+                if seen.partial.is_some() || is_shown_everywhere {
                     self.gaps.tried(page, now);
                 } else {
                     self.gaps.remove(page);

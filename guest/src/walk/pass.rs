@@ -27,6 +27,9 @@ const PROMISED_REPETITIONS: u32 = 3;
 /// Pages in a row without records up to which a promise is followed.
 const BARREN: u32 = 12;
 
+/// Pages in a row with records that were all read before, up to which a promise is followed.
+const PROMISED_STALE: u32 = 48;
+
 /// Failures in a row from which on the pass jumps, in doubling steps, and after which it gives up where no total names an end.
 const JUMPS_FROM: u32 = 3;
 const GIVES_UP: u32 = 12;
@@ -104,9 +107,13 @@ pub struct Pass {
     /// How many of them were not known before, and on which pages the first and the last of them stood.
     pub found: u64,
     found_on: Option<(u64, u64)>,
+    /// One of them is newer than all that was seen before.
+    pub found_newer: bool,
     /// What the source counted when the pass began, and whether that has changed since.
     total: Option<u64>,
     moved: bool,
+    /// Whether any page has said how much there is.
+    pub said: bool,
     rose: bool,
     fell: bool,
     /// The sum of the page read last, how often it came, and what the first page's was.
@@ -123,6 +130,11 @@ pub struct Pass {
     failures: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
+    /// The last page before new records that the pass may have gone past: they stood behind a page that was not full, or one
+    /// without records that nothing had promised, so more may have come there since.
+    pub skipped: Option<u64>,
+    /// Whether the page read last was not full.
+    was_short: bool,
     /// Up to this page the pass before has found records: where the source doesn't say how many there are, that promises them.
     expected: Option<u64>,
     trend: Trend,
@@ -174,8 +186,10 @@ impl Pass {
             delivered: 0,
             found: 0,
             found_on: None,
+            found_newer: false,
             total: source.totals.records.filter(|_| prefix.pages.is_empty()),
             moved: false,
+            said: false,
             rose: false,
             fell: false,
             sum: None,
@@ -187,6 +201,8 @@ impl Pass {
             empty: 0,
             failures: 0,
             last_page: None,
+            skipped: None,
+            was_short: false,
             expected: source.last_page.filter(|_| !source.totals_stand()),
             trend: Trend::default(),
             before: None,
@@ -250,6 +266,12 @@ impl Pass {
         self.front().filter(|_| self.way == Way::On && self.then_back.is_none())
     }
 
+    /// The last page that it has read, where it has gone past nothing on its way there.
+    pub fn reached(&self) -> Option<u64> {
+        let is_on = self.way == Way::On && self.then_back.is_none();
+        self.last_page.filter(|_| is_on && self.skipped.is_none() && self.stretches.len() == 1)
+    }
+
     /// How many records the source says it has, where that can be.
     pub fn total(&self, source: &Source) -> Option<u64> {
         source.totals.records.filter(|total| *total >= self.entries && self.is_whole && !source.refuted)
@@ -286,7 +308,11 @@ impl Pass {
             Reading::Refused(words) if !self.promises(page, source) => {
                 self.observe_nothing(page, words, source, gaps, now)
             }
-            Reading::Refused(words) | Reading::Failed(words) => self.observe_failure(page, words, source, gaps, now),
+            Reading::Refused(words) => {
+                self.no_page_one(page, source);
+                self.observe_failure(page, words, source, gaps, now);
+            }
+            Reading::Failed(words) => self.observe_failure(page, words, source, gaps, now),
             Reading::Unchanged => {
                 self.observe_failure(page, "the API says that it has not changed", source, gaps, now);
             }
@@ -318,25 +344,31 @@ impl Pass {
     }
 
     fn observe_records(&mut self, page: u64, seen: &Seen, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
-        source.note(page, seen);
+        let newer = source.note(page, seen, now);
+        self.found_newer |= newer && seen.new > 0;
         self.note_total(seen.totals);
-        gaps.note_records(page, seen, now);
+        gaps.note_records(page, seen, self.floor, now);
         let is_on = self.way == Way::On && self.then_back.is_none();
         if let Probe::One(zero) = &self.probe
             && (page == 1 || is_on)
         {
             let shared = seen.digests.iter().filter(|digest| zero.contains(digest)).count();
-            if shared * 2 < zero.len() {
+            // What stands on another page says nothing of page 0.
+            if page == 1 && shared * 2 < zero.len() {
                 source.first = Some(0);
                 self.entries += zero.len() as u64;
-            } else if source.first.is_none() {
-                source.first = Some(1);
+            } else if page == 1 && source.first.is_none() {
+                (source.first, source.zero_is_empty) = (Some(1), zero.is_empty());
             }
             self.probe = Probe::Done;
         } else if page == 1 && source.first == Some(0) && self.sum == Some(seen.sum) {
-            // Page 0 is answered with page 1: it was never one of its own.
-            source.first = Some(1);
+            // Page 0 is answered with page 1, or as many came just now as a page has.
+            source.doubt_numbering();
         }
+        if (self.empty > 0 || self.was_short) && seen.new > 0 && is_on {
+            self.skipped = self.skipped.or(page.checked_sub(u64::from(self.empty) + 1));
+        }
+        self.was_short = seen.records < source.largest;
         (self.barren, self.empty, self.failures) = (0, 0, 0);
         if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
             self.end_stretch();
@@ -350,9 +382,10 @@ impl Pass {
             self.again += if source.promises(page) { seen.records } else { 0 };
             let promised = self.promises(page + 1, source);
             if self.repetitions >= if promised { PROMISED_REPETITIONS } else { REPETITIONS } {
+                source.behind_last = Some(seen.sum);
                 if promised {
                     let end = source.end().unwrap_or(page + 2).max(page + 2);
-                    gaps.add(page + 1..end, "the API repeats the page before", now);
+                    gaps.add(page + 1..end, self.floor, "the API repeats the page before", now);
                 }
                 self.end_stretch();
             } else {
@@ -362,9 +395,10 @@ impl Pass {
         }
         self.take(page, seen, source);
         // Behind its last page a server may show other ones of its records on every page, without an end.
-        let is_stale = seen.new == 0 && !self.promises(page, source) && self.repeated() > 0;
+        let is_stale = seen.new == 0 && self.repeated() > 0;
         self.stale = if is_stale { self.stale + 1 } else { 0 };
-        if self.stale == BARREN && self.way == Way::On {
+        let most = if self.promises(page, source) { PROMISED_STALE } else { BARREN };
+        if self.stale >= most && self.way == Way::On {
             self.is_whole = false;
             self.end_stretch();
         }
@@ -425,16 +459,12 @@ impl Pass {
 
     fn observe_nothing(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
         self.failures = 0;
-        if let (Probe::One(zero), 1) = (&self.probe, page)
-            && !zero.is_empty()
-        {
-            // What stands on page 0 does not stand on page 1.
-            self.entries += zero.len() as u64;
-            source.first = Some(0);
-            self.probe = Probe::Done;
-        }
+        self.no_page_one(page, source);
         if self.way == Way::Back {
-            // There is less than there was.
+            if source.promises(page) {
+                gaps.add(page..page + 1, self.floor, words, now);
+            }
+            // Otherwise there is less than there was.
             self.advance(page);
             return;
         }
@@ -443,13 +473,13 @@ impl Pass {
             return;
         }
         if self.promises(page, source) && !planted::is(Planted::EndsAtEmptyPage) {
-            gaps.add(page..page + 1, words, now);
+            gaps.add(page..page + 1, self.floor, words, now);
             self.barren += 1;
             if self.barren < BARREN {
                 self.advance(page);
             } else {
                 let end = source.end().max(self.expected.map(|last| last + 1)).unwrap_or(page + 1);
-                gaps.add(page + 1..end.max(page + 1), words, now);
+                gaps.add(page + 1..end.max(page + 1), self.floor, words, now);
                 self.end_stretch();
             }
             return;
@@ -463,8 +493,20 @@ impl Pass {
         }
     }
 
-    fn observe_failure(&mut self, page: u64, words: &str, source: &Source, gaps: &mut Gaps, now: DateTime<Utc>) {
-        gaps.add(page..page + 1, words, now);
+    /// Page 1 has no records: those of page 0, if it has any, do not stand there. An empty source says nothing.
+    fn no_page_one(&mut self, page: u64, source: &mut Source) {
+        if let (Probe::One(zero), 1) = (&self.probe, page) {
+            if !zero.is_empty() {
+                self.entries += zero.len() as u64;
+                source.first = Some(0);
+            }
+            self.probe = Probe::Done;
+        }
+    }
+
+    fn observe_failure(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+        source.note_failed(page);
+        gaps.add(page..page + 1, self.floor, words, now);
         if planted::is(Planted::BlocksOnGap) {
             return;
         }
@@ -482,7 +524,7 @@ impl Pass {
         }
         if let Some(to) = stretch.to {
             if stretch.failures >= STRETCH_FAILURES {
-                gaps.add(page + 1..to, words, now);
+                gaps.add(page + 1..to, self.floor, words, now);
                 self.end_stretch();
             } else {
                 self.advance(page);
@@ -492,7 +534,9 @@ impl Pass {
         let step = if self.failures < JUMPS_FROM { 1 } else { 2 << (self.failures - JUMPS_FROM).min(40) };
         let target = page.saturating_add(step);
         // Behind an end that is named, and before which all that is counted was read, a failure is no more than an end.
-        let is_all = source.totals_stand() && source.totals.records.is_some_and(|total| total <= self.entries);
+        let is_all = source.totals_stand()
+            && source.totals.records.is_some_and(|total| total <= self.entries)
+            && source.last_page.is_none_or(|last| last <= page);
         let end = source.end().filter(|_| is_all);
         let gives_up = self.failures >= GIVES_UP || end.is_some_and(|end| page >= end);
         let jumped = page + 1..if gives_up { page + 1 } else { target };
@@ -500,7 +544,7 @@ impl Pass {
             if self.stretches.len() < STRETCHES {
                 self.stretches.push_back(Stretch { from: jumped.start, to: Some(jumped.end), failures: 0 });
             } else {
-                gaps.add(jumped, words, now);
+                gaps.add(jumped, self.floor, words, now);
             }
         }
         if gives_up {
@@ -571,6 +615,7 @@ impl Pass {
     }
 
     fn note_total(&mut self, totals: Totals) {
+        self.said |= !totals.are_missing();
         if let Some(now) = totals.records {
             self.moved |= self.total.is_some_and(|before| before != now);
             self.rose |= self.total.is_some_and(|before| before < now);

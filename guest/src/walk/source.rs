@@ -1,6 +1,6 @@
 //! What is known about a source from what it has shown.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::reading::{Seen, Totals};
@@ -20,6 +20,9 @@ const STANDING_STILL: u32 = 3;
 
 /// Passes in a row that found nothing of what the total told of, after which it is taken for one that goes up and down by itself.
 const FALSE_ALARMS: u32 = 3;
+
+/// How often a source is asked whether its pages are numbered from 0, where that is not certain.
+pub const NUMBERED_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// An end of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub struct Source {
     pub numbered_at: Option<DateTime<Utc>>,
     /// Page 0 has shown what page 1 has: one of them may stand for the other, or both show the only page there is.
     pub looks_alike: bool,
+    /// Page 0 has shown nothing when the first page's number was learned: that can have been for that moment alone.
+    pub zero_is_empty: bool,
     /// Page 0 is to be asked for before page 1, as long as it is not known.
     pub begins_with_zero: bool,
     /// The page size that was asked for when pages were last numbered.
@@ -56,6 +61,8 @@ pub struct Source {
     pub largest: u64,
     /// The last page that had records when it was last looked for.
     pub last_page: Option<u64>,
+    /// From this page on records may have come while a pass was there, that it went past.
+    pub skipped: Option<u64>,
     /// What it said last of how much there is.
     pub totals: Totals,
     /// The total when live looked last.
@@ -74,6 +81,14 @@ pub struct Source {
     /// Steps to an older and to a newer record, in the order of pages.
     older: u32,
     newer: u32,
+    /// The time of the newest record seen, none in the future.
+    newest: Option<DateTime<Utc>>,
+    /// Stands for the records that the server shows again on every page behind its last one.
+    pub behind_last: Option<u64>,
+    /// Live has looked at the end that is not guessed, for nothing says at which the newest records are.
+    turns: bool,
+    /// Where all of the first pages fail, live looks next so far behind them.
+    pub further: u64,
     /// Where live has found new records, the latest last.
     finds: Vec<End>,
     /// A page that was answered when it was asked for last, one with records if there was any.
@@ -82,6 +97,8 @@ pub struct Source {
     false_alarms: u32,
     /// The total has fallen since.
     fell: bool,
+    /// The digests of the newest records when live last read the first page.
+    pub top: Vec<u64>,
     /// The sums of the first and of the last page when live last read them, and all of their records were delivered.
     pub first_sum: Option<u64>,
     pub last_sum: Option<u64>,
@@ -91,6 +108,19 @@ impl Source {
     /// The number of the first page, as far as it is known.
     pub fn first(&self) -> u64 {
         self.first.unwrap_or(1)
+    }
+
+    /// Whether it has to be asked again whether there is a page 0: it was empty, which it can have been just then, and now there
+    /// is more than was found, or there is no total to tell that.
+    pub fn may_have_page_zero(&self, now: DateTime<Utc>) -> bool {
+        let asked_lately = self.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY);
+        let is_doubtful = self.tells_of_more() || !self.totals_stand() && !asked_lately;
+        self.first == Some(1) && self.zero_is_empty && is_doubtful
+    }
+
+    /// Something contradicts what was learned of the first page's number: it is to be learned anew.
+    pub fn doubt_numbering(&mut self) {
+        (self.first, self.numbered_at) = (None, None);
     }
 
     /// Takes the page size that is asked for from now on; whether it is another one, so that pages have other numbers. What
@@ -104,6 +134,7 @@ impl Source {
         let size = if self.largest < u64::from(before) { self.largest.min(limit.into()) } else { limit.into() };
         let renumbering = Renumbering { first: self.first(), before: self.largest, now: size.max(1) };
         self.last_page = self.last_page.map(|page| renumbering.page(page));
+        self.skipped = self.skipped.map(|page| renumbering.page(page));
         self.largest = size;
         self.totals.pages = None;
         self.readable = None;
@@ -111,14 +142,18 @@ impl Source {
         Some(renumbering)
     }
 
-    /// Takes note of a page with records.
-    pub fn note(&mut self, page: u64, seen: &Seen) {
+    /// Takes note of a page with records; whether one of them is newer than all that were seen before.
+    pub fn note(&mut self, page: u64, seen: &Seen, now: DateTime<Utc>) -> bool {
         self.largest = self.largest.max(seen.records);
         // A page that differs from the first one: so there is more than one.
         self.looks_alike &= page <= 1 || self.first_sum.is_none() || self.first_sum == Some(seen.sum);
         self.readable = Some(page);
         self.note_totals(page, seen.totals);
         self.follow(&seen.times);
+        let newest = seen.times.iter().copied().filter(|time| *time <= now).max();
+        let is_newer = newest > self.newest;
+        self.newest = self.newest.max(newest);
+        is_newer
     }
 
     /// Takes note of what the answer to a page says of how much there is.
@@ -131,6 +166,11 @@ impl Source {
     /// Takes note of a page without records, and of what its answer says of how much there is, if it has anything to say.
     pub fn note_empty(&mut self, page: u64, totals: Option<Totals>) {
         self.note_totals(page, totals.unwrap_or(self.totals));
+    }
+
+    /// Takes note of a page that could not be read.
+    pub fn note_failed(&mut self, page: u64) {
+        self.readable = self.readable.filter(|readable| *readable != page);
     }
 
     /// Whether the totals say that this page has records.
@@ -167,6 +207,7 @@ impl Source {
     /// Takes note that a pass has read exactly what the total says, and found nothing new.
     pub fn note_agreement(&mut self) {
         self.false_alarms = self.false_alarms.saturating_sub(1);
+        self.still = 0;
     }
 
     /// Takes note that a pass has ended that the total had asked for, or in which it went up and down, and that it has found so
@@ -270,8 +311,12 @@ impl Source {
         }
     }
 
-    /// Takes note that live has found new records at this end: a fact.
-    pub fn note_find(&mut self, end: End) {
+    /// Takes note that live has found new records at this end: a fact. `newer`: one of them is newer than all seen before. If not,
+    /// and times say that the newest stand at the other end, they only are where late ones have to be.
+    pub fn note_find(&mut self, end: End, newer: bool) {
+        if !newer && self.guess() == Some(end.other()) {
+            return;
+        }
         if self.finds.len() == FINDS {
             self.finds.remove(0);
         }
@@ -279,9 +324,9 @@ impl Source {
     }
 
     /// Takes note that a pass has found new records, all of them at this end, or elsewhere.
-    pub fn note_pass_find(&mut self, end: Option<End>) {
+    pub fn note_pass_find(&mut self, end: Option<End>, newer: bool) {
         match end {
-            Some(end) => self.note_find(end),
+            Some(end) => self.note_find(end, newer),
             None => self.finds.clear(),
         }
     }
@@ -304,6 +349,12 @@ impl Source {
             // Late records stand at the other end, and are found there as often as they come.
             ((Some(fact), mixed), guess) => (guess.unwrap_or(fact), mixed || guess.is_some_and(|guess| guess != fact)),
         }
+    }
+
+    /// Where nothing says at which end the newest records are, the ends take turns: whether it is the other one's.
+    pub fn take_turns(&mut self) -> bool {
+        self.turns = self.guess().is_none() && self.fact().0.is_none() && !self.turns;
+        self.turns
     }
 
     /// The end with the newest records where nothing contradicts it.

@@ -8,12 +8,43 @@ use super::{Event, History, Host, Promise, Stored, What};
 const LONGEST_RUN: u64 = 6;
 
 pub fn history(random: &mut Random) -> History {
-    match random.below(100) {
+    let mut history = match random.below(100) {
         0..48 => chaos(random),
         48..62 => second_pass(random),
         62..75 => growth(random),
         75..88 => newest_end(random),
         _ => imported(random),
+    };
+    if history.promise == Promise::Day && history.stored == Stored::Nothing {
+        rarities(random, &mut history);
+    }
+    history
+}
+
+/// What few sources and operators have: records that are no JSON, changes that are to be delivered, more alerts than the memory
+/// holds.
+fn rarities(random: &mut Random, history: &mut History) {
+    match random.below(30) {
+        0 | 1 => {
+            for record in history.records.iter_mut().filter(|_| random.percent(10)) {
+                record.kind = Kind::Broken;
+            }
+        }
+        2 => {
+            history.deliver_changes = true;
+            // Two records of one id with different contents are two changes in each pass.
+            history.events.retain(|event| !matches!(event.what, What::Twin { .. }));
+            for _ in 0..random.within(1, 6) {
+                let what = What::Change { along: random.below(1_001) };
+                history.push(random, what);
+            }
+        }
+        3 | 4 => {
+            history.memory = Some(random.pick(&[4, 8, 16, 32]));
+            // Where the clock is wrong, so is what is taken for older than the overlap.
+            history.events.retain(|event| !matches!(event.what, What::Jump(_)));
+        }
+        _ => {}
     }
 }
 
@@ -109,7 +140,10 @@ fn newest_end(random: &mut Random) -> History {
             let trouble = trouble(random);
             let page = random.below(4);
             let hole = Hole { page, trouble, times: random.within(1, 3) as u32 };
-            history.push(random, What::Hole(hole));
+            // What looks like the end to all who ask, and nothing counts, is the end until the clock's pass.
+            if history.shape.totals.is_right() || !trouble.looks_like_nothing() {
+                history.push(random, What::Hole(hole));
+            }
         }
     }
     history
