@@ -3,7 +3,7 @@
 _default:
     @just --list --unsorted
 
-# Build the collector component, and the example for the tests, and stage them in target/guest
+# Build the collector component and those that tests use, and stage them in target/guest
 guest:
     guest/build.sh
 
@@ -11,7 +11,7 @@ guest:
 build: guest
     cargo build --release --workspace --bin devo-collector
 
-# Run the collector on a configuration of your own, a file or a folder
+# Run the collector with your own configuration, a file or a folder
 run CONFIG: build
     target/release/devo-collector --config {{ quote(CONFIG) }}
 
@@ -24,7 +24,7 @@ demo: build
 test: build
     cargo test --release --workspace
 
-# Live through so many seeded histories of a source that misbehaves, such as `just simulate 100000`; docs/testing.md says more
+# Simulate that many seeded histories of a source that misbehaves, such as `just simulate 100000`: docs/testing.md
 simulate SEEDS:
     SEEDS={{ quote(SEEDS) }} cargo test --release -p cloudsek-xvigil --lib simulation::tests::no_history_breaks_a_promise -- --exact --nocapture
 
@@ -33,23 +33,23 @@ torture *ARGUMENTS: build
     cargo build --release --workspace --bin torture
     target/release/torture {{ ARGUMENTS }}
 
-# Put every fault around the collector, count what is lost and repeated, and write the table of docs/reliability.md
+# Inject every fault of the matrix, count what is lost and repeated, and write the table of docs/reliability.md
 reliability *FAULT: build
     cargo build --release --workspace --bin reliability
     target/release/reliability {{ FAULT }}
 
-# Carry 100,000 alerts by the collector, by its peers and by programs that do less, in turn, and print what each costs
+# Deliver 100,000 alerts with the collector, its peers and simpler programs in turn, and print what each costs
 bench *ARGUMENTS: build
     .venv/bin/python -m pip install --quiet tenzir==6.20.0 requests
     cargo build --release --workspace --bins
     target/release/bench {{ ARGUMENTS }}
 
-# Measure the hot pieces of the work one by one, in time or, with --count, in instructions
+# Measure the hot functions one by one, in time or, with --count, in instructions
 bench-pieces *ARGUMENTS: build
     cargo build --release --workspace --bin bench-pieces
     target/release/bench-pieces {{ ARGUMENTS }}
 
-# Host 1 to 10,000 tenants in one process, and tenants beside others that misbehave; print what that costs
+# Host 1 to 10,000 tenants in one process, and tenants beside others that misbehave; print the cost
 bench-tenants *ARGUMENTS: build
     cargo build --release --workspace --bin bench-tenants
     target/release/bench-tenants {{ ARGUMENTS }}
@@ -59,11 +59,11 @@ package: guest
     cargo build --release --workspace --bin package
     target/release/package
 
-# Build the components again, in another folder, and compare them byte for byte
+# Rebuild the components in another folder, and compare them byte for byte
 reproduce: guest
     guest/reproduce.sh
 
-# Fuzz one decoder, such as `just fuzz answer 60`; fuzz/Cargo.toml lists them, docs/testing.md says more
+# Fuzz one decoder, such as `just fuzz answer 60`: fuzz/Cargo.toml lists them, docs/testing.md explains it
 fuzz TARGET SECONDS:
     @cargo fuzz --version >/dev/null 2>&1 || { echo "Install cargo-fuzz: cargo install cargo-fuzz, and rustup toolchain install nightly" >&2; exit 1; }
     mkdir -p {{ quote("target/fuzz/found/" + TARGET) }}
@@ -76,7 +76,7 @@ lint: guest
     cargo fmt --all --check
     cargo clippy --release --workspace --all-targets -- -D warnings
 
-# Check licences, sources and duplicates of the dependencies, and advisories where their database can be had
+# Check licences, sources and duplicates of the dependencies, and advisories when the database is reachable
 deny $PATH=(justfile_directory() / ".venv/bin:" + env("PATH")):
     cargo deny check bans licenses sources
     if cargo deny fetch db 2>/dev/null; then cargo deny check advisories; else echo "advisories not checked: no database"; fi
