@@ -103,7 +103,7 @@ impl Memory {
             for written in self.ledger.ids.written() {
                 let digest = self.head.digest(written);
                 if digests.find(digest) == Found::No {
-                    digests.insert(digest, 0);
+                    self.head.forgot |= digests.insert(digest, 0);
                 }
             }
         }

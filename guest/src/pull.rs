@@ -156,7 +156,7 @@ pub fn backfill<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Fa
     let mut call = Call::new(platform, &settings, budget, opened, cycle);
     call.load_memory()?;
     let mut failure = None;
-    for (page, floor) in walk.gaps.due(now) {
+    for (page, floor) in walk.gaps_to_try(now) {
         if !call.has_room() {
             break;
         }

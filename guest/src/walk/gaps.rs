@@ -59,8 +59,10 @@ impl Gaps {
             return false;
         }
         if let Some(known) = self.0.iter_mut().find(|gap| gap.from <= pages.start && pages.end <= gap.to) {
-            // It was tried just now.
-            known.next_try = known.next_try.max(now + known.wait());
+            if known.from == pages.start && known.to == pages.end {
+                // It was tried just now.
+                known.next_try = known.next_try.max(now + known.wait());
+            }
             known.floor = known.floor.min(floor);
             return false;
         }

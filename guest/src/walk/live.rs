@@ -156,6 +156,9 @@ impl<'a> Live<'a> {
         if self.all_failed() {
             // Whether it is the API or that end.
             self.look(end.other(), read)?;
+            if self.all_failed() && self.source.first == Some(1) && self.source.zero_is_empty {
+                self.ask_for_zero(read)?;
+            }
             return self.look_further(FURTHER, read);
         }
         if self.source.tells_of_more() {
@@ -226,6 +229,13 @@ impl<'a> Live<'a> {
             self.numbered.push((page, reading));
         }
         self.source.begins_with_zero = false;
+        if let [(0, Reading::Empty(_)), (1, Reading::Records(one))] = &self.numbered[..]
+            && one.new == one.records
+        {
+            // The source may have been empty until just now.
+            let zero = self.ask(0, read)?;
+            self.numbered[0].1 = zero;
+        }
         let reading = |page| self.numbered.iter().find(|(read, _)| *read == page).map(|(_, reading)| reading);
         let (Some(one), Some(zero)) = (reading(1), reading(0)) else { return Ok(()) };
         let first = match (one, zero) {
@@ -280,7 +290,7 @@ impl<'a> Live<'a> {
         let named = self.source.end().map(|end| end - 1);
         let last = match self.source.last_page {
             Some(known) => Some(named.filter(|_| self.source.totals_stand()).map_or(known, |named| named.min(known))),
-            None => named.filter(|_| self.schedule.passes == 0),
+            None => self.source.named_last().filter(|_| self.schedule.passes == 0),
         };
         let last = last.map(|last| self.source.skipped.map_or(last, |skipped| skipped.min(last)));
         last.map(|last| last.max(self.source.first()))
@@ -428,7 +438,11 @@ impl<'a> Live<'a> {
             page += 1;
             match self.ask_in_run(page, true, read)? {
                 // Behind its last page a server may show an earlier one.
-                Reading::Records(next) if next.new > 0 || stale < EMPTY && !self.is_shown_again(&next, &seen) => {
+                Reading::Records(next)
+                    if next.new > 0
+                        || next.sum != seen.sum && self.source.promises(page)
+                        || stale < EMPTY && !self.is_shown_again(&next, &seen) =>
+                {
                     stale = if next.new > 0 { 0 } else { stale + 1 };
                     if next.new > 0 && !self.was_full(page - 1, &seen) {
                         // It was the last one when it was read, so records have come there since.

@@ -42,6 +42,8 @@ pub struct Walk {
     pub accounting: Accounting,
     /// New records that passes have found since live looked last.
     pub found_elsewhere: u64,
+    /// Whether the last backfill has tried gaps.
+    gaps_were_tried: bool,
 }
 
 /// From when on alerts are wanted.
@@ -150,7 +152,7 @@ impl Walk {
         if pass.found > 0 && self.schedule.passes > 0 {
             source.note_pass_find(pass.found_at(source), pass.found_newer);
         }
-        if pass.is_whole() && !pass.said {
+        if pass.met_no_totals() {
             // The first page, which would have told, can't be read.
             source.totals = Totals::default();
         }
@@ -210,6 +212,17 @@ impl Walk {
             _ => {}
         }
         Some(Ended { account })
+    }
+
+    /// The pages of gaps to try now, and from when on their records are wanted. Where a pass is under way, every other time: an API
+    /// that fails after each page is not to spend them all on gaps.
+    pub fn gaps_to_try(&mut self, now: DateTime<Utc>) -> Vec<(u64, Option<DateTime<Utc>>)> {
+        if std::mem::take(&mut self.gaps_were_tried) && self.pass.is_some() {
+            return Vec::new();
+        }
+        let due = self.gaps.due(now);
+        self.gaps_were_tried = !due.is_empty();
+        due
     }
 
     /// Takes note of a page of a gap that was tried.

@@ -112,8 +112,9 @@ pub struct Pass {
     /// What the source counted when the pass began, and whether that has changed since.
     total: Option<u64>,
     moved: bool,
-    /// Whether any page has said how much there is.
-    pub said: bool,
+    /// Whether a page has said how much there is, and whether one has not that could have.
+    said: bool,
+    was_silent: bool,
     rose: bool,
     fell: bool,
     /// The sum of the page read last, how often it came, and what the first page's was.
@@ -190,6 +191,7 @@ impl Pass {
             total: source.totals.records.filter(|_| prefix.pages.is_empty()),
             moved: false,
             said: false,
+            was_silent: false,
             rose: false,
             fell: false,
             sum: None,
@@ -301,7 +303,9 @@ impl Pass {
             Reading::Records(seen) => self.observe_records(page, seen, source, gaps, now),
             Reading::Empty(totals) => {
                 source.note_empty(page, *totals);
-                self.note_total(totals.unwrap_or_default());
+                if let Some(totals) = totals {
+                    self.note_total(*totals);
+                }
                 self.observe_nothing(page, "the page is empty", source, gaps, now);
             }
             Reading::NotFound(words) => self.observe_nothing(page, words, source, gaps, now),
@@ -321,12 +325,17 @@ impl Pass {
 
     fn observe_zero(&mut self, one: Option<Vec<u64>>, zero: &Reading, source: &mut Source) {
         self.probe = Probe::Done;
+        self.said |= match zero {
+            Reading::Records(seen) => !seen.totals.are_missing(),
+            Reading::Empty(totals) => totals.is_some_and(|totals| !totals.are_missing()),
+            _ => false,
+        };
         match (one, zero) {
             (Some(one), zero) => {
                 if let Some(first) = numbered_from(zero, &one) {
                     source.first = Some(first);
                     if let (0, Reading::Records(seen)) = (first, zero) {
-                        self.entries += seen.records;
+                        self.take_zero(seen.records, source);
                         self.note_found(0, seen);
                     }
                 }
@@ -355,9 +364,9 @@ impl Pass {
             let shared = seen.digests.iter().filter(|digest| zero.contains(digest)).count();
             // What stands on another page says nothing of page 0.
             if page == 1 && shared * 2 < zero.len() {
-                source.first = Some(0);
-                self.entries += zero.len() as u64;
-            } else if page == 1 && source.first.is_none() {
+                self.take_zero(zero.len() as u64, source);
+            } else if page == 1 && source.first.is_none() && !(zero.is_empty() && seen.new == seen.records) {
+                // Where all of it is new, page 0 may have been empty because the source was.
                 (source.first, source.zero_is_empty) = (Some(1), zero.is_empty());
             }
             self.probe = Probe::Done;
@@ -393,7 +402,11 @@ impl Pass {
             }
             return;
         }
-        self.take(page, seen, source);
+        for stretch in self.take(page, seen, source) {
+            // It lies before the window's end, and was only jumped over.
+            let to = stretch.to.unwrap_or(stretch.from);
+            gaps.add(stretch.from..to, self.floor, "pages beside it could not be read", now);
+        }
         // Behind its last page a server may show other ones of its records on every page, without an end.
         let is_stale = seen.new == 0 && self.repeated() > 0;
         self.stale = if is_stale { self.stale + 1 } else { 0 };
@@ -423,8 +436,8 @@ impl Pass {
         begins_anew && seen.new == 0
     }
 
-    /// Takes the records of a page of its own.
-    fn take(&mut self, page: u64, seen: &Seen, source: &mut Source) {
+    /// Takes the records of a page of its own. Gives the stretches that it does not come to any more.
+    fn take(&mut self, page: u64, seen: &Seen, source: &mut Source) -> Vec<Stretch> {
         self.repetitions = 0;
         self.entries += seen.records;
         self.unwanted += seen.unwanted;
@@ -454,7 +467,7 @@ impl Pass {
             Way::Aside => {}
         }
         self.advance(page);
-        self.leave_the_window(page, source);
+        self.leave_the_window(page, source)
     }
 
     fn observe_nothing(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
@@ -497,11 +510,17 @@ impl Pass {
     fn no_page_one(&mut self, page: u64, source: &mut Source) {
         if let (Probe::One(zero), 1) = (&self.probe, page) {
             if !zero.is_empty() {
-                self.entries += zero.len() as u64;
-                source.first = Some(0);
+                self.take_zero(zero.len() as u64, source);
             }
             self.probe = Probe::Done;
         }
+    }
+
+    /// Page 0 has so many records of its own, and they were taken.
+    fn take_zero(&mut self, records: u64, source: &mut Source) {
+        source.first = Some(0);
+        self.entries += records;
+        self.last_page = self.last_page.max(Some(0));
     }
 
     fn observe_failure(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
@@ -587,9 +606,11 @@ impl Pass {
     }
 
     /// Ends the pass where all that is still to come is older than the window, after one look at the other end.
-    fn leave_the_window(&mut self, page: u64, source: &Source) {
+    /// Gives the stretches before that, which were jumped over.
+    fn leave_the_window(&mut self, page: u64, source: &Source) -> Vec<Stretch> {
         let is_inward = self.way != Way::Aside && self.then_back.is_none();
-        let Some(window) = self.window.filter(|_| is_inward) else { return };
+        let mut jumped = Vec::new();
+        let Some(window) = self.window.filter(|_| is_inward) else { return jumped };
         let left = self.trend.falls() && self.trend.newest_possible().is_some_and(|newest| newest < window);
         let wrong_end = self.way == Way::On && self.trend.rises() && self.trend.newest() < Some(window);
         if left {
@@ -598,7 +619,7 @@ impl Pass {
                 Way::Back | Way::Aside => Some(source.first()),
             };
             self.is_whole = false;
-            self.stretches.clear();
+            jumped.extend(self.stretches.drain(..).filter(|stretch| stretch.to.is_some_and(|to| to <= page)));
             if let Some(other) = other.filter(|_| !self.aside) {
                 self.stretches.push_back(Stretch { from: other, to: Some(other + 1), failures: 0 });
             }
@@ -612,10 +633,12 @@ impl Pass {
                 self.stretches = VecDeque::from([Stretch { from: last, to: None, failures: 0 }]);
             }
         }
+        jumped
     }
 
     fn note_total(&mut self, totals: Totals) {
         self.said |= !totals.are_missing();
+        self.was_silent |= totals.are_missing();
         if let Some(now) = totals.records {
             self.moved |= self.total.is_some_and(|before| before != now);
             self.rose |= self.total.is_some_and(|before| before < now);
@@ -655,6 +678,11 @@ impl Pass {
     /// Whether the total has changed under its hands.
     pub fn has_moved(&self) -> bool {
         self.moved
+    }
+
+    /// Whether the source says no more how much there is.
+    pub fn met_no_totals(&self) -> bool {
+        self.is_whole && self.was_silent && !self.said
     }
 
     /// Whether the pass has read everything, not a window of it.

@@ -178,6 +178,13 @@ impl Source {
         self.end().is_some_and(|end| page < end)
     }
 
+    /// The last page by what the source says: by its pages, where it counts them.
+    pub fn named_last(&self) -> Option<u64> {
+        let by_pages =
+            self.totals.pages.filter(|_| !self.is_unsteady()).map(|pages| self.first().saturating_add(pages));
+        by_pages.or(self.end()).map(|end| end - 1)
+    }
+
     /// The page behind the last one that the totals promise.
     pub fn end(&self) -> Option<u64> {
         if self.is_unsteady() {
@@ -265,7 +272,9 @@ impl Source {
         let is_doubtful = repeated.is_some_and(|repeated| repeated > 0 && (repeated != self.repeated || found > 0));
         self.repeated = repeated.unwrap_or(self.repeated);
         let settled = (repeated.is_some() || in_vain) && !is_doubtful;
-        self.baseline = Some(if settled { excess } else { self.baseline.map_or(excess, |before| before.min(excess)) });
+        // What an unsettled pass has not met may be there.
+        let unsettled = self.baseline.map_or(excess.min(0), |before| before.min(excess));
+        self.baseline = Some(if settled { excess } else { unsettled });
         if !self.totals_tell_growth() {
             PassTells::Nothing
         } else if had_missed || is_doubtful {
