@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::anyhow;
+use collector_model::ErrorCode;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -37,7 +38,10 @@ pub async fn run(
 /// Says why the collector ends.
 pub fn report(error: &anyhow::Error) {
     match error.downcast_ref::<ConfigError>() {
-        Some(known) => error!(class = known.class(), code = known.code(), "{known}"),
+        Some(known) => {
+            let ErrorCode { class, number: code } = known.code();
+            error!(class, code, "{known}");
+        }
         None => error!("{error:#}"),
     }
 }

@@ -13,6 +13,8 @@ pub mod capabilities;
 #[cfg(not(fuzzing))]
 pub mod collector;
 pub mod config;
+#[cfg(not(fuzzing))]
+pub mod devo_compat;
 pub mod egress;
 #[cfg(not(fuzzing))]
 pub mod internal;
@@ -20,7 +22,6 @@ pub mod log;
 pub mod rate;
 #[cfg(not(fuzzing))]
 pub mod sandbox;
-pub mod secret;
 pub mod senders;
 #[cfg(not(fuzzing))]
 pub mod service;

@@ -16,7 +16,7 @@ use devo_collector::config::{self, Persistence, Place, Plan, Policy};
 use devo_collector::internal::{self, Messages, Routes};
 use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
-use devo_collector::status::Memory;
+use devo_collector::status::allocator;
 use devo_collector::tenants::{self, HostConfig};
 use devo_collector::{collector, log};
 
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 
 /// Runs one configuration.
 fn collect(arguments: &Arguments) -> anyhow::Result<End> {
-    Memory::keep_freed();
+    allocator::retain_freed();
     let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
@@ -129,7 +129,7 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
 
 /// Runs the configurations of many tenants.
 fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
-    Memory::share_arenas();
+    allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let routes = Routes::default();
     arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));

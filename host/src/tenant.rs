@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use collector_model::{ErrorCode, error_code};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
 use crate::config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
+use crate::devo_compat::ServiceThreads;
 use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::rate::GENERIC_NOTICE;
@@ -59,11 +61,11 @@ impl Tenant {
         let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
-            let (identity, thread) = (service.identity.clone(), service.threads().puller);
+            let (identity, thread) = (service.identity.clone(), threads(&service).puller);
             match Service::new(service, &tenant.outputs, &tenant.store, sandbox, stop.clone()) {
                 Ok(service) => tenant.services.push(service),
                 Err(error) => {
-                    let (class, code) = error.kind();
+                    let ErrorCode { class, number: code } = error.code();
                     log::service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
                     tenant.end = End::Failed;
                 }
@@ -84,11 +86,13 @@ impl Tenant {
             if service.validate().await {
                 info!("{}: the API accepts the credentials", service.identity());
             } else {
+                let ErrorCode { class, number: code } = error_code::CREDENTIALS_REFUSED;
                 error!(
-                    class = "SetupError",
-                    code = 100,
-                    "SetupError [CODE:0100] reason: The remote data is not pullable with the given credentials. Check the \
-                     error traces for details. ({})",
+                    class,
+                    code,
+                    "{} reason: The remote data is not pullable with the given credentials. Check the error traces for \
+                     details. ({})",
+                    error_code::CREDENTIALS_REFUSED,
                     service.identity()
                 );
                 end = End::Failed;
@@ -171,13 +175,17 @@ fn announce_inputs(services: &[ServicePlan]) {
         }
         info!("Adding raw config to the collector store");
         info!("Running custom validation rules");
-        info!("{} Finalizing the execution of init_variables()", service.threads().puller);
+        info!("{} Finalizing the execution of init_variables()", threads(service).puller);
     }
     let inputs: BTreeSet<_> =
-        services.iter().map(|service| (service.threads().input, service.period.as_secs())).collect();
+        services.iter().map(|service| (threads(service).input, service.period.as_secs())).collect();
     for (input, seconds) in inputs {
         info!("{input} - Starting thread (execution_period={seconds}s)");
     }
+}
+
+fn threads(service: &ServicePlan) -> ServiceThreads {
+    ServiceThreads::new(&service.identity, &service.component)
 }
 
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {

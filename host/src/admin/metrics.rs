@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use collector_model::{Limit, metrics::Account, metrics::Count, metrics::Memory, metrics::Progress};
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -13,9 +14,6 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::watched::WatchedService;
-use crate::config::Limit;
-use crate::sandbox::{Account, Progress};
-use crate::status::{Count, Memory};
 
 pub use prometheus_text::CONTENT_TYPE;
 
@@ -79,25 +77,25 @@ impl Collector for Services {
             (Count::Sent, "events_sent", "Events delivered and confirmed"),
             (Count::DeadLetters, "dead_letters", "Records that can't become events, and are kept as dead letters"),
         ] {
-            self.counters(&mut encoder, name, help, |service| service.grant.figures.count(count))?;
+            self.counters(&mut encoder, name, help, |service| service.grant.metrics.count(count))?;
         }
         self.counters(&mut encoder, "computed_seconds", "Time that calls of the component have computed", |service| {
-            service.grant.figures.computed().as_secs_f64()
+            service.grant.metrics.computed().as_secs_f64()
         })?;
         self.counters(&mut encoder, "instantiation_seconds", "Time that making those instances took", |service| {
-            service.grant.figures.instantiated().as_secs_f64()
+            service.grant.metrics.instantiated().as_secs_f64()
         })?;
         self.gauges(&mut encoder, "ready", "Whether the API accepts the credentials", |service| {
-            Some(u64::from(service.grant.figures.is_ready()))
+            Some(u64::from(service.grant.metrics.is_ready()))
         })?;
         self.gauges(&mut encoder, "last_cycle_seconds", "How long the last pull took", |service| {
-            service.grant.figures.last_cycle().map(|(took, _)| took.as_secs_f64())
+            service.grant.metrics.last_cycle().map(|(took, _)| took.as_secs_f64())
         })?;
         self.gauges(
             &mut encoder,
             "last_cycle_timestamp_seconds",
             "When the last pull ended, in Unix time",
-            |service| service.grant.figures.last_cycle().map(|(_, ended)| unix(ended)),
+            |service| service.grant.metrics.last_cycle().map(|(_, ended)| unix(ended)),
         )?;
         self.progress(&mut encoder)?;
         self.outputs(&mut encoder)?;
@@ -162,15 +160,13 @@ impl Services {
                     Account::Missing(_) => Some(1),
                 },
             ),
-            ("account_timestamp_seconds", "When that was found, in Unix time", |progress| {
-                Some(progress.account_time?.seconds)
-            }),
+            ("account_timestamp_seconds", "When that was found, in Unix time", |progress| Some(progress.account_time?)),
             ("newest_event_timestamp_seconds", "The time of the newest event delivered, in Unix time", |progress| {
-                Some(progress.newest_event?.seconds)
+                Some(progress.newest_event?)
             }),
         ];
         for (name, help, value) in families {
-            self.gauges(encoder, name, help, |service| service.grant.figures.progress().and_then(value))?;
+            self.gauges(encoder, name, help, |service| service.grant.metrics.progress().and_then(value))?;
         }
         Ok(())
     }
@@ -197,7 +193,7 @@ impl Services {
                 Some(service.grant.limits.amount(limit))
             }),
             ("devo_collector_limit_peak", "The most that a call has used since the start", |service, limit| {
-                (limit != Limit::Handles).then(|| service.grant.figures.peak(limit))
+                (limit != Limit::Handles).then(|| service.grant.metrics.peak(limit))
             }),
         ];
         for (name, help, value) in families {
@@ -209,7 +205,7 @@ impl Services {
         let (name, help) = ("devo_collector_limit_breaches", "How often a limit was reached");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         let breaches = |service: &WatchedService, limit| {
-            Some(service.grant.figures.breaches(limit)).filter(|&breaches| breaches > 0)
+            Some(service.grant.metrics.exceeded(limit)).filter(|&breaches| breaches > 0)
         };
         for (service, limit, breaches) in self.each_limit(breaches) {
             let labels = with(labels(service), ("limit", limit.key()));

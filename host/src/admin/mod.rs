@@ -91,7 +91,7 @@ async fn metrics(State(watched): State<Watched>, RawQuery(query): RawQuery) -> i
 /// away is no reason to restart it.
 async fn health(State(watched): State<Watched>) -> impl IntoResponse {
     let services = watched.services(None);
-    let ready = services.iter().filter(|service| service.grant.figures.is_ready()).count();
+    let ready = services.iter().filter(|service| service.grant.metrics.is_ready()).count();
     let health = json!({
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),

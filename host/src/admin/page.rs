@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use collector_model::{
+    Limit, metrics::Account, metrics::BackfillProgress, metrics::Count, metrics::Memory, metrics::Uncheckable,
+};
 use maud::{DOCTYPE, Markup, html};
 
 use super::watched::WatchedService;
-use crate::config::Limit;
-use crate::sandbox::{Account, BackfillProgress, Uncheckable};
-use crate::status::{Count, Memory};
 
 /// Rows that a browser shows at once without trouble. Of more, one tenant can be asked for.
 const MOST_ROWS: usize = 500;
@@ -40,9 +40,9 @@ enum State {
 
 impl State {
     fn of(service: &WatchedService) -> Self {
-        let figures = &service.grant.figures;
-        match (figures.is_ready(), figures.last_cycle()) {
-            (false, _) if figures.count(Count::Failures) > 0 => Self::NotReady,
+        let metrics = &service.grant.metrics;
+        match (metrics.is_ready(), metrics.last_cycle()) {
+            (false, _) if metrics.count(Count::Failures) > 0 => Self::NotReady,
             (true, Some(_)) => Self::Pulling,
             _ => Self::Beginning,
         }
@@ -61,8 +61,8 @@ impl State {
 pub fn render(services: &[WatchedService]) -> String {
     let mut rows: Vec<_> = services.iter().map(|service| (State::of(service), service)).collect();
     // Their order is by name already, and stays so where nothing is wrong.
-    rows.sort_by_key(|(state, service)| (*state, u64::MAX - service.grant.figures.count(Count::Failures)));
-    let total = |count| services.iter().map(|service| service.grant.figures.count(count)).sum::<u64>();
+    rows.sort_by_key(|(state, service)| (*state, u64::MAX - service.grant.metrics.count(Count::Failures)));
+    let total = |count| services.iter().map(|service| service.grant.metrics.count(count)).sum::<u64>();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -99,28 +99,28 @@ pub fn render(services: &[WatchedService]) -> String {
 
 fn row(state: State, service: &WatchedService) -> Markup {
     let (class, text) = state.text();
-    let (figures, identity) = (&service.grant.figures, &service.grant.identity);
-    let (took, ended) = match figures.last_cycle() {
+    let (metrics, identity) = (&service.grant.metrics, &service.grant.identity);
+    let (took, ended) = match metrics.last_cycle() {
         Some((took, ended)) => (rounded(took), format!("{} ago", rounded(age(ended)))),
         None => (String::new(), String::new()),
     };
-    let progress = figures.progress();
-    let breaches: u64 = Limit::ALL.iter().map(|&limit| figures.breaches(limit)).sum();
+    let progress = metrics.progress();
+    let breaches: u64 = Limit::ALL.iter().map(|&limit| metrics.exceeded(limit)).sum();
     html! {
         tr {
             td { (service.tenant) } td { (identity.input) " / " (identity.service) } td class=(class) { (text) }
             td { (ended) } td { (took) }
             @for count in [Count::Cycles, Count::Sent, Count::Duplicates, Count::MissedTicks, Count::Failures] {
-                td { (figures.count(count)) }
+                td { (metrics.count(count)) }
             }
-            td { (breaches) } td { (rounded(figures.computed())) }
+            td { (breaches) } td { (rounded(metrics.computed())) }
             td { (progress.and_then(|progress| progress.backfill).map(backfill).unwrap_or_default()) }
             td { (progress.map(|progress| progress.gaps.to_string()).unwrap_or_default()) }
         }
         @if let Some(account) = progress.and_then(|progress| account(progress.account)) {
             tr { td class="note" colspan="14" { (account) } }
         }
-        @if let Some(failure) = figures.last_failure() {
+        @if let Some(failure) = metrics.last_failure() {
             tr { td class="note" colspan="14" { "Last failure: " (failure) } }
         }
     }

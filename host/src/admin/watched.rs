@@ -24,7 +24,7 @@ pub struct Watching {
 pub struct WatchedService {
     /// Empty where the process has one configuration.
     pub tenant: Arc<str>,
-    /// Has its figures.
+    /// Has its metrics.
     pub grant: Arc<Grant>,
 }
 

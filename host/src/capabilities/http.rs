@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use collector_model::Limit;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::config::Limit;
 use crate::egress::{EgressError, ResponseBody};
 use crate::rate::Kind;
 use crate::sandbox::Grant;
@@ -102,14 +102,14 @@ impl WasiHttpHooks for Gate {
                 let (mut size, counted) = (0, grant.clone());
                 let body = body.map_frame(move |frame| {
                     size += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    counted.figures.note_use(Limit::Body, size);
+                    counted.metrics.note_use(Limit::Body, size);
                     frame
                 });
                 body.map_err(move |problem| {
                     // The place is given back when the body is dropped.
                     let _ = &place;
                     if matches!(problem, EgressError::BodyTooLarge { .. }) {
-                        grant.figures.add_breach(Limit::Body);
+                        grant.metrics.add_exceeded(Limit::Body);
                     }
                     error(problem)
                 })

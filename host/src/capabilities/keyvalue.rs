@@ -1,11 +1,10 @@
 //! `wasi:keyvalue/store`: the service's own bucket, and no other.
 
+use collector_model::{Limit, metrics::ServiceMetrics};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
-use crate::config::Limit;
 use crate::sandbox::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
 use crate::state::{Bucket, StateError};
-use crate::status::Figures;
 
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
@@ -27,7 +26,7 @@ pub struct KeyValueView<'a> {
     pub handles: &'a mut ResourceTable,
     /// The largest value that may be stored.
     pub max_value_in_bytes: usize,
-    pub figures: &'a Figures,
+    pub metrics: &'a ServiceMetrics,
 }
 
 /// The component's handle to the bucket.
@@ -77,9 +76,9 @@ impl HostBucket for KeyValueView<'_> {
             return refuse(format!("a key of {} bytes is over the limit of {MAX_KEY_IN_BYTES}", key.len()));
         }
         let (size, limit) = (value.len(), self.max_value_in_bytes);
-        self.figures.note_use(Limit::State, size as u64);
+        self.metrics.note_use(Limit::State, size as u64);
         if size > limit {
-            self.figures.add_breach(Limit::State);
+            self.metrics.add_exceeded(Limit::State);
             return refuse(format!("a value of {size} bytes is over the limit of {limit} (limits.state_in_bytes)"));
         }
         let set = move |bucket: &Bucket| {

@@ -7,14 +7,13 @@
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
+use collector_model::{Limit, Table, metrics::ServiceMetrics};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
-use crate::config::Limit;
 use crate::sandbox::devo::collector::output::Error;
-use crate::senders::{Event, Outputs, RecordLetter, RecordLetters, SendError, Table};
-use crate::status::Figures;
+use crate::senders::{Event, Outputs, RecordLetter, RecordLetters, SendError};
 
 /// Where the component's events go.
 pub struct OutputView<'a> {
@@ -23,7 +22,7 @@ pub struct OutputView<'a> {
     /// Whether the log has heard of any in this call: a component must not be able to flood it.
     pub letters_told: &'a AtomicBool,
     pub table: &'a Table,
-    pub figures: &'a Figures,
+    pub metrics: &'a ServiceMetrics,
 }
 
 /// An event whose body is still in the component's memory.
@@ -93,17 +92,17 @@ impl OutputView<'_> {
     async fn add_dead_letters(&self, table: &str, letters: &[RecordLetter]) -> Result<(), Error> {
         self.check(table)?;
         let handed_over = letters.iter().map(|letter| (letter.reason.len() + letter.content.len()) as u64).sum();
-        self.figures.note_use(Limit::HostCall, handed_over);
+        self.metrics.note_use(Limit::HostCall, handed_over);
         self.dead_letters.add(self.table, letters, self.letters_told).await.map_err(error)
     }
 
     async fn send(&self, table: &str, events: &[Event<&[u8]>]) -> Result<(), Error> {
         self.check(table)?;
         let handed_over = events.iter().map(|event| event.body.len() as u64).sum();
-        self.figures.note_use(Limit::HostCall, handed_over);
+        self.metrics.note_use(Limit::HostCall, handed_over);
         let sent = self.outputs.send(self.table, events).await.map_err(error);
         let queued = self.outputs.iter().map(|output| output.queued_in_bytes()).max().unwrap_or_default();
-        self.figures.note_use(Limit::Queue, queued as u64);
+        self.metrics.note_use(Limit::Queue, queued as u64);
         sent
     }
 }

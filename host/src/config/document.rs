@@ -3,6 +3,7 @@
 //! The types say which keys there are; what they mean together is checked in `plan`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use secrecy::SecretString;
@@ -245,6 +246,26 @@ pub struct Limits {
     pub state_in_bytes: Option<usize>,
     /// Events that wait for one output, or for its confirmation.
     pub queue_in_bytes: Option<usize>,
+}
+
+impl Limits {
+    /// What is asked for, and `default` for the rest.
+    pub fn over(&self, default: collector_model::Limits) -> collector_model::Limits {
+        collector_model::Limits {
+            memory_in_bytes: self.memory_in_bytes.unwrap_or(default.memory_in_bytes),
+            table_elements: self.table_elements.unwrap_or(default.table_elements),
+            cpu: self.cpu_in_milliseconds.map_or(default.cpu, Duration::from_millis),
+            wall: self.wall_in_seconds.map_or(default.wall, Duration::from_secs),
+            host_call_in_bytes: self.host_call_in_bytes.unwrap_or(default.host_call_in_bytes),
+            handles: self.handles.unwrap_or(default.handles),
+            requests: self.requests.unwrap_or(default.requests),
+            concurrent_requests: self.concurrent_requests.unwrap_or(default.concurrent_requests),
+            log_lines: self.log_lines.unwrap_or(default.log_lines),
+            max_body_in_bytes: self.max_body_in_bytes.unwrap_or(default.max_body_in_bytes),
+            state_in_bytes: self.state_in_bytes.unwrap_or(default.state_in_bytes),
+            queue_in_bytes: self.queue_in_bytes.unwrap_or(default.queue_in_bytes),
+        }
+    }
 }
 
 /// The account's secrets.

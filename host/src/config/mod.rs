@@ -18,9 +18,7 @@ mod variables;
 pub use document::Limits as AskedLimits;
 pub use error::{Cause, ConfigError};
 pub use files::{Files, Fingerprint};
-pub use plan::{
-    Component, Identity, Limit, Limits, OutputPlan, Persistence, Plan, Receiver, ServicePlan, ServiceThreads,
-};
+pub use plan::{Component, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
 pub use policy::Policy;
 pub use quota::Quota;
 pub use read::{Place, Source, read, read_tenant, schema};

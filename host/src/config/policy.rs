@@ -5,13 +5,14 @@
 
 use std::net::IpAddr;
 
+use collector_model::{Limit, Limits};
+use collector_net::AddressRange;
 use serde::Deserialize;
 
 use super::document;
 use super::error::{Cause, ConfigError};
-use super::plan::{Limit, Limits};
 use super::quota::{self, Quota};
-use crate::egress::{AddressRange, Origin};
+use crate::egress::Origin;
 
 /// What configurations may ask for. By default: nothing of what needs somebody's leave.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -78,7 +79,7 @@ impl Policy {
         body: Option<u64>,
     ) -> Result<Limits, ConfigError> {
         let most = self.limits.unwrap_or_default();
-        let mut limits = Limits::new(asked, most);
+        let mut limits = asked.over(most);
         if let (None, Some(body)) = (asked.max_body_in_bytes, body) {
             limits.max_body_in_bytes = body;
         }

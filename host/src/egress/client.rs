@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use collector_net::{check_ca_file, https_client_config};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE,
     TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -31,7 +32,6 @@ use super::encoding::Encoding;
 use super::error::{CredentialProblem, EgressError, ProxyProblem};
 use super::origin::{Origin, Scheme};
 use super::proxy::{Proxy, ProxySettings};
-use super::tls;
 
 /// A pull fetches a page while the one before is processed: more than two connections are never busy.
 const IDLE_CONNECTIONS: usize = 2;
@@ -104,7 +104,7 @@ impl ApiClientSettings {
     /// As [`ApiClient::new`].
     pub fn check(&self) -> Result<(), EgressError> {
         Proxy::for_origin(&self.proxy, &self.origin)?;
-        self.ca_file.as_deref().map_or(Ok(()), tls::check_ca_file)?;
+        self.ca_file.as_deref().map_or(Ok(()), check_ca_file)?;
         self.token.as_ref().map_or(Ok(()), |token| credential(&self.auth_prefix, token).map(drop))
     }
 }
@@ -134,7 +134,7 @@ impl ApiClient {
         let proxy = Proxy::for_origin(&settings.proxy, &settings.origin)?;
         let needs_tls = settings.origin.scheme() == Scheme::Https
             || proxy.as_ref().is_some_and(|proxy| proxy.scheme == Scheme::Https);
-        let tls = if needs_tls { Some(tls::client_config(settings.ca_file.as_deref())?) } else { None };
+        let tls = if needs_tls { Some(https_client_config(settings.ca_file.as_deref())?) } else { None };
         let credential = match &settings.token {
             Some(token) => Some(credential(&settings.auth_prefix, token)?),
             None => None,

@@ -1,15 +1,15 @@
-//! Makes one connection to the tenant's origin: looks the name up once, refuses addresses by policy, connects to
-//! exactly the addresses that were checked (a second look-up could give others: DNS rebinding), goes through the proxy
-//! if there is one, and does TLS. All of it within one time-out. Pooling and HTTP are left to the client.
+//! Makes one connection to the tenant's origin: to an address that policy permits, through the proxy if there is one, and
+//! with TLS. All of it within one time-out. Pooling and HTTP are left to the client.
 
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use collector_net::{ConnectProblem, DialError, LookupError, RefusedAddress};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -22,8 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use super::address::AddressRange;
-use super::error::{ConnectProblem, ConnectStage, DnsProblem, EgressError, ProxyProblem, TlsProblem};
+use super::error::{ConnectStage, DnsProblem, EgressError, ProxyProblem, TlsProblem};
 use super::origin::{Origin, Scheme};
 use super::proxy::Proxy;
 
@@ -122,65 +121,34 @@ impl Target {
     }
 
     async fn lookup(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, EgressError> {
-        let failed = |problem| EgressError::Dns { host: host.to_owned(), problem };
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
-            .await
-            .map_err(|_| failed(DnsProblem::Timeout(self.connect_timeout)))?
-            .map_err(|_| failed(DnsProblem::NotResolved))?;
-        let addresses: Vec<_> = found.collect();
-        if addresses.is_empty() { Err(failed(DnsProblem::NoAddress)) } else { Ok(addresses) }
+        let problem = match collector_net::look_up(host, port, deadline).await {
+            Ok(addresses) => return Ok(addresses),
+            Err(LookupError::Failed(_)) => DnsProblem::NotResolved,
+            Err(LookupError::NoAddress) => DnsProblem::NoAddress,
+            Err(LookupError::TimedOut) => DnsProblem::Timeout(self.connect_timeout),
+        };
+        Err(EgressError::Dns { host: host.to_owned(), problem })
     }
 
     /// Keeps the addresses that policy allows. None left: the first one says why.
     fn check(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, EgressError> {
-        let mut refused = None;
-        let mut allowed = Vec::with_capacity(addresses.len());
-        for socket_address in addresses {
-            let address = socket_address.ip();
-            let range = AddressRange::of(address);
-            if range.is_allowed(self.allow_private_addresses) {
-                allowed.push(socket_address);
-            } else {
-                let host = self.origin.host().to_owned();
-                refused.get_or_insert(EgressError::AddressRefused { host, address, range });
-            }
-        }
-        match refused {
-            Some(refused) if allowed.is_empty() => Err(refused),
-            _ => Ok(allowed),
-        }
+        collector_net::permitted(addresses, self.allow_private_addresses).map_err(
+            |RefusedAddress { address, range }| EgressError::AddressRefused {
+                host: self.origin.host().to_owned(),
+                address,
+                range,
+            },
+        )
     }
 
-    /// Tries the addresses in turn. Each gets an equal share of the time that is left, so that a first address that
-    /// swallows packets (IPv6 without a route, often) leaves time for the others.
     async fn dial(&self, addresses: &[SocketAddr], name: &str, deadline: Instant) -> Result<TcpStream, EgressError> {
-        let mut failure = EgressError::ConnectTimeout {
-            target: name.to_owned(),
-            stage: ConnectStage::Tcp,
-            after: self.connect_timeout,
-        };
-        let mut left = addresses.len() as u32;
-        for address in addresses {
-            let now = Instant::now();
-            let share = deadline.saturating_duration_since(now) / left;
-            left -= 1;
-            match timeout_at(now + share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // A request is written in one go and then waited for: Nagle's delay could only hold it back.
-                    // Without it the connection still works.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => {
-                    failure = EgressError::Connect { target: name.to_owned(), problem: ConnectProblem::from(&error) };
-                }
-                Err(_) => {}
+        let target = || name.to_owned();
+        collector_net::dial(addresses, deadline).await.map_err(|error| match error {
+            DialError::Failed(error) => EgressError::Connect { target: target(), problem: (&error).into() },
+            DialError::TimedOut => {
+                EgressError::ConnectTimeout { target: target(), stage: ConnectStage::Tcp, after: self.connect_timeout }
             }
-        }
-        Err(failure)
+        })
     }
 
     /// Asks the proxy for a connection to the origin.

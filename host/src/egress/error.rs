@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use collector_net::{AddressRange, CaFileProblem, ConnectProblem, TrustError};
 use http::Method;
 use thiserror::Error;
 
-use super::address::AddressRange;
 use super::origin::Origin;
 
 /// A request that was not sent, or an answer that did not arrive whole. It can be cloned, because a connector's error
@@ -229,39 +229,6 @@ pub enum ConnectStage {
     Tls,
 }
 
-/// Why TCP gave no connection.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum ConnectProblem {
-    /// Nothing listens there.
-    #[error("connection refused")]
-    Refused,
-    /// No route.
-    #[error("network or host unreachable")]
-    Unreachable,
-    /// The other side, or something on the way, cut it.
-    #[error("connection reset")]
-    Reset,
-    /// The network gave up.
-    #[error("the network timed out")]
-    TimedOut,
-    /// Anything else.
-    #[error("{0}")]
-    Other(io::ErrorKind),
-}
-
-impl From<&io::Error> for ConnectProblem {
-    fn from(error: &io::Error) -> Self {
-        use io::ErrorKind;
-        match error.kind() {
-            ErrorKind::ConnectionRefused => Self::Refused,
-            ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::NetworkDown => Self::Unreachable,
-            ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Self::Reset,
-            ErrorKind::TimedOut => Self::TimedOut,
-            other => Self::Other(other),
-        }
-    }
-}
-
 /// What the TLS handshake failed on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TlsProblem {
@@ -343,20 +310,6 @@ fn proxy_cure(status: u16) -> &'static str {
     }
 }
 
-/// What is wrong with `ca_file`.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum CaFileProblem {
-    /// It can't be read.
-    #[error("can't be read ({0}); check the path and its permissions")]
-    Unreadable(io::ErrorKind),
-    /// It has no certificate in PEM form.
-    #[error("holds no certificate; it must be PEM, with -----BEGIN CERTIFICATE----- lines")]
-    NoCertificate,
-    /// One of its certificates is damaged.
-    #[error("holds a certificate that can't be used ({0}); replace the file")]
-    BadCertificate(String),
-}
-
 /// What is wrong with a token.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum CredentialProblem {
@@ -366,6 +319,15 @@ pub enum CredentialProblem {
     /// There is nothing in it.
     #[error("it is empty; set the token of the input")]
     Empty,
+}
+
+impl From<TrustError> for EgressError {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::CaFile { path, problem } => Self::CaFile { path, problem },
+            TrustError::NoRootCertificates => Self::NoRootCertificates,
+        }
+    }
 }
 
 /// Which wait for the body was too long.

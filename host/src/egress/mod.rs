@@ -2,7 +2,6 @@
 //! address was checked, with a credential that the sandbox never sees, and every wait and every size has an end. Which
 //! requests are made, how often, and what an answer means is left to the component and to the rate limits.
 
-mod address;
 mod body;
 mod client;
 mod connector;
@@ -11,17 +10,12 @@ mod encoding;
 mod error;
 mod origin;
 mod proxy;
-mod tls;
 
 #[cfg(test)]
 mod tests;
 
-pub use address::AddressRange;
 pub use body::ResponseBody;
 pub use client::{ApiClient, ApiClientSettings};
-pub use error::{
-    BodyWait, CaFileProblem, ConnectProblem, ConnectStage, CredentialProblem, DnsProblem, EgressError, ProxyProblem,
-    TlsProblem,
-};
+pub use error::{BodyWait, ConnectStage, CredentialProblem, DnsProblem, EgressError, ProxyProblem, TlsProblem};
 pub use origin::{Origin, OriginError, Scheme};
 pub use proxy::{ProxySettings, ProxyVariables};

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
+use collector_model::Table;
 use serde::Serialize;
 use serde_json::json;
 use tracing::Level;
 
 use crate::log::Origin;
-use crate::senders::{Delivered, Table};
+use crate::senders::Delivered;
 
 /// What stands for the name of a container image, which this collector needs none of.
 const IMAGE: &str = "devo-collector";
@@ -133,7 +134,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::{Component, Identity};
+    use crate::config::Component;
+    use crate::devo_compat::ServiceThreads;
+    use collector_model::Identity;
 
     fn parsed(body: &Bytes) -> Value {
         assert!(!body.contains(&b'\n'));
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn a_line_has_the_originals_members() {
         let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
-        let thread = identity.threads(&Component::Bundled).puller;
+        let thread = ServiceThreads::new(&identity, &Component::Bundled).puller;
         let origin = Origin { thread, service: Some(identity), ..Origin::default() };
         let mut line = parsed(&Author::new("7", "c").line("two\nlines", Level::WARN, &origin));
         let time = line["time"].take();

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
+use collector_model::Table;
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
 use crate::config::{OutputPlan, Plan, Receiver};
 use crate::log;
-use crate::senders::{BestEffort, Delivered, DevoSettings, Event, Framer, Table};
+use crate::senders::{BestEffort, Delivered, DevoSettings, Event, Framer};
 use crate::status::{SenderNames, SenderService};
 pub use layer::Layer;
 use message::{Author, Tables};

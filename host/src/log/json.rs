@@ -4,6 +4,7 @@
 use std::fmt;
 
 use chrono::{Local, SecondsFormat};
+use collector_model::Identity;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Event, Subscriber};
@@ -12,7 +13,6 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::{Facts, Origin, level};
-use crate::config::Identity;
 
 /// One line. The members stay as they are: people have programs that read them.
 #[derive(Serialize)]

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use collector_model::Identity;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Span, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Scope};
-
-use crate::config::Identity;
 
 /// The part of the collector that a line comes from; the names are the original's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,20 +43,17 @@ impl Limit {
 
 /// A setting that can't be read, in the original's words as far as it had any.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("InitVariablesError [CODE:0002] reason: {0}")]
 pub enum LimitError {
     /// `requests_limits` is not a list.
     #[error(
-        "InitVariablesError [CODE:0002] reason: <requests_limits> setting has been defined with wrong type. Expected a list, found {found}. Write a list of entries such as {{period: 1d, number_of_requests: 1000}}."
+        "<requests_limits> setting has been defined with wrong type. Expected a list, found {found}. Write a list of entries such as {{period: 1d, number_of_requests: 1000}}."
     )]
     NotAList {
         /// What it is.
         found: String,
     },
     /// An entry of `requests_limits` can't be used.
-    #[error(
-        "InitVariablesError [CODE:0002] reason: <requests_limits> setting has been defined with a wrong value. Entry {number}: {problem}"
-    )]
+    #[error("<requests_limits> setting has been defined with a wrong value. Entry {number}: {problem}")]
     Entry {
         /// Which one, counted from 1.
         number: usize,
@@ -65,17 +62,12 @@ pub enum LimitError {
     },
     /// `requests_per_second` is not a number that can be used.
     #[error(
-        "InitVariablesError [CODE:0002] reason: <requests_per_second> setting has been defined with a wrong value. Expected a number above 0, such as 2 or 0.5, from once a day to a million times a second, found {found}. Correct it, or remove it for no such limit."
+        "<requests_per_second> setting has been defined with a wrong value. Expected a number above 0, such as 2 or 0.5, from once a day to a million times a second, found {found}. Correct it, or remove it for no such limit."
     )]
     PerSecond {
         /// What it is.
         found: String,
     },
-}
-
-impl LimitError {
-    /// The code that the original has for all of them, among its `InitVariablesError`s.
-    pub const CODE: u16 = 2;
 }
 
 /// What is wrong with an entry of `requests_limits`.
@@ -230,8 +222,7 @@ mod tests {
     #[test]
     fn a_wrong_type_is_refused_in_the_originals_words() {
         let error = read_list(json!({"period": "1d"})).unwrap_err().to_string();
-        let words =
-            "InitVariablesError [CODE:0002] reason: <requests_limits> setting has been defined with wrong type. ";
+        let words = "<requests_limits> setting has been defined with wrong type. ";
         assert!(error.starts_with(words) && error.contains("a map"), "{error}");
     }
 
@@ -249,7 +240,7 @@ mod tests {
             (json!({"period": "1d", "number_of_requests": 1.5}), "Entry 2: the number_of_requests is 1.5. Write"),
         ] {
             let error = read_list(json!([good, entry])).unwrap_err().to_string();
-            assert!(error.starts_with("InitVariablesError [CODE:0002]") && error.contains(expected), "{error}");
+            assert!(error.starts_with("<requests_limits> setting") && error.contains(expected), "{error}");
         }
     }
 

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
+use collector_model::{Limit, Limits};
 use thiserror::Error;
 use wasmtime::component::ResourceTableError;
-
-use crate::config::{Limit, Limits};
 
 /// A call that the host ended. It costs the tenant this call and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use collector_model::{Identity, Limit, Limits, Table, metrics::ServiceMetrics};
 use tracing::Span;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
@@ -16,12 +17,10 @@ use crate::capabilities::http::Gate;
 use crate::capabilities::keyvalue::KeyValueView;
 use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
-use crate::config::{Identity, Limit, Limits};
 use crate::egress::ApiClient;
 use crate::rate::{Kind, Limiter};
-use crate::senders::{Outputs, RecordLetters, Table};
+use crate::senders::{Outputs, RecordLetters};
 use crate::state::Bucket;
-use crate::status::Figures;
 
 /// What a service may reach, for as long as it runs.
 pub struct Grant {
@@ -42,7 +41,7 @@ pub struct Grant {
     /// Where the component's log lines come from.
     pub span: Span,
     /// What is counted of the service.
-    pub figures: Figures,
+    pub metrics: ServiceMetrics,
 }
 
 /// Everything that one call of a component owns. Dropped with it.
@@ -104,7 +103,7 @@ impl Cycle {
             bucket: &self.grant.bucket,
             handles: &mut self.handles,
             max_value_in_bytes: self.grant.limits.state_in_bytes,
-            figures: &self.grant.figures,
+            metrics: &self.grant.metrics,
         }
     }
 
@@ -122,7 +121,7 @@ impl Cycle {
             dead_letters: &self.grant.dead_letters,
             letters_told: &self.letters_told,
             table: &self.grant.table,
-            figures: &self.grant.figures,
+            metrics: &self.grant.metrics,
         }
     }
 }

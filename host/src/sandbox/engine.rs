@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use collector_model::Limits;
 use sha2::{Digest, Sha256};
 use tracing::debug;
 use wasmtime::component::{Component, Linker};
@@ -20,7 +21,7 @@ use super::pool::pool;
 use super::slow_lane::SlowLane;
 use super::ticker::Ticker;
 use super::{BUNDLED, Sandbox, world};
-use crate::config::{self, Limits};
+use crate::config;
 
 /// What is at the beginning of a component, and of the modules that one is made of.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use collector_model::{Limit, Limits};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use super::breach::{Breach, limit_behind};
 use super::cycle::Cycle;
 use super::slow_lane::Long;
-use crate::config::{Limit, Limits};
 
 /// Memories, tables and instances that a component may have. Each takes address space even when it is empty.
 pub(super) const MAX_ITEMS: usize = 100;

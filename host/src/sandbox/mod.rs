@@ -23,14 +23,14 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
+use collector_model::Limit;
+use collector_model::metrics::Summary;
 use futures_util::future::BoxFuture;
 use tracing::Instrument;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-pub use bindings::exports::devo::collector::service::{
-    Account, BackfillProgress, Budget, Failure, Fault, Progress, Summary, Uncheckable,
-};
+pub use bindings::exports::devo::collector::service::{Budget, Failure, Fault};
 pub use bindings::{devo, wasi};
 pub use breach::Breach;
 pub use cache::usual_folder as usual_cache_folder;
@@ -39,7 +39,6 @@ pub use engine::Engine;
 pub use error::ComponentError;
 pub use meter::Meter;
 
-use crate::config::Limit;
 use crate::rate::Kind;
 use bindings::{Implemented as Collector, ImplementedPre as CollectorPre};
 use cycle::Cycle;
@@ -85,15 +84,17 @@ impl Sandbox {
 
     /// Calls `pull`.
     pub async fn pull(self: &Arc<Self>, grant: &Arc<Grant>, budget: Budget) -> Outcome<Summary> {
-        self.run(grant, Kind::Live, move |collector, store| Box::pin(service(collector).call_pull(store, budget))).await
+        let pulled =
+            self.run(grant, Kind::Live, move |collector, store| Box::pin(service(collector).call_pull(store, budget)));
+        Ok(pulled.await?.map(Summary::from))
     }
 
     /// Calls `backfill`.
     pub async fn backfill(self: &Arc<Self>, grant: &Arc<Grant>, budget: Budget) -> Outcome<Summary> {
-        self.run(grant, Kind::Backfill, move |collector, store| {
+        let pulled = self.run(grant, Kind::Backfill, move |collector, store| {
             Box::pin(service(collector).call_backfill(store, budget))
-        })
-        .await
+        });
+        Ok(pulled.await?.map(Summary::from))
     }
 
     async fn run<T: Send + 'static>(
@@ -125,21 +126,21 @@ impl Sandbox {
         let call = async {
             let started = Instant::now();
             let collector = self.pre.instantiate_async(&mut store).await?;
-            grant.figures.add_instance(started.elapsed());
+            grant.metrics.add_instance(started.elapsed());
             export(&collector, &mut store).await
         };
         let (started, mut stopwatch) = (Instant::now(), Stopwatch::default());
         let outcome = tokio::time::timeout(grant.limits.wall, stopwatch.time(call)).await;
-        grant.figures.add_computed(stopwatch.total());
-        grant.figures.note_use(Limit::Wall, started.elapsed().as_secs());
-        store.data().used().for_each(|(limit, amount)| grant.figures.note_use(limit, amount));
+        grant.metrics.add_computed(stopwatch.total());
+        grant.metrics.note_use(Limit::Wall, started.elapsed().as_secs());
+        store.data().used().for_each(|(limit, amount)| grant.metrics.note_use(limit, amount));
         let outcome = match outcome {
             Ok(Ok(answer)) => store.data().breach().map_or(Ok(answer), Err),
             Ok(Err(error)) => Err(store.data_mut().breach_behind(&error)),
             Err(_) => Err(Breach::Limit { limit: Limit::Wall, allowed: grant.limits }),
         };
         if let Err(Breach::Limit { limit, .. }) = outcome {
-            grant.figures.add_breach(limit);
+            grant.metrics.add_exceeded(limit);
         }
         outcome
     }

@@ -2,10 +2,10 @@
 //! has to be, for the engine clears what the one before has written; but a page that the system has given once needs no fault
 //! when it is touched again, and these faults were an eighth of what a call costs.
 
+use collector_model::Limits;
 use wasmtime::{Enabled, PoolingAllocationConfig};
 
 use super::meter::MAX_ITEMS;
-use crate::config::Limits;
 
 /// Calls of a service that may be under way at once: one of its set-up, and one of its puller.
 const CALLS: usize = 2;

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use collector_model::Limits;
+
 use super::*;
-use crate::config::{Component, Limits};
+use crate::config::Component;
 
 /// The beginning of every component.
 const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -48,7 +50,7 @@ fn at(path: &Path) -> Component {
 
 fn refusal(engine: &Engine, path: &Path) -> String {
     let error = engine.sandbox(&at(path)).err().unwrap().at("inputs.acme.component");
-    assert_eq!((error.class(), error.code()), ("CollectorConfigurationException", 5));
+    assert_eq!(error.code(), collector_model::error_code::KEY_VALUE);
     let error = error.to_string();
     assert!(error.contains("the key inputs.acme.component has a value that can't be used"), "{error}");
     error

@@ -17,21 +17,20 @@
 //!   on a plain connection any answer means that it is none.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use collector_net::{DialError, LookupError, RefusedAddress, dial, look_up, permitted};
 use nix::libc;
 use nix::sys::socket::getsockopt;
 use nix::sys::socket::sockopt::GetStruct;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::stream::Stream;
 use super::{Address, Cause, DevoSettings, Transport};
-use crate::egress::AddressRange;
 
 /// An open connection, ready for events.
 pub(super) struct Connection {
@@ -45,8 +44,6 @@ impl Connection {
         let within = *within;
         let deadline = Instant::now() + within;
         let tcp = connect(address, within, settings.allow_private_addresses).await?;
-        // The last bytes of a delivery are few and are followed by a wait for their effect, which is what Nagle delays.
-        tcp.set_nodelay(true).map_err(|error| Cause::of(&error))?;
         let tls = match transport {
             Transport::Tls(tls) => tls,
             Transport::Tcp => return Ok(Self { stream: Stream::Tcp(tcp) }),
@@ -249,35 +246,29 @@ const TCP_ESTABLISHED: u8 = 1;
 const TCP_TIME_WAIT: u8 = 6;
 const TCP_CLOSE: u8 = 7;
 
-/// Connects to the first address of the host that answers. Each gets its share of the time, so that one which swallows
-/// packets (an IPv6 address without a route, often) doesn't use up what the next one needs.
-/// Exactly the addresses that were checked are connected to: a second look-up could give others.
+/// Connects to the first address of the host that answers, if policy permits it.
 async fn connect(address: &Address, within: Duration, allow_private: bool) -> Result<TcpStream, Cause> {
     let deadline = Instant::now() + within;
-    let found: Vec<SocketAddr> = match timeout(within, lookup_host((&*address.host().to_str(), address.port()))).await {
-        Ok(Ok(found)) => found.collect(),
-        Ok(Err(error)) => return Err(Cause::NameNotResolved { reason: error.to_string() }),
-        Err(_) => return Err(Cause::NameNotResolved { reason: "no answer in time".to_owned() }),
-    };
-    let mut last = Cause::NameNotResolved { reason: "it has no addresses".to_owned() };
-    for (index, candidate) in found.iter().enumerate() {
-        let range = AddressRange::of(candidate.ip());
-        if !allow_private && !range.is_allowed(false) {
-            last = Cause::AddressRefused { address: candidate.ip(), range };
-            continue;
-        }
-        let share = deadline.saturating_duration_since(Instant::now()) / (found.len() - index) as u32;
-        match timeout(share, TcpStream::connect(candidate)).await {
-            Ok(Ok(tcp)) => return Ok(tcp),
-            Ok(Err(error)) => last = Cause::of(&error),
-            Err(_) => last = Cause::ConnectTimeout { after: within },
-        }
-    }
-    Err(last)
+    let found =
+        look_up(&address.host().to_str(), address.port(), deadline).await.map_err(|error| Cause::NameNotResolved {
+            reason: match error {
+                LookupError::Failed(error) => error.to_string(),
+                LookupError::NoAddress => "it has no addresses".to_owned(),
+                LookupError::TimedOut => "no answer in time".to_owned(),
+            },
+        })?;
+    let addresses = permitted(found, allow_private)
+        .map_err(|RefusedAddress { address, range }| Cause::AddressRefused { address, range })?;
+    dial(&addresses, deadline).await.map_err(|error| match error {
+        DialError::Failed(error) => Cause::of(&error),
+        DialError::TimedOut => Cause::ConnectTimeout { after: within },
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use collector_net::AddressRange;
+
     use super::*;
     use crate::senders::Tls;
     use crate::senders::tests::certificates::Certificates;

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_net::{AddressRange, ConnectProblem};
 use rustls::{AlertDescription, CertificateError, Error as TlsProtocolError, OtherError};
 
 use super::verifier::ChainFault;
-use crate::egress::AddressRange;
 
 /// Why a sender did not take or did not deliver events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -294,16 +294,12 @@ impl Cause {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsProtocolError>()) {
             return Self::of_tls(tls);
         }
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-                Self::Unreachable { reason: error.to_string() }
-            }
-            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
-                Self::Reset
-            }
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero => Self::ClosedEarly,
-            _ => Self::Other { reason: error.to_string() },
+        match ConnectProblem::from(error) {
+            ConnectProblem::Refused => Self::Refused,
+            ConnectProblem::Unreachable => Self::Unreachable { reason: error.to_string() },
+            ConnectProblem::Reset => Self::Reset,
+            ConnectProblem::Other(io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero) => Self::ClosedEarly,
+            ConnectProblem::TimedOut | ConnectProblem::Other(_) => Self::Other { reason: error.to_string() },
         }
     }
 

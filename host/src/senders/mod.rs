@@ -35,13 +35,13 @@ mod sender;
 mod settings;
 mod statistics;
 mod stream;
-mod table;
 mod tls;
 mod verifier;
 
 #[cfg(test)]
 mod tests;
 
+use collector_model::Table;
 use futures_util::future::join_all;
 
 pub use address::{Address, AddressError};
@@ -57,7 +57,6 @@ pub use pkcs12::Pkcs12File;
 pub use record_letters::{RecordLetter, RecordLetters};
 pub use settings::{DevoSettings, Transport};
 pub use statistics::{Checkpoint, Delivered, Statistics};
-pub use table::{LONGEST_TABLE, Table, TableError};
 pub use tls::{Tls, TlsError, TlsFiles};
 
 /// One configured output.

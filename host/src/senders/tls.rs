@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rustls::client::{Resumption, danger::ServerCertVerifier};
-use rustls::crypto::ring;
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -197,12 +196,6 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
     },
-    /// The TLS library refused its settings: a defect of this program, not of the files.
-    #[error("TLS could not be set up ({reason}); please report this")]
-    SetUp {
-        /// What the library said.
-        reason: String,
-    },
 }
 
 impl Tls {
@@ -238,12 +231,10 @@ impl Tls {
         if let Some(fault) = validity.and_then(|validity| validity.fault_at(Utc::now())) {
             return Err(TlsError::OutOfDate { role, file: cert.to_owned(), reason: fault.to_string() });
         }
-        let provider = ring::default_provider();
-        let algorithms = provider.signature_verification_algorithms;
+        let builder = collector_net::tls_client_builder();
+        let algorithms = builder.crypto_provider().signature_verification_algorithms;
         let verifier = Arc::new(Verifier::new(authorities.roots, authorities.certificates, algorithms));
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::SetUp { reason: error.to_string() })?
+        let mut config = builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&verifier) as Arc<dyn ServerCertVerifier>)
             .with_client_auth_cert(certificates, key)

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_model::{ErrorCode, error_code};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -68,26 +69,29 @@ impl Caller {
             Ok(Ok(_)) => {}
             Ok(Err(failure)) => {
                 let (class, Fault { code, reason, remedy }) = described(&failure);
-                self.tell(class, *code, &format!("{reason} {remedy}"));
+                self.tell(ErrorCode { class, number: *code }, &format!("{reason} {remedy}"));
                 if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
                     return Err(Interrupted(End::Failed));
                 }
             }
             Err(breach) => {
                 let (code, remedy) = match breach {
-                    Breach::Limit { .. } => (310, "Raise the limit if the amount of data is legitimate."),
-                    Breach::Trap(_) => (311, "Contact support if it goes on."),
+                    Breach::Limit { .. } => {
+                        (error_code::LIMIT_EXCEEDED, "Raise the limit if the amount of data is legitimate.")
+                    }
+                    Breach::Trap(_) => (error_code::TRAP, "Contact support if it goes on."),
                 };
-                self.tell("PullError", code, &format!("{breach}. Nothing of the call is committed. {remedy}"));
+                self.tell(code, &format!("{breach}. Nothing of the call is committed. {remedy}"));
             }
         }
         Ok(())
     }
 
-    /// An error of the service, in the log and in its figures.
-    pub fn tell(&self, class: &str, code: u16, reason: &str) {
-        let text = format!("{class} [CODE:{code:04}] reason: {reason}");
-        self.grant.figures.add_failure(&text);
+    /// An error of the service, in the log and in its metrics.
+    pub fn tell(&self, code: ErrorCode, reason: &str) {
+        let text = format!("{code} reason: {reason}");
+        let ErrorCode { class, number: code } = code;
+        self.grant.metrics.add_failure(&text);
         error!(class, code, "{text}");
     }
 }

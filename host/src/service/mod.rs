@@ -14,17 +14,21 @@ mod setup;
 
 use std::sync::Arc;
 
+use collector_model::{ErrorCode, Identity, Limits, error_code, metrics::ServiceMetrics};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan, ServiceThreads};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
 use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
-use crate::status::{Figures, SenderNames, SenderService};
+use crate::status::{SenderNames, SenderService};
+use crate::{
+    config::{Component, OutputPlan, Receiver, ServicePlan},
+    devo_compat::ServiceThreads,
+};
 use call::Caller;
 use puller::Puller;
 pub use schedule::Backoff;
@@ -47,23 +51,23 @@ pub struct Service {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// There is no way to its API: certificates or proxy can't be used.
-    #[error("SetupError [CODE:0102] reason: {0}")]
+    #[error("{code} reason: {0}", code = error_code::NO_WAY_TO_API)]
     Api(#[from] EgressError),
     /// Its state can't be used.
-    #[error("PrePullError [CODE:0203] reason: The persisted state can't be loaded: {0}")]
+    #[error("{code} reason: The persisted state can't be loaded: {0}", code = error_code::STATE_UNUSABLE)]
     State(#[from] StateError),
     /// The state of the original collector is there, and can't be used.
-    #[error("PrePullError [CODE:0204] reason: {0}")]
+    #[error("{code} reason: {0}", code = error_code::ORIGINAL_STATE_UNUSABLE)]
     Original(#[from] OriginalError),
 }
 
 impl StartError {
-    /// The class of the error as the original names it, and its code.
-    pub fn kind(&self) -> (&'static str, u16) {
+    /// Its code.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Api(_) => ("SetupError", 102),
-            Self::State(_) => ("PrePullError", 203),
-            Self::Original(_) => ("PrePullError", 204),
+            Self::Api(_) => error_code::NO_WAY_TO_API,
+            Self::State(_) => error_code::STATE_UNUSABLE,
+            Self::Original(_) => error_code::ORIGINAL_STATE_UNUSABLE,
         }
     }
 }
@@ -86,7 +90,7 @@ impl Service {
         sandbox: Arc<Sandbox>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
-        let threads = plan.threads();
+        let threads = ServiceThreads::new(&plan.identity, &plan.component);
         let identity = plan.identity;
         let bucket = store.bucket(identity.to_string());
         // What the original has left is of use to no other component.
@@ -107,7 +111,7 @@ impl Service {
             settings: plan.settings,
             limits: plan.limits,
             span: log::service_span(Process::Input, &threads.puller, &identity),
-            figures: Figures::default(),
+            metrics: ServiceMetrics::default(),
             identity,
         });
         let caller = Caller::new(sandbox, grant.clone(), stop);

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use collector_model::metrics::Summary;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -12,7 +13,7 @@ use super::call::{Caller, Interrupted};
 use super::schedule::{Backoff, Next, Period, Reason, Timetable, Waits};
 use super::setup::Readiness;
 use crate::rate::{self, Kind};
-use crate::sandbox::{Budget, Grant, Outcome, Summary};
+use crate::sandbox::{Budget, Grant, Outcome};
 
 /// The puller task of one service.
 pub struct Puller {
@@ -145,8 +146,8 @@ impl<'a> Cycles<'a> {
         match self.puller.caller.guarded(call).await? {
             Ok(Ok(summary)) => {
                 let pulled = self.timetable.end_pull(self.now(), summary.up_to_date);
-                self.grant().figures.add_call(&summary);
-                self.grant().figures.add_cycle(pulled.took, pulled.missed);
+                self.grant().metrics.add_call(&summary);
+                self.grant().metrics.add_cycle(pulled.took, pulled.missed);
                 self.totals.get_or_insert_default().add(&summary);
                 self.pull_backoff = Backoff::default();
             }
@@ -169,7 +170,7 @@ impl<'a> Cycles<'a> {
         match self.puller.caller.guarded(call).await? {
             Ok(Ok(summary)) => {
                 self.timetable.end_backfill(summary.up_to_date);
-                self.grant().figures.add_call(&summary);
+                self.grant().metrics.add_call(&summary);
                 self.totals.get_or_insert_default().add(&summary);
                 self.backfill_backoff = Backoff::default();
             }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_model::{Secret, error_code};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -11,7 +12,6 @@ use tracing::{info, warn};
 use super::End;
 use super::call::{Caller, Interrupted};
 use super::schedule::Backoff;
-use crate::secret::Secret;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -95,14 +95,14 @@ impl Setup {
     /// Whether settings and credentials are accepted.
     pub async fn check_once(&self) -> Result<bool, Interrupted> {
         if let Err(reason) = self.refresh_token().await {
-            self.caller.tell("SetupError", 101, &format!("{reason}."));
+            self.caller.tell(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
             return Ok(false);
         }
         let call = self.caller.sandbox().set_up(self.caller.grant());
         let outcome = self.caller.guarded(call).await?;
         let succeeded = matches!(outcome, Ok(Ok(())));
         self.caller.report(outcome)?;
-        self.caller.grant().figures.set_ready(succeeded);
+        self.caller.grant().metrics.set_ready(succeeded);
         if succeeded {
             self.readiness.ready.send_replace(true);
             info!("Setup for module <{}> has been successfully executed", self.module);

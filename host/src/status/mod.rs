@@ -1,8 +1,7 @@
 //! What the collector says about itself every now and then: the process about its memory and what runs in it, each tenant
 //! about what was sent.
 
-mod figures;
-mod memory;
+pub mod allocator;
 mod monitor;
 mod senders;
 mod threads;
@@ -10,19 +9,18 @@ mod threads;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use collector_model::metrics::Memory;
 use tracing::info;
 
 use crate::log::{self, Process};
-pub use figures::{Count, Figures};
-pub use memory::Memory;
-use memory::Release;
+use allocator::Release;
 pub use monitor::Monitors;
 pub use senders::{SenderNames, SenderService};
 pub use threads::Threads;
 
 /// How often memory is given back that is not used: what the pulls of a thousand tenants leave behind in a minute, for
 /// example, is a tenth of all.
-const GIVE_BACK_EVERY: Duration = Duration::from_secs(15);
+const TRIM_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the original reports on its memory, in times that it was given back.
 const REPORT_EVERY: usize = 20;
@@ -36,16 +34,16 @@ impl<L: Fn(Memory) -> String> Status<L> {
     /// Reports for the first time, now. `line` says what runs.
     pub fn start(line: L) -> Self {
         let status = Self { line };
-        status.write(Memory::give_back());
+        status.write(allocator::trim());
         status
     }
 
     /// Reports for ever.
     pub async fn report(&self) -> Infallible {
         for times in (1..=REPORT_EVERY).cycle() {
-            tokio::time::sleep(GIVE_BACK_EVERY).await;
+            tokio::time::sleep(TRIM_EVERY).await;
             // It may take some milliseconds. Where it fails, the runtime is ending.
-            if let (Ok(release), true) = (tokio::task::spawn_blocking(Memory::give_back).await, times == REPORT_EVERY) {
+            if let (Ok(release), true) = (tokio::task::spawn_blocking(allocator::trim).await, times == REPORT_EVERY) {
                 self.write(release);
             }
         }

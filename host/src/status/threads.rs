@@ -2,14 +2,14 @@
 
 use std::io;
 
+use collector_model::metrics::Memory;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use super::memory::Memory;
 use super::senders::SenderNames;
-use crate::config::{OutputPlan, ServiceThreads};
 use crate::service::Service;
+use crate::{config::OutputPlan, devo_compat::ServiceThreads};
 
 /// The names under which parts of the collector run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Component, Identity, Receiver};
+    use crate::config::{Component, Receiver};
+    use collector_model::Identity;
 
     #[test]
     fn the_line_begins_as_the_specifications() {
@@ -112,7 +113,8 @@ mod tests {
             statistics_period: Duration::from_secs(300),
             takes_internal_messages: false,
         };
-        let line = Threads::of([identity.threads(&Component::Bundled)].iter(), &[output]).line(Memory::default());
+        let line = Threads::of([ServiceThreads::new(&identity, &Component::Bundled)].iter(), &[output])
+            .line(Memory::default());
         let id = std::process::id();
         let expected = format!(
             "global_status: {{\"input_process\": {{\"process_id\": {id}, \"process_status\": \"running\", \"thread_counter\": 5, \

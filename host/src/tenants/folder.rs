@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use collector_model::TenantName;
 use tracing::warn;
 
 use super::change::{Configuration, Look};
-use super::name::Name;
 use crate::config::{self, Cause, ConfigError, Files, Fingerprint, Plan, Policy};
 
 /// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be one is told.
 ///
 /// # Errors
 /// The folder can't be read.
-pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
+pub fn names(folder: &Path) -> io::Result<BTreeSet<TenantName>> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -28,7 +28,7 @@ pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
             warn!("{} is a symbolic link and no tenant: put the folder itself there", path.display());
             continue;
         }
-        match Name::new(&name) {
+        match TenantName::new(&name) {
             Some(name) => names.extend([name]),
             None => warn!(
                 "{:?} is no name for a tenant: it may have letters, digits, '.', '_' and '-', the first one a letter or a \
@@ -41,7 +41,7 @@ pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
 }
 
 /// Looks whether there is such a tenant, and if so, at its configuration, unless that is the `known` one.
-pub fn look(folder: &Path, name: &Name, known: Option<&Fingerprint>, policy: &Policy) -> Look {
+pub fn look(folder: &Path, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> Look {
     let product = folder.join(name.shared().as_ref());
     if product.is_symlink() || !product.is_dir() {
         return Look::Gone;
@@ -83,15 +83,18 @@ mod tests {
         }
         std::fs::write(folder.join("notes"), "").unwrap();
         std::os::unix::fs::symlink("acme", folder.join("link")).unwrap();
-        let found: Vec<String> = names(&folder).unwrap().iter().map(Name::to_string).collect();
+        let found: Vec<String> = names(&folder).unwrap().iter().map(TenantName::to_string).collect();
         assert_eq!(found, ["acme", "globex-2"]);
         let policy = Policy::hosted();
-        let named = |name: &str| look(&folder, &Name::new(name).unwrap(), None, &policy);
+        let named = |name: &str| look(&folder, &TenantName::new(name).unwrap(), None, &policy);
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
         let Look::Seen(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
-        assert!(matches!(look(&folder, &Name::new("acme").unwrap(), Some(&seen.fingerprint), &policy), Look::Same));
+        assert!(matches!(
+            look(&folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
+            Look::Same
+        ));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

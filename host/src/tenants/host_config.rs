@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use collector_model::Limits;
 use serde::Deserialize;
 
 use crate::config::policy::Hosts;
-use crate::config::{AskedLimits, Limits, Policy, Quota};
+use crate::config::{AskedLimits, Policy, Quota};
 
 /// Its name beside the folder of the tenants.
 const FILE: &str = "host.yaml";
@@ -91,7 +92,7 @@ impl HostConfig {
     fn of(document: Document) -> Self {
         let Document { debug, admin, limits, quota, egress, .. } = document;
         let policy = Policy {
-            limits: Some(Limits::new(&limits, Limits::default())),
+            limits: Some(limits.over(Limits::default())),
             quota,
             allow_private_addresses: egress.allow_private_addresses,
             allow_http: egress.allow_http,

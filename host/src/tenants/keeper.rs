@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_model::TenantName;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::name::Name;
 use crate::config::Plan;
 use crate::service::{Backoff, End};
 
@@ -30,7 +30,7 @@ enum Next {
 /// Runs a tenant with the configuration that `orders` has, until there will be none any more, or until the stop. `place` is
 /// how long it waits before it begins, `run` begins it, in a task of its own that ends in good order with its token.
 pub async fn keep(
-    name: Name,
+    name: TenantName,
     mut orders: watch::Receiver<Arc<Plan>>,
     stop: CancellationToken,
     place: impl Fn(&Plan) -> Duration,
@@ -83,7 +83,7 @@ pub async fn keep(
     }
 }
 
-fn report(name: &Name, ended: Result<Outcome, tokio::task::JoinError>, again: Duration) {
+fn report(name: &TenantName, ended: Result<Outcome, tokio::task::JoinError>, again: Duration) {
     let seconds = again.as_secs();
     let next =
         format!("It is started again in {seconds} seconds, or when its configuration changes; no other is concerned");
@@ -151,7 +151,7 @@ mod tests {
         let (orders, taken) = watch::channel(plan(first));
         let (tell, told) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let name = Name::new("acme").unwrap();
+        let name = TenantName::new("acme").unwrap();
         let task = tokio::spawn(keep(name, taken, stop.clone(), move |_| place, tenant(tell)));
         Kept { orders, told, stop, task }
     }

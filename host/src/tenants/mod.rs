@@ -3,13 +3,12 @@
 //!
 //! `host_config` is what the operator decides. `watch` notices that something has changed, `folder` looks at what is there
 //! now, `change` decides what that means for a tenant, `keeper` keeps one running, [`supervisor`] brings them together.
-//! `name` and `spread` are what a tenant is called and when it begins; `open_files` makes room for all of them.
+//! `spread` is when a tenant begins; `open_files` makes room for all of them.
 
 mod change;
 mod folder;
 mod host_config;
 mod keeper;
-mod name;
 mod open_files;
 mod spread;
 mod supervisor;

@@ -4,19 +4,20 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use super::name::Name;
+use collector_model::TenantName;
+
 use crate::config::Plan;
 
 /// No tenant waits longer for its first pull, however long its period is: somebody may be watching.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// How long this tenant waits before it begins.
-pub fn offset(name: &Name, plan: &Plan) -> Duration {
+pub fn offset(name: &TenantName, plan: &Plan) -> Duration {
     let period = plan.services.iter().map(|service| service.period).min().unwrap_or(LONGEST);
     offset_within(name, period.min(LONGEST))
 }
 
-fn offset_within(name: &Name, window: Duration) -> Duration {
+fn offset_within(name: &TenantName, window: Duration) -> Duration {
     // Its keys are fixed, unlike those of a map.
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
@@ -33,7 +34,7 @@ mod tests {
         let window = Duration::from_secs(60);
         let mut seconds = [0; 60];
         for number in 0..6000 {
-            let offset = offset_within(&Name::new(&format!("tenant-{number}")).unwrap(), window);
+            let offset = offset_within(&TenantName::new(&format!("tenant-{number}")).unwrap(), window);
             seconds[usize::try_from(offset.as_secs()).unwrap()] += 1;
         }
         // A hundred each on average; by chance alone, none of sixty is as far from it as this.
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_tenant_always_has_the_same_place() {
-        let name = Name::new("acme").unwrap();
+        let name = TenantName::new("acme").unwrap();
         let window = Duration::from_secs(60);
         assert_eq!(offset_within(&name, window), offset_within(&name.clone(), window));
         assert_eq!(offset_within(&name, Duration::ZERO), Duration::ZERO);

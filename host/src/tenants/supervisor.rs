@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use collector_model::{ErrorCode, TenantName};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,7 +21,6 @@ use tracing::{Instrument, error, info, warn};
 use super::change::{Action, Known, Look, decide};
 use super::host_config::HostConfig;
 use super::keeper::{self, Outcome};
-use super::name::Name;
 use super::watch::{Changes, Watch};
 use super::{folder, open_files, spread};
 use crate::admin::{Admin, Watched};
@@ -130,9 +130,9 @@ struct Supervisor {
     root: PathBuf,
     policy: Arc<Policy>,
     watch: Watch,
-    tenants: BTreeMap<Name, Hosted>,
+    tenants: BTreeMap<TenantName, Hosted>,
     /// Those of tenants that are gone as well, until they have stopped.
-    keepers: BTreeMap<Name, JoinHandle<()>>,
+    keepers: BTreeMap<TenantName, JoinHandle<()>>,
     host: Arc<Host>,
 }
 
@@ -167,8 +167,8 @@ impl Supervisor {
     }
 
     /// Looks at these tenants, a few at a time, and acts on each as soon as it was looked at.
-    async fn look(&mut self, names: BTreeSet<Name>) {
-        let known = |name: &Name| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
+    async fn look(&mut self, names: BTreeSet<TenantName>) {
+        let known = |name: &TenantName| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
         let looks: Vec<_> = names.into_iter().map(|name| (known(&name), name)).collect();
         let (root, policy) = (self.root.clone(), self.policy.clone());
         let mut looks = futures_util::stream::iter(looks)
@@ -194,7 +194,7 @@ impl Supervisor {
         self.keepers.retain(|_, keeper| !keeper.is_finished());
     }
 
-    fn act(&mut self, name: Name, look: Look) {
+    fn act(&mut self, name: TenantName, look: Look) {
         let Hosted { known, orders } = self.tenants.remove(&name).unwrap_or_default();
         let (known, action) = decide(known, look);
         let mut hosted = Hosted { known, orders };
@@ -226,7 +226,7 @@ impl Supervisor {
                     Some(_) => "It runs on with the configuration before",
                     None => "It is started when that is mended",
                 };
-                let (class, code) = (problem.class(), problem.code());
+                let ErrorCode { class, number: code } = problem.code();
                 error!(tenant = %name, class, code, "The tenant {name}: {problem} {meanwhile}");
             }
         }
@@ -236,7 +236,7 @@ impl Supervisor {
         self.tenants.insert(name, hosted);
     }
 
-    fn keep(&mut self, name: &Name, plan: Plan) -> watch::Sender<Arc<Plan>> {
+    fn keep(&mut self, name: &TenantName, plan: Plan) -> watch::Sender<Arc<Plan>> {
         let (orders, taken) = watch::channel(Arc::new(plan));
         let (host, stop) = (self.host.clone(), self.host.stop.clone());
         let placed = name.clone();
@@ -273,7 +273,7 @@ impl Supervisor {
 
 impl Host {
     /// Runs a tenant once, from its preparation to its end.
-    async fn run(self: Arc<Self>, name: Name, plan: Arc<Plan>, end: CancellationToken) -> Outcome {
+    async fn run(self: Arc<Self>, name: TenantName, plan: Arc<Plan>, end: CancellationToken) -> Outcome {
         let _counted = Counted::new(&self.running);
         let messages = Messages::default();
         // Forgotten however this ends, a panic included.
@@ -298,7 +298,7 @@ impl Host {
         tenant.announce();
         let _watching = self.watched.watch(Some(name.shared().clone()), tenant.services());
         let grants: Vec<_> = tenant.services().iter().map(|service| service.grant().clone()).collect();
-        let begun = async move { join_all(grants.iter().map(|grant| grant.figures.begun())).await };
+        let begun = async move { join_all(grants.iter().map(|grant| grant.metrics.begun())).await };
         let mut ended = pin!(tenant.start().ended());
         let outcome = tokio::select! {
             outcome = &mut ended => outcome,
@@ -337,11 +337,11 @@ impl Drop for Counted<'_> {
 /// The lines of a tenant become its messages for as long as this lives.
 struct Routed<'a> {
     routes: &'a Routes,
-    name: Name,
+    name: TenantName,
 }
 
 impl<'a> Routed<'a> {
-    fn new(routes: &'a Routes, name: &Name, messages: Messages) -> Self {
+    fn new(routes: &'a Routes, name: &TenantName, messages: Messages) -> Self {
         routes.add(Some(name.shared().clone()), messages);
         Self { routes, name: name.clone() }
     }

@@ -1,14 +1,13 @@
 //! What a configuration means: outputs, services and state with every value checked and every default filled in.
 
 mod component;
-mod identity;
-mod limits;
 mod output;
 mod service;
 mod settings;
 
 use std::path::PathBuf;
 
+use collector_model::Secret;
 use serde_json::Value;
 
 use super::document::{Document, Globals, PersistenceConfig};
@@ -19,12 +18,9 @@ use super::policy::Policy;
 use super::quota;
 use super::read::Source;
 use crate::rate::{self, InputLimiter};
-use crate::secret::Secret;
 use crate::state::RedisSettings;
 
 pub use component::Component;
-pub use identity::{Identity, ServiceThreads};
-pub use limits::{Limit, Limits};
 pub use output::{OutputPlan, Receiver};
 pub use service::ServicePlan;
 
@@ -210,9 +206,10 @@ mod tests {
     fn an_originals_configuration_needs_nothing_of_ours() {
         let plan = plan(document(usual(), serde_json::json!({}))).unwrap();
         let service = &plan.services[0];
-        let threads = service.threads();
-        assert_eq!(threads.puller, "CloudSekPuller(cloudsek,cloudsek_1,alerts,predefined)");
-        assert_eq!(threads.setup, "CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)");
+        assert_eq!(
+            (service.identity.to_string(), &service.component),
+            ("cloudsek;cloudsek_1;alerts".into(), &Component::Bundled)
+        );
         assert_eq!(service.period, Duration::from_secs(60));
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
         assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
@@ -290,7 +287,6 @@ mod tests {
         let Component::File { path, key } = &plan_of.services[0].component else { panic!("the bundled one") };
         assert_eq!((path.as_path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
         assert!(plan_of.warnings.is_empty(), "{:?}", plan_of.warnings);
-        assert_eq!(plan_of.services[0].threads().puller, "CollectorPuller(cloudsek,cloudsek_1,events,predefined)");
         document["inputs"]["cloudsek"]["component"] = Value::Null;
         let unknown = plan(document).unwrap_err().to_string();
         assert!(unknown.contains("there is no service events") && unknown.contains("inputs.cloudsek.component"));

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use collector_model::Secret;
+
 use super::super::document::{Output, OutputConfig, Pkcs};
 use super::super::error::{Cause, ConfigError, value};
 use super::super::files::Files;
 use super::super::permissions;
 use super::super::policy::Policy;
 use super::super::quota;
-use crate::secret::Secret;
 use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
 /// The port of Devo's own receivers. Relays have none that could be taken for granted.

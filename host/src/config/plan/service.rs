@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_model::{Identity, Limits, Secret, Table};
 use http::HeaderName;
 use secrecy::SecretString;
 
@@ -13,11 +14,9 @@ use super::super::files::Files;
 use super::super::permissions;
 use super::super::policy::Policy;
 use super::super::quota;
-use super::{Component, Identity, Limits, ServiceThreads, scalar, settings};
+use super::{Component, scalar, settings};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
-use crate::secret::Secret;
-use crate::senders::Table;
 use crate::state::file_stem;
 
 /// The specification's period.
@@ -56,13 +55,6 @@ pub struct ServicePlan {
     /// What the component is told: flat names and values, never a secret.
     pub settings: Arc<[(String, String)]>,
     pub limits: Limits,
-}
-
-impl ServicePlan {
-    /// The names of the service's threads.
-    pub fn threads(&self) -> ServiceThreads {
-        self.identity.threads(&self.component)
-    }
 }
 
 /// Reads the keys of one service, and those of its input.

@@ -1,11 +1,12 @@
 //! TLS and proxies: whom a connection trusts, and the way it takes.
 
+use collector_net::CaFileProblem;
 use rcgen::date_time_ymd;
 use tokio::net::TcpListener;
 
 use super::server::{Authority, Server, Then, ok, with_status};
 use super::*;
-use crate::egress::{CaFileProblem, ConnectStage, ProxyProblem, ProxyVariables, TlsProblem};
+use crate::egress::{ConnectStage, ProxyProblem, ProxyVariables, TlsProblem};
 
 async fn tls_problem(settings: ApiClientSettings) -> TlsProblem {
     match failure(settings).await {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll};
 
+use collector_net::{AddressRange, ConnectProblem};
 use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http::{HeaderName, Method, StatusCode};
 use http_body::{Body, Frame};
@@ -13,7 +14,7 @@ use http_body_util::Full;
 
 use super::server::{Server, Then, ok, with_headers};
 use super::*;
-use crate::egress::{AddressRange, ConnectProblem, CredentialProblem};
+use crate::egress::CredentialProblem;
 
 #[tokio::test]
 async fn the_token_is_added_and_never_taken_from_the_component() {

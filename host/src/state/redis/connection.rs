@@ -9,9 +9,9 @@ use ::redis::{
     Client, Cmd, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, TlsCertificates, cmd,
 };
+use collector_model::Secret;
 use secrecy::ExposeSecret;
 
-use crate::secret::Secret;
 use crate::state::error::{RedisProblem, StateError};
 
 /// How long the server may take to connect, and then for each answer.

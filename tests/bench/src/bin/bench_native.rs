@@ -11,7 +11,7 @@ use cloudsek_xvigil::pull;
 use devo_collector::config::{self, Place, Plan, Policy};
 use devo_collector::internal::{self, Routes};
 use devo_collector::log;
-use devo_collector::status::Memory;
+use devo_collector::status::allocator;
 
 /// Does the collector's work natively.
 #[derive(Debug, Parser)]
@@ -22,7 +22,7 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    Memory::keep_freed();
+    allocator::retain_freed();
     let source = config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
     log::Format::Text.start(false, internal::Layer(Routes::default()));

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use collector_model::Table;
+use collector_model::metrics::ServiceMetrics;
 use devo_collector::capabilities::output::{OutputView, add_to_linker};
-use devo_collector::senders::{Outputs, RecordLetters, Table};
-use devo_collector::status::Figures;
+use devo_collector::senders::{Outputs, RecordLetters};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
@@ -26,7 +27,7 @@ struct Service {
     dead_letters: RecordLetters,
     letters_told: AtomicBool,
     table: Table,
-    figures: Figures,
+    metrics: ServiceMetrics,
 }
 
 /// A repetition hands over these events.
@@ -42,7 +43,7 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
         dead_letters: &service.dead_letters,
         letters_told: &service.letters_told,
         table: &service.table,
-        figures: &service.figures,
+        metrics: &service.metrics,
     })?;
     let table = sandbox::ALERTS_TABLE.parse()?;
     let service = Service {
@@ -51,7 +52,7 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
         dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
         letters_told: AtomicBool::new(false),
         table,
-        figures: Figures::default(),
+        metrics: ServiceMetrics::default(),
     };
     let mut store = Store::new(&engine, service);
     store.set_epoch_deadline(u64::MAX);

@@ -14,7 +14,8 @@ use cloudsek_xvigil::alert::{Alert, Tail};
 use cloudsek_xvigil::ledger::Ledger;
 use cloudsek_xvigil::settings::Settings;
 use cloudsek_xvigil::state::State;
-use devo_collector::senders::{self, Framer, Table};
+use collector_model::Table;
+use devo_collector::senders::{self, Framer};
 use sandbox::alerts::Batch;
 
 /// Events of one repetition.

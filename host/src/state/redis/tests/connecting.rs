@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use collector_model::Secret;
+
 use super::super::connection::PATIENCE;
 use super::server::{answering, free_port, settings};
 use super::*;
-use crate::secret::Secret;
 use crate::state::Store;
 use crate::state::folder::scratch::Scratch;
 

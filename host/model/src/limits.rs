@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::super::document;
-
-/// What one call of a component may use. A breach ends the call, and costs no other tenant anything.
+/// What one call of a component may use. Exceeding one ends the call, and costs no other tenant
+/// anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// All linear memories together.
@@ -59,24 +58,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What a configuration says, and `default` for the rest.
-    pub(crate) fn new(given: &document::Limits, default: Self) -> Self {
-        Self {
-            memory_in_bytes: given.memory_in_bytes.unwrap_or(default.memory_in_bytes),
-            table_elements: given.table_elements.unwrap_or(default.table_elements),
-            cpu: given.cpu_in_milliseconds.map_or(default.cpu, Duration::from_millis),
-            wall: given.wall_in_seconds.map_or(default.wall, Duration::from_secs),
-            host_call_in_bytes: given.host_call_in_bytes.unwrap_or(default.host_call_in_bytes),
-            handles: given.handles.unwrap_or(default.handles),
-            requests: given.requests.unwrap_or(default.requests),
-            concurrent_requests: given.concurrent_requests.unwrap_or(default.concurrent_requests),
-            log_lines: given.log_lines.unwrap_or(default.log_lines),
-            max_body_in_bytes: given.max_body_in_bytes.unwrap_or(default.max_body_in_bytes),
-            state_in_bytes: given.state_in_bytes.unwrap_or(default.state_in_bytes),
-            queue_in_bytes: given.queue_in_bytes.unwrap_or(default.queue_in_bytes),
-        }
-    }
-
     /// The limit's amount, in the unit of its key.
     pub fn amount(&self, limit: Limit) -> u64 {
         let bytes = |bytes: usize| bytes as u64;
@@ -100,14 +81,23 @@ impl Limits {
 /// What a component can use too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
+    /// All linear memories together.
     Memory,
+    /// Elements of all tables together.
     Tables,
+    /// Time in which the component's own code runs.
     Cpu,
+    /// Time from the start to the end of the call.
     Wall,
+    /// What is handed over in one call of a host function.
     HostCall,
+    /// Handles that are open at the same time.
     Handles,
+    /// Requests to the API.
     Requests,
+    /// Requests under way at the same time.
     ConcurrentRequests,
+    /// Lines in the log.
     LogLines,
     /// A larger answer is cut off, and the component is told.
     Body,

@@ -10,9 +10,9 @@ const LONGEST: usize = 64;
 
 /// Letters, digits, `.`, `_` and `-` of ASCII, the first one a letter or a digit; at most 64. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct TenantName(Arc<str>);
 
-impl Name {
+impl TenantName {
     /// The name, if it is one.
     pub fn new(text: &str) -> Option<Self> {
         let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -27,13 +27,13 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for TenantName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Borrow<str> for Name {
+impl Borrow<str> for TenantName {
     fn borrow(&self) -> &str {
         &self.0
     }
@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn a_name_has_no_character_that_means_something_elsewhere() {
         for good in ["acme", "7", "Acme-EU_1", "a.example.com", &"a".repeat(64)] {
-            assert_eq!(Name::new(good).unwrap().to_string(), good);
+            assert_eq!(TenantName::new(good).unwrap().to_string(), good);
         }
         for bad in ["", ".hidden", "-rf", "_", "a b", "a/b", "a\n", "é", "a:b", "..", &"a".repeat(65)] {
-            assert_eq!(Name::new(bad), None, "{bad:?}");
+            assert_eq!(TenantName::new(bad), None, "{bad:?}");
         }
     }
 }

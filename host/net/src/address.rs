@@ -1,9 +1,43 @@
-//! Which addresses the API may live at. A host name is in the hands of whoever runs its DNS: without this check a name
+//! Which addresses a peer may live at. A host name is in the hands of whoever runs its DNS: without this check a name
 //! could lead into the collector's own network, for example to a cloud's metadata service at 169.254.169.254 that hands
-//! out credentials. Pure; resolving and connecting are left to the connector.
+//! out credentials. Pure.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use thiserror::Error;
+
+/// None of a host's addresses is permitted; this is the first of them.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{address} is a {range} address, which is not permitted")]
+pub struct RefusedAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// What it is reserved for.
+    pub range: AddressRange,
+}
+
+/// The addresses that may be connected to. `allow_private` is the operator's permission for private networks.
+///
+/// # Errors
+/// None may.
+pub fn permitted(addresses: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<SocketAddr>, RefusedAddress> {
+    let mut refused = None;
+    let mut allowed = Vec::with_capacity(addresses.len());
+    for socket_address in addresses {
+        let address = socket_address.ip();
+        let range = AddressRange::of(address);
+        if range.is_allowed(allow_private) {
+            allowed.push(socket_address);
+        } else {
+            refused.get_or_insert(RefusedAddress { address, range });
+        }
+    }
+    match refused {
+        Some(refused) if allowed.is_empty() => Err(refused),
+        _ => Ok(allowed),
+    }
+}
 
 /// What an address is reserved for, after the registries of IANA (RFC 6890 and its successors).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +80,7 @@ impl AddressRange {
         }
     }
 
-    /// Whether the API may be at such an address. `allow_private` is the operator's leave for the ranges that a private
+    /// Whether a peer may be at such an address. `allow_private` is the operator's permission for the ranges that a private
     /// network uses; it never opens those at which no server can be.
     pub fn is_allowed(self, allow_private: bool) -> bool {
         match self {
@@ -174,7 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_leave_never_opens_an_address_where_no_server_can_be() {
+    fn the_addresses_that_are_permitted_are_left_and_the_first_refused_one_is_named() {
+        let [public, private, loopback] = ["1.1.1.1:1", "10.0.0.1:1", "127.0.0.1:1"].map(|text| text.parse().unwrap());
+        assert_eq!(permitted(vec![private, public], false), Ok(vec![public]));
+        assert_eq!(permitted(vec![private, loopback], true), Ok(vec![private, loopback]));
+        let refused = RefusedAddress { address: "10.0.0.1".parse().unwrap(), range: AddressRange::Private };
+        assert_eq!(permitted(vec![private, loopback], false), Err(refused));
+    }
+
+    #[test]
+    fn the_operators_permission_never_opens_an_address_where_no_server_can_be() {
         for address in ["0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "ff02::1", "240.0.0.1"] {
             assert!(!range(address).is_allowed(true), "{address}");
         }

@@ -6,20 +6,20 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
-use crate::config::Limit;
-use crate::sandbox::{Progress, Summary};
+use super::{Progress, Summary};
+use crate::Limit;
 
 /// The longest text of a failure that is kept, in bytes.
 const LONGEST_FAILURE: usize = 400;
 
-/// The figures of one service since its start.
+/// What is counted of one service since its start.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct ServiceMetrics {
     ready: AtomicBool,
     counts: [AtomicU64; Count::ALL.len()],
     /// The most that one call has used of what is limited, in the unit of the limit's setting.
     peaks: [AtomicU64; Limit::ALL.len()],
-    breaches: [AtomicU64; Limit::ALL.len()],
+    exceeded: [AtomicU64; Limit::ALL.len()],
     computed_in_nanoseconds: AtomicU64,
     instantiated_in_nanoseconds: AtomicU64,
     last_cycle_in_microseconds: AtomicU64,
@@ -68,7 +68,7 @@ impl Count {
     ];
 }
 
-impl Figures {
+impl ServiceMetrics {
     /// Whether the API has accepted the credentials when they were last checked.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
@@ -111,8 +111,8 @@ impl Figures {
     }
 
     /// A limit was reached.
-    pub fn add_breach(&self, limit: Limit) {
-        self.breaches[limit as usize].fetch_add(1, Ordering::Relaxed);
+    pub fn add_exceeded(&self, limit: Limit) {
+        self.exceeded[limit as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call has used so much of what is limited.
@@ -142,8 +142,8 @@ impl Figures {
     }
 
     /// How often this limit was reached.
-    pub fn breaches(&self, limit: Limit) -> u64 {
-        self.breaches[limit as usize].load(Ordering::Relaxed)
+    pub fn exceeded(&self, limit: Limit) -> u64 {
+        self.exceeded[limit as usize].load(Ordering::Relaxed)
     }
 
     /// The most that a call has used.
@@ -190,22 +190,22 @@ fn whole(number: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::{Account, BackfillProgress};
+    use crate::metrics::{Account, BackfillProgress};
 
     #[test]
     fn pulls_are_counted_and_those_not_in_time_besides() {
-        let figures = Figures::default();
-        assert_eq!(figures.last_cycle(), None);
-        figures.add_cycle(Duration::from_millis(999), false);
-        figures.add_cycle(Duration::from_millis(1001), true);
-        assert_eq!((figures.count(Count::Cycles), figures.count(Count::MissedTicks)), (2, 1));
-        assert_eq!(figures.last_cycle().unwrap().0, Duration::from_millis(1001));
+        let metrics = ServiceMetrics::default();
+        assert_eq!(metrics.last_cycle(), None);
+        metrics.add_cycle(Duration::from_millis(999), false);
+        metrics.add_cycle(Duration::from_millis(1001), true);
+        assert_eq!((metrics.count(Count::Cycles), metrics.count(Count::MissedTicks)), (2, 1));
+        assert_eq!(metrics.last_cycle().unwrap().0, Duration::from_millis(1001));
     }
 
     #[test]
     fn calls_add_up_and_the_last_one_says_how_things_stand() {
-        let figures = Figures::default();
-        assert!(figures.progress().is_none());
+        let metrics = ServiceMetrics::default();
+        assert!(metrics.progress().is_none());
         let progress = |done| Progress {
             backfill: Some(BackfillProgress { done, total: Some(90) }),
             gaps: 1,
@@ -224,26 +224,26 @@ mod tests {
                 up_to_date: false,
                 progress,
             };
-            figures.add_call(&call);
+            metrics.add_call(&call);
         }
         let counts = [Count::Requests, Count::Received, Count::Duplicates, Count::Sent, Count::DeadLetters];
-        assert_eq!(counts.map(|count| figures.count(count)), [4, 60, 8, 50, 2]);
-        assert_eq!(figures.progress().unwrap().backfill.unwrap().done, 60);
+        assert_eq!(counts.map(|count| metrics.count(count)), [4, 60, 8, 50, 2]);
+        assert_eq!(metrics.progress().unwrap().backfill.unwrap().done, 60);
     }
 
     #[test]
     fn a_long_failure_is_cut_between_characters() {
-        let figures = Figures::default();
-        figures.add_failure(&"\u{e9}".repeat(LONGEST_FAILURE));
-        assert_eq!(figures.last_failure().unwrap().len(), LONGEST_FAILURE);
-        figures.add_failure(&format!("x{}", "\u{e9}".repeat(LONGEST_FAILURE)));
-        assert_eq!(figures.last_failure().unwrap().len(), LONGEST_FAILURE - 1);
+        let metrics = ServiceMetrics::default();
+        metrics.add_failure(&"\u{e9}".repeat(LONGEST_FAILURE));
+        assert_eq!(metrics.last_failure().unwrap().len(), LONGEST_FAILURE);
+        metrics.add_failure(&format!("x{}", "\u{e9}".repeat(LONGEST_FAILURE)));
+        assert_eq!(metrics.last_failure().unwrap().len(), LONGEST_FAILURE - 1);
     }
 
     #[test]
     fn the_peak_is_the_most_of_any_call() {
-        let figures = Figures::default();
-        [3, 7, 5].into_iter().for_each(|amount| figures.note_use(Limit::Memory, amount));
-        assert_eq!((figures.peak(Limit::Memory), figures.peak(Limit::Requests)), (7, 0));
+        let metrics = ServiceMetrics::default();
+        [3, 7, 5].into_iter().for_each(|amount| metrics.note_use(Limit::Memory, amount));
+        assert_eq!((metrics.peak(Limit::Memory), metrics.peak(Limit::Requests)), (7, 0));
     }
 }
