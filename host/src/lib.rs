@@ -25,7 +25,6 @@ pub mod sandbox;
 pub mod senders;
 #[cfg(not(fuzzing))]
 pub mod service;
-pub mod state;
 #[cfg(not(fuzzing))]
 pub mod status;
 #[cfg(not(fuzzing))]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use collector_model::{ErrorCode, error_code};
+use collector_state::{RedisDatabase, StateFolder, Store};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
@@ -20,7 +21,6 @@ use crate::log::{self, Process};
 use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::{Engine, Sandbox};
 use crate::service::{End, Service};
-use crate::state::{RedisDatabase, StateFolder, Store};
 use crate::status::{Monitors, SenderNames};
 
 /// How long is waited for a write to the state that was under way when its service ended.

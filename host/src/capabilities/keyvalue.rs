@@ -1,10 +1,10 @@
 //! `wasi:keyvalue/store`: the service's own bucket, and no other.
 
 use collector_model::{Limit, metrics::ServiceMetrics};
+use collector_state::{Bucket, StateError};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use crate::sandbox::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
-use crate::state::{Bucket, StateError};
 
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;

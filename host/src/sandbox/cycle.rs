@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use collector_model::{Identity, Limit, Limits, Table, metrics::ServiceMetrics};
+use collector_state::Bucket;
 use tracing::Span;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
@@ -20,7 +21,6 @@ use crate::capabilities::output::OutputView;
 use crate::egress::ApiClient;
 use crate::rate::{Kind, Limiter};
 use crate::senders::{Outputs, RecordLetters};
-use crate::state::Bucket;
 
 /// What a service may reach, for as long as it runs.
 pub struct Grant {

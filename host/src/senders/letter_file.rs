@@ -92,7 +92,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::state::Scratch;
 
     fn lines(texts: &[&str]) -> Vec<Vec<u8>> {
         texts.iter().map(|text| format!("{text}\n").into_bytes()).collect()
@@ -104,8 +103,8 @@ mod tests {
 
     #[test]
     fn only_the_owner_can_read_dead_letters() {
-        let folder = Scratch::new();
-        let path = folder.join("new/a.ndjson");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/a.ndjson");
         append_at_most(&path, &lines(&["1"]), 10).unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -113,8 +112,8 @@ mod tests {
 
     #[test]
     fn a_full_file_makes_room_and_the_one_before_is_kept() {
-        let folder = Scratch::new();
-        let path = folder.join("a.ndjson");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
         assert!(!append_at_most(&path, &lines(&["one", "two"]), 8).unwrap());
         assert!(!append_at_most(&path, &lines(&["three"]), 8).unwrap());
         assert_eq!((content(&path), content(&renamed(&path))), ("three\n".into(), "one\ntwo\n".into()));
@@ -124,16 +123,16 @@ mod tests {
 
     #[test]
     fn many_letters_at_once_are_no_way_around_the_bound() {
-        let folder = Scratch::new();
-        let path = folder.join("a.ndjson");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
         append_at_most(&path, &vec![b"12345\n".to_vec(); 100], 20).unwrap();
         assert_eq!((content(&path).len(), content(&renamed(&path)).len()), (6, 18));
     }
 
     #[test]
     fn a_letter_that_was_cut_off_does_not_spoil_the_next() {
-        let folder = Scratch::new();
-        let path = folder.join("a.ndjson");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
         std::fs::write(&path, "{\"half").unwrap();
         append_at_most(&path, &lines(&["{}"]), 100).unwrap();
         assert_eq!(content(&path), "{\"half\n{}\n");

@@ -91,7 +91,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::state::Scratch;
 
     fn letters() -> Vec<RecordLetter> {
         [&b"{\"a\":1.00}"[..], b"{\"a\":", b"\xff\n"]
@@ -106,8 +105,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_byte_of_a_record_is_kept() {
-        let folder = Scratch::new();
-        let file = folder.join("dead_letters/a.ndjson");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("dead_letters/a.ndjson");
         add(file.clone(), true).await.unwrap();
         let text = std::fs::read_to_string(file).unwrap();
         assert!(text.lines().next().unwrap().ends_with(r#""event":{"a":1.00}}"#), "{text}");

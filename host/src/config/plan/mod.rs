@@ -8,6 +8,7 @@ mod settings;
 use std::path::PathBuf;
 
 use collector_model::Secret;
+use collector_state::RedisSettings;
 use serde_json::Value;
 
 use super::document::{Document, Globals, PersistenceConfig};
@@ -18,7 +19,6 @@ use super::policy::Policy;
 use super::quota;
 use super::read::Source;
 use crate::rate::{self, InputLimiter};
-use crate::state::RedisSettings;
 
 pub use component::Component;
 pub use output::{OutputPlan, Receiver};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_model::{Identity, Limits, Secret, Table};
+use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
 
@@ -17,7 +18,6 @@ use super::super::quota;
 use super::{Component, scalar, settings};
 use crate::egress::{ApiClientSettings, Origin, ProxySettings};
 use crate::rate::{self, InputLimiter, Limiter};
-use crate::state::file_stem;
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;

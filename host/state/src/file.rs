@@ -129,7 +129,7 @@ fn temporary_of(path: &Path, number: u64) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::folder::scratch::Scratch;
+    use crate::folder::scratch::Scratch;
 
     fn damage_of(path: &Path) -> Damage {
         match read(path) {

@@ -1,5 +1,6 @@
-//! What holds for every content of a state file, ours or the original's, whatever the bytes are. Each law is one function,
-//! which the targets in `fuzz/` and the replay of their corpus below both call. It panics where the law is broken.
+//! What holds for every content of a state file, ours or the original's, whatever the bytes are. Each property is one
+//! function, which the targets in `fuzz/` and the replay of their corpus below both call. It panics where the property
+//! does not hold.
 
 use super::envelope::{header, open};
 use super::original::translate;
@@ -50,12 +51,12 @@ mod tests {
     use crate::replay::replay;
 
     #[test]
-    fn the_corpus_of_state_files_keeps_the_law() {
+    fn the_corpus_of_state_files_keeps_its_property() {
         replay("state_file", super::state_file);
     }
 
     #[test]
-    fn the_corpus_of_pickles_keeps_the_law() {
+    fn the_corpus_of_pickles_keeps_its_property() {
         replay("pickle", super::pickle);
     }
 }

@@ -190,8 +190,8 @@ fn lock<T>(values: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::folder::scratch::Scratch;
-    use crate::state::redis::tests::Server;
+    use crate::folder::scratch::Scratch;
+    use crate::redis::tests::Server;
 
     /// The same statement about every kind of store.
     fn on_each(statement: impl Fn(Store)) {

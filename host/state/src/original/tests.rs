@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::state::folder::scratch::Scratch;
+use crate::folder::scratch::Scratch;
 
 /// One state in every protocol.
 const STATES: [&[u8]; 6] = [

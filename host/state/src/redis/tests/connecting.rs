@@ -10,8 +10,8 @@ use collector_model::Secret;
 use super::super::connection::PATIENCE;
 use super::server::{answering, free_port, settings};
 use super::*;
-use crate::state::Store;
-use crate::state::folder::scratch::Scratch;
+use crate::Store;
+use crate::folder::scratch::Scratch;
 
 const PROBLEM_IN_A_SCRIPT_BEFORE_REDIS_7: &str = "-ERR Error running script (call to f_5ab): @user_script:2: \
     @user_script: 2: -OOM command not allowed when used memory > 'maxmemory'.\r\n";

@@ -12,7 +12,7 @@ use ::redis::{
 use collector_model::Secret;
 use secrecy::ExposeSecret;
 
-use crate::state::error::{RedisProblem, StateError};
+use crate::error::{RedisProblem, StateError};
 
 /// How long the server may take to connect, and then for each answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,7 +45,9 @@ const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Where the server is and who asks.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
+    /// The name or address of the server.
     pub host: String,
+    /// Its port.
     pub port: u16,
     /// The user of the password; the server's default one if not given.
     pub username: Option<String>,

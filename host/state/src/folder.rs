@@ -91,41 +91,32 @@ fn remove_temporary_files(path: &Path) -> Result<(), FolderProblem> {
 
 /// A folder that a test may fill, removed when the test is over.
 #[cfg(test)]
-pub(crate) mod scratch {
+pub mod scratch {
     use std::fs;
     use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
 
-    pub struct Scratch(PathBuf);
+    use tempfile::TempDir;
+
+    pub struct Scratch(TempDir);
 
     impl Scratch {
         pub fn new() -> Self {
-            static NUMBER: AtomicU32 = AtomicU32::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("devo-collector-state-{}-{number}", std::process::id()));
-            fs::create_dir(&path).unwrap();
-            Self(path)
+            Self(tempfile::tempdir().unwrap())
         }
 
         pub fn path(&self) -> &Path {
-            &self.0
+            self.0.path()
         }
 
         pub fn join(&self, name: &str) -> PathBuf {
-            self.0.join(name)
+            self.path().join(name)
         }
 
         pub fn names(&self) -> Vec<String> {
-            let entries = fs::read_dir(&self.0).unwrap();
+            let entries = fs::read_dir(self.path()).unwrap();
             let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             names.sort();
             names
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 }

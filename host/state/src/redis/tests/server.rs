@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use ::redis::{Client, FromRedisValue, cmd};
 
 use super::super::{RedisDatabase, RedisSettings};
-use crate::state::Store;
-use crate::state::folder::scratch::Scratch;
+use crate::Store;
+use crate::folder::scratch::Scratch;
 
 /// Nothing is written to the disk.
 pub const IN_MEMORY: [&str; 4] = ["--save", "", "--appendonly", "no"];

@@ -4,7 +4,7 @@ mod connecting;
 mod server;
 
 use super::*;
-use crate::state::{Damage, find_original};
+use crate::{Damage, find_original};
 pub use server::Server;
 use server::{DURABLE, Fault, IN_MEMORY, Network};
 
@@ -161,7 +161,7 @@ fn opening_leaves_nothing_behind() {
 fn databases_are_kept_apart() {
     let server = Server::start(&IN_MEMORY);
     let open = |db| RedisDatabase::open(RedisSettings { db, ..server.settings() });
-    let bucket = |db| crate::state::Store::redis(open(db).unwrap()).bucket("a");
+    let bucket = |db| crate::Store::redis(open(db).unwrap()).bucket("a");
     bucket(3).set("state", b"three").unwrap();
     assert_eq!(bucket(0).get("state").unwrap(), None);
     assert_eq!(bucket(3).get("state").unwrap().unwrap(), b"three");
