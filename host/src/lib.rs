@@ -22,7 +22,6 @@ pub mod log;
 pub mod rate;
 #[cfg(not(fuzzing))]
 pub mod sandbox;
-pub mod senders;
 #[cfg(not(fuzzing))]
 pub mod service;
 #[cfg(not(fuzzing))]

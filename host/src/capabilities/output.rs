@@ -7,13 +7,13 @@
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
+use collector_delivery::{Event, Outputs, RecordLetter, RecordLetters, SendError};
 use collector_model::{Limit, Table, metrics::ServiceMetrics};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::sandbox::devo::collector::output::Error;
-use crate::senders::{Event, Outputs, RecordLetter, RecordLetters, SendError};
 
 /// Where the component's events go.
 pub struct OutputView<'a> {

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
+use collector_delivery::Delivered;
 use collector_model::Table;
 use serde::Serialize;
 use serde_json::json;
 use tracing::Level;
 
 use crate::log::Origin;
-use crate::senders::Delivered;
 
 /// What stands for the name of a container image, which this collector needs none of.
 const IMAGE: &str = "devo-collector";

@@ -7,6 +7,9 @@
 
 mod layer;
 mod message;
+mod sender;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -14,16 +17,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
+use collector_delivery::{Delivered, DevoSettings, Event, Framer};
 use collector_model::Table;
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
 use crate::config::{OutputPlan, Plan, Receiver};
 use crate::log;
-use crate::senders::{BestEffort, Delivered, DevoSettings, Event, Framer};
 use crate::status::{SenderNames, SenderService};
 pub use layer::Layer;
 use message::{Author, Tables};
+use sender::BestEffort;
 
 /// Room for messages that wait, for each output. More than an hour of an ordinary log.
 const QUEUE_IN_BYTES: usize = 512 * 1024;

@@ -21,6 +21,9 @@ use tracing_subscriber::{Layer, Registry, fmt as output};
 pub use facts::Facts;
 pub use origin::{MAIN_THREAD, Origin, Process, internal_span, service_span, span, tenant_span};
 
+/// How the names of the crates of the host begin.
+const OURS: [&str; 2] = ["devo_collector", "collector_"];
+
 /// How lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -35,7 +38,7 @@ impl Format {
     /// Sends the log to standard error, and to `messages` as well. Libraries speak only of errors.
     pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync) {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-        let filter = Targets::new().with_default(LevelFilter::ERROR).with_target("devo_collector", ours);
+        let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));
         let colours = self == Self::Text && std::io::stderr().is_terminal();
         let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours);
         let lines: Box<dyn Layer<_> + Send + Sync> = match self {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use collector_delivery::{Outputs, RecordLetters};
 use collector_model::{Identity, Limit, Limits, Table, metrics::ServiceMetrics};
 use collector_state::Bucket;
 use tracing::Span;
@@ -20,7 +21,6 @@ use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
 use crate::egress::ApiClient;
 use crate::rate::{Kind, Limiter};
-use crate::senders::{Outputs, RecordLetters};
 
 /// What a service may reach, for as long as it runs.
 pub struct Grant {

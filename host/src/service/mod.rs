@@ -14,6 +14,7 @@ mod setup;
 
 use std::sync::Arc;
 
+use collector_delivery::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use collector_model::{ErrorCode, Identity, Limits, error_code, metrics::ServiceMetrics};
 use collector_state::{Bucket, OriginalError, StateError, Store, find_original};
 use thiserror::Error;
@@ -23,7 +24,6 @@ use tracing::{Instrument, Span, info, warn};
 use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
-use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use crate::status::{SenderNames, SenderService};
 use crate::{
     config::{Component, OutputPlan, Receiver, ServicePlan},

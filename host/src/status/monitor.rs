@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_delivery::{Checkpoint, Output};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
@@ -12,7 +13,6 @@ use crate::config::OutputPlan;
 use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::sandbox::Grant;
-use crate::senders::{Checkpoint, Output};
 use crate::service::Service;
 
 /// The monitors of all outputs. Dropping them ends them.

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use collector_delivery::Transport;
 use tracing::info;
 
 use crate::config::{OutputPlan, Receiver};
 use crate::log;
-use crate::senders::Transport;
 
 /// What a sender is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

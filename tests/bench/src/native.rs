@@ -7,12 +7,12 @@ use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use collector_delivery::{DevoHandle, DevoSettings, Framer, Output, Outputs};
 use collector_model::Table;
 use collector_state::{Bucket, StateFolder, Store};
 use devo_collector::config::{Plan, Receiver};
 use devo_collector::egress::{ApiClient, ResponseBody};
 use devo_collector::rate::{Kind, Limiter};
-use devo_collector::senders::{self, DevoHandle, DevoSettings, Framer, Output, Outputs};
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::Handle;
@@ -131,7 +131,8 @@ impl Platform for Native {
         if table != self.table.as_str() {
             return Err(format!("the table {table} is refused"));
         }
-        let events: Vec<_> = events.iter().map(|&Event { time, body }| senders::Event { time, body }).collect();
+        let events: Vec<_> =
+            events.iter().map(|&Event { time, body }| collector_delivery::Event { time, body }).collect();
         self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
     }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 use collector_model::Secret;
 
 use super::super::document::{Output, OutputConfig, Pkcs};
@@ -11,7 +12,6 @@ use super::super::files::Files;
 use super::super::permissions;
 use super::super::policy::Policy;
 use super::super::quota;
-use crate::senders::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 
 /// The port of Devo's own receivers. Relays have none that could be taken for granted.
 const DEVO_PORT: u16 = 443;

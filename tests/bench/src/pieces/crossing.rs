@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use collector_delivery::{Outputs, RecordLetters};
 use collector_model::Table;
 use collector_model::metrics::ServiceMetrics;
 use devo_collector::capabilities::output::{OutputView, add_to_linker};
-use devo_collector::senders::{Outputs, RecordLetters};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};

@@ -29,19 +29,19 @@ impl Compression {
     }
 
     /// How many bytes of events a member has at least, but for the last one before a flush.
-    pub(super) fn buffer(&self) -> usize {
+    pub(crate) fn buffer(&self) -> usize {
         self.buffer_in_bytes.min(10 * 1024 * 1024)
     }
 
     /// Whether to compress when the queue is filled to this part.
-    pub(super) fn applies_at(&self, fill: f64) -> bool {
+    pub(crate) fn applies_at(&self, fill: f64) -> bool {
         fill >= self.threshold
     }
 }
 
 /// One whole gzip member of these pieces. The header is what zlib writes, which Devo's SDK uses: no time, and Unix as
 /// the system.
-pub(super) fn member(pieces: &[&[u8]], level: u32) -> io::Result<Vec<u8>> {
+pub(crate) fn member(pieces: &[&[u8]], level: u32) -> io::Result<Vec<u8>> {
     const UNIX: u8 = 3;
     let level = flate2::Compression::new(level.clamp(1, 9));
     let mut encoder = GzBuilder::new().operating_system(UNIX).write(Vec::new(), level);

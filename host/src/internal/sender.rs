@@ -12,18 +12,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use collector_delivery::{DevoHandle, DevoSettings, Event, Framer, SendError, Statistics};
+use collector_model::Table;
 use tokio::select;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
-use super::retained::CHUNK;
-use super::{DevoHandle, DevoSettings, Event, Framer, SendError, Statistics, Table};
-
 /// How long messages are gathered before they are sent: long enough for one connection, and few writes, to carry all lines of
 /// a pull.
 const GATHERED_FOR: Duration = Duration::from_secs(2);
+
+/// About as many bytes of messages are handed over at once.
+const BATCH_IN_BYTES: usize = 64 * 1024;
 
 /// Sends messages as well as it can. Dropping it ends it at once, and with it what is queued.
 pub struct BestEffort {
@@ -161,11 +163,11 @@ impl Queue {
         self.drop_oldest();
     }
 
-    /// Takes the next messages of one table, of about a chunk together.
+    /// Takes the next messages of one table, of about a batch together.
     fn next_batch(&mut self) -> Option<(Table, Vec<Event>)> {
         let table = self.waiting.front()?.table.clone();
         let (mut events, mut size) = (Vec::new(), 0);
-        while let Some(message) = self.waiting.pop_front_if(|next| next.table == table && size < CHUNK) {
+        while let Some(message) = self.waiting.pop_front_if(|next| next.table == table && size < BATCH_IN_BYTES) {
             size += message.bytes;
             events.push(message.event.clone());
             self.under_way.push_back(message);

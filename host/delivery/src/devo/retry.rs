@@ -5,15 +5,27 @@
 
 use std::time::Duration;
 
-use super::Cause;
+use crate::error::Cause;
+use crate::settings::DevoSettings;
 
-/// The retries of an output. See the settings of the same names in [`super::DevoSettings`].
+/// The retries of an output. See the settings of the same names in [`DevoSettings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Retries {
     pub(super) connecting: u32,
     pub(super) sending: u32,
     pub(super) initial_wait: Duration,
     pub(super) max_wait: Duration,
+}
+
+impl From<&DevoSettings> for Retries {
+    fn from(settings: &DevoSettings) -> Self {
+        Self {
+            connecting: settings.connecting_retries,
+            sending: settings.sending_retries,
+            initial_wait: settings.connecting_initial_wait,
+            max_wait: settings.connecting_max_wait,
+        }
+    }
 }
 
 /// Where a try failed.

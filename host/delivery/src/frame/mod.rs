@@ -8,12 +8,16 @@
 //! date from), HOST is this machine's name. It is what Devo's own SDK writes, but for the constant date of the bare
 //! SDK.
 
+pub(crate) mod gzip;
+
 use std::io::Write;
 use std::sync::Arc;
 
 use chrono::{Datelike, Timelike};
+use collector_model::Table;
 
-use super::{Event, Table};
+use crate::event::Event;
+pub use gzip::Compression;
 
 /// Bytes of a frame beside host name, table and body: `<14>`, the 23 of the date, two blanks, `: ` and the line's end.
 const FIXED: usize = 4 + 23 + 2 + 2 + 1;

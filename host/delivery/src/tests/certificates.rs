@@ -9,12 +9,13 @@ use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tempfile::TempDir;
 
-use crate::senders::TlsFiles;
+use super::TlsFiles;
 
 /// Everything that was issued, and a folder with the client's files, which goes away with it.
 pub struct Certificates {
-    folder: PathBuf,
+    folder: TempDir,
     authority: CertifiedIssuer<'static, KeyPair>,
     server: (CertificateDer<'static>, PrivateKeyDer<'static>),
 }
@@ -29,8 +30,7 @@ impl Certificates {
     pub fn with_server(change: impl FnOnce(&mut CertificateParams)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("senders-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
 
         let mut authority = CertificateParams::new(vec![]).unwrap();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -63,7 +63,7 @@ impl Certificates {
 
     /// Where a file of this name is, or would be.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+        self.folder.path().join(name)
     }
 
     /// Writes a file into the folder.
@@ -91,11 +91,5 @@ impl Certificates {
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![certificate.clone()], key.clone_key())
             .unwrap()
-    }
-}
-
-impl Drop for Certificates {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use collector_net::{AddressRange, ConnectProblem};
 use rustls::{AlertDescription, CertificateError, Error as TlsProtocolError, OtherError};
 
-use super::verifier::ChainFault;
+use crate::tls::ChainFault;
 
 /// Why a sender did not take or did not deliver events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -271,7 +271,7 @@ impl Cause {
     }
 
     /// Whether another try can't help until somebody mends a file, a setting or the receiver.
-    pub(super) fn is_lasting(&self) -> bool {
+    pub(crate) fn is_lasting(&self) -> bool {
         matches!(
             self,
             Self::ServerCertificateUnknownIssuer
@@ -290,7 +290,7 @@ impl Cause {
     }
 
     /// What an I/O error of a connection, or of TLS on it, means. TLS errors come wrapped in I/O errors.
-    pub(super) fn of(error: &io::Error) -> Self {
+    pub(crate) fn of(error: &io::Error) -> Self {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsProtocolError>()) {
             return Self::of_tls(tls);
         }
@@ -304,7 +304,7 @@ impl Cause {
     }
 
     /// What it means that a plain connection is answered.
-    pub(super) fn of_answer(answer: &[u8]) -> Self {
+    pub(crate) fn of_answer(answer: &[u8]) -> Self {
         // The head of a TLS record that carries an alert: its type, and the version, of which the first byte is always
         // 3.
         const TLS_ALERT: [u8; 2] = [21, 3];

@@ -1,7 +1,6 @@
 //! The sender against real receivers on loopback: what counts as delivered, what doesn't, and what the operator is
 //! told.
 
-mod best_effort;
 pub mod certificates;
 mod chains;
 mod compression;
@@ -19,6 +18,8 @@ use bytes::Bytes;
 use chrono::DateTime;
 
 use self::certificates::Certificates;
+use collector_model::Table;
+
 use super::*;
 
 /// Longer than anything here takes; so that a defect is a failed test and not a test that never ends.

@@ -1,14 +1,12 @@
-//! The events that are taken and not confirmed, as the bytes of their frames, and how much of them the present
+//! The events that are taken and not acknowledged, as the bytes of their frames, and how much of them the present
 //! connection has been given.
 //!
-//! They are kept until the receiver has confirmed them, since only then is it known that they need not be sent again.
-//! Each chunk holds the room it takes in the queue, so that forgetting a chunk is what lets the next event in.
+//! They are kept until the receiver has acknowledged them, since only then is it known that they need not be sent again.
+//! Each chunk holds its queue permit, so that forgetting a chunk is what lets the next event in.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::OwnedSemaphorePermit;
+use super::queue::QueuePermit;
 
 /// About as many bytes as go into a chunk: four TLS records, so that a chunk costs little to write and little to hold.
 pub(super) const CHUNK: usize = 64 * 1024;
@@ -16,38 +14,13 @@ pub(super) const CHUNK: usize = 64 * 1024;
 /// Whole frames of one or more events.
 pub(super) struct Chunk {
     pub(super) bytes: Vec<u8>,
-    pub(super) events: Queued,
-    /// The room that the frames take in the queue, given back when the chunk is dropped.
-    pub(super) room: OwnedSemaphorePermit,
+    /// What they take of the queue.
+    pub(super) permit: QueuePermit,
 }
 
-/// A number of events that are in a queue: they are counted in its total until this is dropped.
-pub(super) struct Queued {
-    events: usize,
-    total: Arc<AtomicUsize>,
-}
-
-impl Queued {
-    pub(super) fn new(events: usize, total: &Arc<AtomicUsize>) -> Self {
-        total.fetch_add(events, Ordering::Relaxed);
-        Self { events, total: Arc::clone(total) }
-    }
-
-    /// Takes over the events of another one of the same queue.
-    fn merge(&mut self, mut other: Self) {
-        self.events += std::mem::take(&mut other.events);
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.total.fetch_sub(self.events, Ordering::Relaxed);
-    }
-}
-
-/// All chunks that are not confirmed, in order, and the place up to which they are written.
+/// All chunks that are not acknowledged, in order, and the place up to which they are written.
 #[derive(Default)]
-pub(super) struct Retained {
+pub(super) struct UnackedBuffer {
     chunks: VecDeque<Chunk>,
     events: u64,
     bytes: usize,
@@ -55,17 +28,16 @@ pub(super) struct Retained {
     offset: usize,
 }
 
-impl Retained {
+impl UnackedBuffer {
     /// Adds a chunk at the end. A small one is joined to the one before, so that single events don't become single
     /// writes.
     pub(super) fn push(&mut self, chunk: Chunk) {
-        self.events += chunk.events.events as u64;
+        self.events += chunk.permit.events() as u64;
         self.bytes += chunk.bytes.len();
         match self.chunks.back_mut() {
             Some(last) if last.bytes.len() + chunk.bytes.len() <= CHUNK => {
                 last.bytes.extend_from_slice(&chunk.bytes);
-                last.events.merge(chunk.events);
-                last.room.merge(chunk.room);
+                last.permit.merge(chunk.permit);
             }
             _ => self.chunks.push_back(chunk),
         }
@@ -108,12 +80,12 @@ impl Retained {
     }
 
     /// Starts over: a new connection gets everything from the first event on, and never begins within an event.
-    pub(super) fn rewind(&mut self) {
+    pub(super) fn resend_all(&mut self) {
         self.chunk = 0;
         self.offset = 0;
     }
 
-    /// Forgets everything and gives its room back.
+    /// Forgets everything and gives its permits back.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -134,62 +106,58 @@ impl Retained {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tokio::sync::Semaphore;
 
+    use super::super::queue::Queue;
     use super::*;
 
-    fn chunk(room: &Arc<Semaphore>, total: &Arc<AtomicUsize>, bytes: &[u8]) -> Chunk {
-        let room = Arc::clone(room).try_acquire_many_owned(bytes.len() as u32).unwrap();
-        Chunk { bytes: bytes.to_vec(), events: Queued::new(1, total), room }
+    fn chunk(queue: &Queue, bytes: &[u8]) -> Chunk {
+        Chunk { bytes: bytes.to_vec(), permit: queue.try_reserve(bytes.len(), 1).unwrap() }
     }
 
     /// Writes at most `most` bytes, in pieces of at most `piece`.
-    fn write(retained: &mut Retained, piece: usize, most: usize) -> Vec<u8> {
+    fn write(unacked: &mut UnackedBuffer, piece: usize, most: usize) -> Vec<u8> {
         let mut written = Vec::new();
         while written.len() < most {
-            let Some(rest) = retained.unwritten() else { break };
+            let Some(rest) = unacked.unwritten() else { break };
             let count = rest.len().min(piece).min(most - written.len());
             written.extend_from_slice(&rest[..count]);
-            retained.advance(count);
+            unacked.advance(count);
         }
         written
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_what_was_taken_in_order_and_again_after_a_rewind(
+        fn what_is_written_is_what_was_taken_in_order_and_again_when_all_is_sent_again(
             sizes in prop::collection::vec(1_usize..100_000, 1..12),
             piece in 1_usize..70_000,
             cut in 0_usize..600_000,
         ) {
-            let room = Arc::new(Semaphore::new(2_000_000));
-            let total = Arc::default();
-            let mut retained = Retained::default();
+            let queue = Queue::new(2_000_000);
+            let mut unacked = UnackedBuffer::default();
             let mut all = Vec::new();
             let mut written = Vec::new();
             for (index, size) in sizes.iter().enumerate() {
                 let bytes = vec![index as u8; *size];
                 all.extend_from_slice(&bytes);
-                retained.push(chunk(&room, &total, &bytes));
+                unacked.push(chunk(&queue, &bytes));
                 if index % 2 == 0 {
-                    written.extend(write(&mut retained, piece, usize::MAX));
+                    written.extend(write(&mut unacked, piece, usize::MAX));
                 }
             }
-            written.extend(write(&mut retained, piece, usize::MAX));
+            written.extend(write(&mut unacked, piece, usize::MAX));
             prop_assert_eq!(&written, &all);
-            prop_assert_eq!(retained.bytes(), all.len());
-            prop_assert_eq!(retained.events(), sizes.len() as u64);
+            prop_assert_eq!(unacked.bytes(), all.len());
+            prop_assert_eq!(unacked.events(), sizes.len() as u64);
 
-            retained.rewind();
-            write(&mut retained, piece, cut);
-            retained.rewind();
-            prop_assert_eq!(&write(&mut retained, piece, usize::MAX), &all);
+            unacked.resend_all();
+            write(&mut unacked, piece, cut);
+            unacked.resend_all();
+            prop_assert_eq!(&write(&mut unacked, piece, usize::MAX), &all);
 
-            prop_assert_eq!(room.available_permits(), 2_000_000 - all.len());
-            prop_assert_eq!(total.load(Ordering::Relaxed), sizes.len());
-            retained.clear();
-            prop_assert_eq!(room.available_permits(), 2_000_000);
-            prop_assert_eq!(total.load(Ordering::Relaxed), 0);
+            prop_assert_eq!((queue.bytes(), queue.events()), (all.len(), sizes.len()));
+            unacked.clear();
+            prop_assert_eq!((queue.bytes(), queue.events()), (0, 0));
         }
 
         #[test]
@@ -197,28 +165,27 @@ mod tests {
             events in prop::collection::vec(0_usize..40_000, 1..30),
             size in 0_usize..200_000,
         ) {
-            let room = Arc::new(Semaphore::new(2_000_000));
-            let total = Arc::default();
-            let mut retained = Retained::default();
+            let queue = Queue::new(2_000_000);
+            let mut unacked = UnackedBuffer::default();
             // The rule as Devo's SDK has it: an event is added, and the buffer is flushed when it is larger than the
             // size.
             let (mut expected, mut buffer) = (Vec::new(), Vec::new());
             for (index, length) in events.iter().enumerate() {
                 let mut event = vec![index as u8 + b'0'; *length];
                 event.push(b'\n');
-                retained.push(chunk(&room, &total, &event));
+                unacked.push(chunk(&queue, &event));
                 buffer.extend(event);
                 if buffer.len() > size {
                     expected.push(std::mem::take(&mut buffer));
                 }
             }
             for whole in expected {
-                let gathered = retained.unwritten_events(size, false).concat();
+                let gathered = unacked.unwritten_events(size, false).concat();
                 prop_assert_eq!(&gathered, &whole);
-                retained.advance(gathered.len());
+                unacked.advance(gathered.len());
             }
-            prop_assert!(retained.unwritten_events(size, false).is_empty());
-            prop_assert_eq!(retained.unwritten_events(size, true).concat(), buffer);
+            prop_assert!(unacked.unwritten_events(size, false).is_empty());
+            prop_assert_eq!(unacked.unwritten_events(size, true).concat(), buffer);
         }
     }
 }

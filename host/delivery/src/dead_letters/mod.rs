@@ -4,17 +4,23 @@
 //! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`, or its `content_base64` where it is no
 //! text. It is on the disk before the events after it are sent; a crash may make it stand there twice.
 
+mod file;
+mod records;
+
 use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use chrono::{SecondsFormat, Utc};
+use collector_model::Table;
 use dead_letter::Content;
 use serde::Serialize;
 use tracing::warn;
 
-use super::letter_file;
-use super::{Event, SendError, Table};
+pub use records::{RecordLetter, RecordLetters};
+
+use crate::error::SendError;
+use crate::event::Event;
 
 /// Where an output's dead letters are kept, and what becomes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +46,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// [`SendError::NotPutAside`] when the file can't be written.
-    pub(super) async fn put_aside<'a, B: AsRef<[u8]> + Clone>(
+    pub(crate) async fn put_aside<'a, B: AsRef<[u8]> + Clone>(
         &self,
         output: &std::sync::Arc<str>,
         table: &Table,
@@ -52,7 +58,7 @@ impl DeadLetters {
             return Ok(Cow::Borrowed(events));
         }
         let lines = large.iter().map(|event| self.line(output, table, event.body.as_ref())).collect();
-        letter_file::append(&self.file, lines).await.map_err(|error: io::Error| SendError::NotPutAside {
+        file::append(&self.file, lines).await.map_err(|error: io::Error| SendError::NotPutAside {
             output: output.clone(),
             file: self.file.clone(),
             reason: error.to_string(),

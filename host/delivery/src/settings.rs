@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::retry::Retries;
-use super::{Address, Compression, DeadLetters, Tls};
+use crate::connection::Address;
+use crate::dead_letters::DeadLetters;
+use crate::frame::Compression;
+use crate::tls::Tls;
 
 /// How the bytes of an output travel.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub struct DevoSettings {
     pub concurrent_connections: usize,
     /// When and how events are compressed. Not at all.
     pub compression: Option<Compression>,
-    /// Room for events that are taken and not confirmed, in bytes of their frames. The one bound of the sender's
+    /// The most of events that are taken and not confirmed, in bytes of their frames. The one bound of the sender's
     /// memory, for all of its connections. A larger single event still passes, alone. 8 MiB.
     pub queue_in_bytes: usize,
     /// Which events are too large, and where they are kept instead. No limit, for Devo documents none.
@@ -71,15 +73,6 @@ impl DevoSettings {
             connecting_initial_wait: Duration::from_secs(2),
             connecting_max_wait: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(10),
-        }
-    }
-
-    pub(super) fn retries(&self) -> Retries {
-        Retries {
-            connecting: self.connecting_retries,
-            sending: self.sending_retries,
-            initial_wait: self.connecting_initial_wait,
-            max_wait: self.connecting_max_wait,
         }
     }
 }

@@ -32,11 +32,11 @@ impl Address {
     }
 
     /// The name that the server's certificate must have, which is also the one looked up.
-    pub(super) fn host(&self) -> &ServerName<'static> {
+    pub(crate) fn host(&self) -> &ServerName<'static> {
         &self.host
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 }

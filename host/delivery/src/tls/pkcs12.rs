@@ -8,8 +8,7 @@ use p12_keystore::{Certificate, Pkcs12Archive};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::TlsError;
-use super::tls::{PKCS, read};
+use super::{PKCS, TlsError, read};
 
 /// A PKCS#12 file of one Devo domain, instead of certificate and key in PEM.
 #[derive(Clone, Debug)]

@@ -9,8 +9,15 @@ use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 
-use super::retained::CHUNK;
-use super::{Cause, Event, Framer, SendError, Statistics, Table};
+use collector_model::Table;
+
+use crate::error::{Cause, SendError};
+use crate::event::Event;
+use crate::frame::Framer;
+use crate::statistics::Statistics;
+
+/// About as many bytes go into one write.
+const WRITE: usize = 64 * 1024;
 
 /// Writes the events of one service to standard output. A flush confirms that the operating system has taken them.
 pub struct ConsoleHandle {
@@ -64,7 +71,7 @@ impl ConsoleHandle {
         for (index, event) in events.iter().enumerate() {
             self.framer.append(&mut lines, table, event);
             // Each write goes through a thread of the runtime, which is dear for a single line.
-            if lines.len() >= CHUNK || index + 1 == events.len() {
+            if lines.len() >= WRITE || index + 1 == events.len() {
                 if let Err(error) = console.out.write_all(&lines).await {
                     return Err(console.failure.insert(self.failure(&error)).clone());
                 }

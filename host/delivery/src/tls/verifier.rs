@@ -30,7 +30,7 @@ pub(super) struct Verifier {
 
 /// What is wrong with a receiver's certificates where the TLS library has no word for it.
 #[derive(Clone, Debug, thiserror::Error)]
-pub(super) enum ChainFault {
+pub(crate) enum ChainFault {
     #[error("{0}")]
     Weak(Weakness),
     #[error("{reason}")]

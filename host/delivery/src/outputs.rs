@@ -1,63 +1,13 @@
-//! The sender services: how events leave the collector, and how it becomes certain that they arrived.
-//!
-//! An [`Output`] takes events and confirms them; [`Outputs`] are all outputs of one service, each of which gets every
-//! event. The rule of the whole: what `flush` has not confirmed may have arrived or not, and is sent again. At least
-//! once, never less.
-//!
-//! - [`Event`], [`Table`] and [`Framer`]: what an event is, where it goes, and its bytes on the wire;
-//! - [`Tls`] and [`Address`]: who is talked to, and as whom; `pkcs12`, `certificate` and `verifier` go with it;
-//! - `devo`: a Devo output, over `sender` (one connection and what it has to confirm), `connection` (the connection
-//!   alone), `stream` (TLS or plain TCP), `retained` (the unconfirmed events), `gzip` and `retry`;
-//! - `console`: standard output instead;
-//! - [`DeadLetters`]: a file for events that are too large for an output; [`RecordLetters`]: one for records that can't become
-//!   events;
-//! - [`BestEffort`]: the collector's own messages, which may be lost but never hold anything up;
-//! - [`Statistics`]: what was delivered;
-//! - [`SendError`] and [`Cause`]: what the operator is told.
-
-mod address;
-mod best_effort;
-mod certificate;
-mod connection;
-mod console;
-mod dead_letters;
-mod devo;
-mod error;
-mod event;
-mod frame;
-mod gzip;
-mod letter_file;
-mod pkcs12;
-mod record_letters;
-mod retained;
-mod retry;
-mod sender;
-mod settings;
-mod statistics;
-mod stream;
-mod tls;
-mod verifier;
-
-#[cfg(test)]
-mod tests;
+//! The outputs of one service: every event goes to each of them.
 
 use collector_model::Table;
-use futures_util::future::join_all;
 
-pub use address::{Address, AddressError};
-pub use best_effort::BestEffort;
-pub use console::ConsoleHandle;
-pub use dead_letters::DeadLetters;
-pub use devo::DevoHandle;
-pub use error::{Cause, SendError};
-pub use event::Event;
-pub use frame::Framer;
-pub use gzip::Compression;
-pub use pkcs12::Pkcs12File;
-pub use record_letters::{RecordLetter, RecordLetters};
-pub use settings::{DevoSettings, Transport};
-pub use statistics::{Checkpoint, Delivered, Statistics};
-pub use tls::{Tls, TlsError, TlsFiles};
+use crate::console::ConsoleHandle;
+use crate::devo::DevoHandle;
+use crate::error::SendError;
+use crate::event::Event;
+use crate::join::all;
+use crate::statistics::Statistics;
 
 /// One configured output.
 pub enum Output {
@@ -178,12 +128,4 @@ impl Outputs {
             output.discard().await;
         }
     }
-}
-
-/// Drives all futures to their end, at the same time; the first error in their order.
-async fn all<F>(futures: impl Iterator<Item = F>) -> Result<(), SendError>
-where
-    F: Future<Output = Result<(), SendError>>,
-{
-    join_all(futures).await.into_iter().collect()
 }

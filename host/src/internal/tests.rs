@@ -1,7 +1,79 @@
-//! The collector's own messages.
+//! The collector's own messages, against the receivers that delivery is tested with.
 
-use super::receiver::{Behaviour, Receiver};
-use super::*;
+#[path = "../../delivery/src/tests/certificates.rs"]
+mod certificates;
+#[allow(dead_code, reason = "delivery needs more of its behaviours")]
+#[path = "../../delivery/src/tests/receiver.rs"]
+mod receiver;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use collector_delivery::{
+    Address, Cause, DevoHandle, DevoSettings, Event, Framer, SendError, Tls, TlsFiles, Transport,
+};
+use collector_model::Table;
+
+use super::sender::BestEffort;
+use certificates::Certificates;
+use receiver::{Behaviour, Receiver};
+
+/// Longer than anything here takes; so that a defect is a failed test and not a test that never ends.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("this should have happened long ago")
+}
+
+fn table() -> Table {
+    "drp.cloudsek.xvigil.alerts".parse().unwrap()
+}
+
+fn event(body: impl Into<String>) -> Event {
+    Event { time: DateTime::UNIX_EPOCH, body: Bytes::from(body.into()) }
+}
+
+/// Events whose bodies are of this size and tell their number.
+fn events(numbers: std::ops::Range<usize>, size: usize) -> Vec<Event> {
+    numbers.map(|number| event(format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(size)))).collect()
+}
+
+fn framer() -> Framer {
+    Framer::new("HOST")
+}
+
+fn lines(events: &[Event]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    events.iter().for_each(|event| framer().append(&mut lines, &table(), event));
+    lines
+}
+
+fn settings(certificates: &Certificates, port: u16) -> DevoSettings {
+    settings_over(Transport::Tls(Tls::from_files(&certificates.files()).unwrap()), port)
+}
+
+fn plain_settings(port: u16) -> DevoSettings {
+    settings_over(Transport::Tcp, port)
+}
+
+/// With waits short enough for a test.
+fn settings_over(transport: Transport, port: u16) -> DevoSettings {
+    DevoSettings {
+        connecting_initial_wait: Duration::from_millis(10),
+        connecting_max_wait: Duration::from_millis(40),
+        sending_retries: 2,
+        connecting_retries: 3,
+        ..DevoSettings::new("devo_us_1", Address::new("localhost", port).unwrap(), transport)
+    }
+}
+
+fn cause(error: SendError) -> Cause {
+    match error {
+        SendError::Unconfirmed { cause, .. } => cause,
+        other => panic!("not a failed delivery: {other}"),
+    }
+}
 
 fn internal(settings: DevoSettings) -> BestEffort {
     BestEffort::start(settings, framer())
@@ -97,7 +169,7 @@ async fn internal_messages_do_not_hold_up_standard_events() {
     let (dead, good) =
         (Receiver::start_plain(&[Behaviour::Mute]).await, Receiver::start_plain(&[Behaviour::Read]).await);
     let messages = internal(plain_settings(dead.port));
-    let standard = start(plain_settings(good.port));
+    let standard = DevoHandle::start(plain_settings(good.port), framer());
     events(0..1000, 1000).into_iter().for_each(|event| messages.try_send(&table(), event).unwrap());
     soon(standard.send(&table(), &events(0..10, 10))).await.unwrap();
     soon(standard.flush()).await.unwrap();

@@ -1,6 +1,6 @@
 //! One connection of an output, and the events that it has to confirm.
 //!
-//! Everything is written from the retained frames, as they are or compressed, in batches that begin and end where an
+//! Everything is written from the unacknowledged frames, as they are or compressed, in batches that begin and end where an
 //! event does. When the connection is lost, the next one begins with the first event that is not confirmed, and with a
 //! batch of its own: no half event and no half gzip member is ever continued.
 
@@ -11,10 +11,13 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::time::sleep;
 
-use super::connection::Connection;
-use super::retained::{Chunk, Retained};
 use super::retry::{Budget, Step};
-use super::{Cause, DevoSettings, SendError, Statistics, Transport, gzip};
+use super::unacked::{Chunk, UnackedBuffer};
+use crate::connection::Connection;
+use crate::error::{Cause, SendError};
+use crate::frame::gzip;
+use crate::settings::{DevoSettings, Transport};
+use crate::statistics::Statistics;
 
 /// How far a delivery is to go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub(super) enum Goal {
 /// One of the concurrent connections.
 #[derive(Default)]
 pub(super) struct Sender {
-    retained: Retained,
+    unacked: UnackedBuffer,
     /// Boxed: most of the time there is none, and it takes a kilobyte.
     connection: Option<Box<Connection>>,
 }
@@ -41,17 +44,17 @@ struct Batch<'a> {
 
 impl Sender {
     pub(super) fn take(&mut self, chunk: Chunk) {
-        self.retained.push(chunk);
+        self.unacked.push(chunk);
     }
 
     /// Bytes of the frames that are not confirmed.
     pub(super) fn unconfirmed(&self) -> usize {
-        self.retained.bytes()
+        self.unacked.bytes()
     }
 
     /// Gives up everything.
     pub(super) fn clear(&mut self) {
-        self.retained.clear();
+        self.unacked.clear();
         self.disconnect();
     }
 
@@ -65,7 +68,7 @@ impl Sender {
         lost
     }
 
-    /// Tries until everything retained is written or confirmed, or the tries are used up. `fill` tells how full the
+    /// Tries until everything is written or confirmed, or the tries are used up. `fill` tells how full the
     /// queue is.
     pub(super) async fn deliver(
         &mut self,
@@ -74,8 +77,8 @@ impl Sender {
         statistics: &Statistics,
         fill: impl Fn() -> f64,
     ) -> Result<(), SendError> {
-        let mut budget = Budget::new(settings.retries());
-        while !self.retained.is_empty() {
+        let mut budget = Budget::new(settings.into());
+        while !self.unacked.is_empty() {
             let (step, cause) = match self.attempt(goal, settings, statistics, &fill).await {
                 Ok(()) => break,
                 Err((step, cause)) => match &settings.transport {
@@ -94,7 +97,7 @@ impl Sender {
             };
             tracing::warn!(
                 "Output \"{name}\" at {address}: {cause}; {} events will be sent again in {:.3} seconds",
-                self.retained.events(),
+                self.unacked.events(),
                 wait.as_secs_f64(),
             );
             if wait > Duration::ZERO {
@@ -112,8 +115,8 @@ impl Sender {
         fill: impl Fn() -> f64,
     ) -> Result<(), (Step, Cause)> {
         let sending = |cause| (Step::Sending, cause);
-        let Self { retained, connection } = self;
-        while let Some(batch) = next_batch(retained, goal, settings, &fill).map_err(sending)? {
+        let Self { unacked, connection } = self;
+        while let Some(batch) = next_batch(unacked, goal, settings, &fill).map_err(sending)? {
             let open = match connection {
                 Some(open) => open,
                 None => {
@@ -125,7 +128,7 @@ impl Sender {
             };
             open.write_all(&batch.bytes, settings.sending_timeout).await.map_err(sending)?;
             let frames = batch.frames;
-            retained.advance(frames);
+            unacked.advance(frames);
         }
         if let Some(open) = connection {
             open.flush(settings.sending_timeout).await.map_err(sending)?;
@@ -134,32 +137,32 @@ impl Sender {
             && let Some(open) = connection.take()
         {
             open.confirm(settings.confirm_timeout).await.map_err(sending)?;
-            let (name, address, events) = (&settings.name, &settings.address, retained.events());
+            let (name, address, events) = (&settings.name, &settings.address, unacked.events());
             tracing::debug!("Output \"{name}\": {address} confirmed {events} events");
-            statistics.add_confirmed(events, retained.bytes());
-            retained.clear();
+            statistics.add_confirmed(events, unacked.bytes());
+            unacked.clear();
         }
         Ok(())
     }
 
     fn disconnect(&mut self) {
         self.connection = None;
-        self.retained.rewind();
+        self.unacked.resend_all();
     }
 }
 
 /// What to write next, and in which form; nothing when all is written, or is gathered until there is more.
 fn next_batch<'a>(
-    retained: &'a Retained,
+    unacked: &'a UnackedBuffer,
     goal: Goal,
     settings: &DevoSettings,
     fill: impl Fn() -> f64,
 ) -> Result<Option<Batch<'a>>, Cause> {
     let compression = settings.compression.as_ref().filter(|compression| compression.applies_at(fill()));
     let Some(compression) = compression else {
-        return Ok(retained.unwritten().map(|bytes| Batch { bytes: bytes.into(), frames: bytes.len() }));
+        return Ok(unacked.unwritten().map(|bytes| Batch { bytes: bytes.into(), frames: bytes.len() }));
     };
-    let pieces = retained.unwritten_events(compression.buffer(), goal == Goal::Confirmed);
+    let pieces = unacked.unwritten_events(compression.buffer(), goal == Goal::Confirmed);
     if pieces.is_empty() {
         return Ok(None);
     }

@@ -9,7 +9,11 @@
 //! checked, and an original's configuration works with them: for these the check can be switched off, output by output.
 //!
 //! What can't be switched off are the limits on weak chains (SHA-1, RSA below 2048 bits): the library has no such
-//! algorithms. They are named for what they are, see [`super::Cause::ServerCertificateWeak`].
+//! algorithms. They are named for what they are, see [`Cause::ServerCertificateWeak`].
+
+mod certificate;
+mod pkcs12;
+mod verifier;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,12 +27,14 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::zeroize::Zeroizing;
 use tokio_rustls::TlsConnector;
 
-use super::certificate::{Certificate, Validity};
-use super::verifier::Verifier;
-use super::{Cause, Pkcs12File};
+use crate::error::Cause;
+use certificate::{Certificate, Validity};
+pub use pkcs12::Pkcs12File;
+pub(crate) use verifier::ChainFault;
+use verifier::Verifier;
 
 /// The role of a file that holds certificate and key together.
-pub(super) const PKCS: &str = "pkcs";
+const PKCS: &str = "pkcs";
 
 /// The PEM files of one Devo domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,7 +274,7 @@ impl Tls {
 
     /// A better explanation, if this collector's own certificate has run out meanwhile: receivers refuse it in many
     /// ways, and few of them say why.
-    pub(super) fn explained(&self, cause: Cause, now: DateTime<Utc>) -> Cause {
+    pub(crate) fn explained(&self, cause: Cause, now: DateTime<Utc>) -> Cause {
         let may_be_refusal =
             matches!(cause, Cause::ClientCertificateRefused { .. } | Cause::HandshakeCut | Cause::Reset);
         match self.validity.and_then(|validity| validity.fault_at(now)) {
@@ -277,7 +283,7 @@ impl Tls {
         }
     }
 
-    pub(super) fn connector(&self) -> TlsConnector {
+    pub(crate) fn connector(&self) -> TlsConnector {
         TlsConnector::from(Arc::clone(&self.config))
     }
 }
@@ -384,7 +390,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 /// The content of a file, wiped from memory when it is no longer needed, for it may be a key.
-pub(super) fn read(role: &'static str, file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+fn read(role: &'static str, file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     match std::fs::read(file) {
         Ok(content) => Ok(Zeroizing::new(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TlsError::Missing { role, file: file.to_owned() }),

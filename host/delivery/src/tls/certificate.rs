@@ -12,7 +12,7 @@ const SHORTEST_RSA_KEY_IN_BITS: usize = 2048;
 
 /// What one certificate says.
 #[derive(Clone, Debug)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     subject: String,
     subject_der: Vec<u8>,
     issuer_der: Vec<u8>,
@@ -23,28 +23,28 @@ pub(super) struct Certificate {
 
 /// The time in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
+pub(crate) struct Validity {
     from: DateTime<Utc>,
     until: DateTime<Utc>,
 }
 
 /// Why a certificate is not valid at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OutOfDate {
+pub(crate) enum OutOfDate {
     NotYet(DateTime<Utc>),
     Expired(DateTime<Utc>),
 }
 
 /// Why a certificate is too weak to prove anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Weakness {
+pub(crate) enum Weakness {
     Key { of: String, bits: usize },
     Signature { of: String, hash: &'static str },
 }
 
 impl Certificate {
     /// None if it can't be read.
-    pub(super) fn read(der: &[u8]) -> Option<Self> {
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let time = |time: x509_parser::time::ASN1Time| DateTime::from_timestamp(time.timestamp(), 0);
         let subject = parsed.subject().to_string();
@@ -63,15 +63,15 @@ impl Certificate {
         })
     }
 
-    pub(super) fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         &self.subject
     }
 
-    pub(super) fn validity(&self) -> Validity {
+    pub(crate) fn validity(&self) -> Validity {
         self.validity
     }
 
-    pub(super) fn has_weak_key(&self) -> bool {
+    pub(crate) fn has_weak_key(&self) -> bool {
         self.weak_key.is_some()
     }
 
@@ -83,7 +83,7 @@ impl Certificate {
 
 impl Validity {
     /// Why a certificate is not valid at this time, if it isn't.
-    pub(super) fn fault_at(&self, time: DateTime<Utc>) -> Option<OutOfDate> {
+    pub(crate) fn fault_at(&self, time: DateTime<Utc>) -> Option<OutOfDate> {
         if time < self.from {
             Some(OutOfDate::NotYet(self.from))
         } else {
@@ -94,7 +94,7 @@ impl Validity {
 
 /// What is too weak in a chain whose signatures can't be accepted: `presented` is the receiver's certificate and what
 /// came with it, `trusted` the authorities of the chain file.
-pub(super) fn weakness(presented: &[Certificate], trusted: &[Certificate]) -> Option<Weakness> {
+pub(crate) fn weakness(presented: &[Certificate], trusted: &[Certificate]) -> Option<Weakness> {
     // What an authority's own signature on itself is worth doesn't matter: it is not looked at.
     let signed_by_another = presented.iter().filter(|certificate| !certificate.is_named_by(certificate));
     let weak_signature = signed_by_another.filter_map(|certificate| certificate.weak_signature.clone()).next();

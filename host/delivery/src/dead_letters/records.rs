@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, Utc};
+use collector_model::Table;
 use dead_letter::Content;
 use serde::Serialize;
 use tracing::warn;
 
-use super::letter_file;
-use super::{SendError, Table};
+use super::file;
+use crate::error::SendError;
 
 /// Where the records of one service are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl RecordLetters {
         let lines = letters.iter().map(|letter| self.line(table, letter)).collect();
         let file = self.file.display();
         let (count, reason) = (letters.len(), &first.reason);
-        match letter_file::append(&self.file, lines).await {
+        match file::append(&self.file, lines).await {
             Ok(()) if told.swap(true, Ordering::Relaxed) => {}
             Ok(()) => warn!("{count} records can't become events; they are kept in {file}. The first: {reason}"),
             Err(error) if self.required => {
