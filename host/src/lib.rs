@@ -15,11 +15,9 @@ pub mod collector;
 pub mod config;
 #[cfg(not(fuzzing))]
 pub mod devo_compat;
-pub mod egress;
 #[cfg(not(fuzzing))]
 pub mod internal;
 pub mod log;
-pub mod rate;
 #[cfg(not(fuzzing))]
 pub mod sandbox;
 #[cfg(not(fuzzing))]

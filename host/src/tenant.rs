@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use collector_egress::rate::GENERIC_NOTICE;
 use collector_model::{ErrorCode, error_code};
 use collector_state::{RedisDatabase, StateFolder, Store};
 use tokio::task::{JoinError, JoinSet};
@@ -18,7 +19,6 @@ use crate::config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan
 use crate::devo_compat::ServiceThreads;
 use crate::internal::Messages;
 use crate::log::{self, Process};
-use crate::rate::GENERIC_NOTICE;
 use crate::sandbox::{Engine, Sandbox};
 use crate::service::{End, Service};
 use crate::status::{Monitors, SenderNames};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use collector_egress::{EgressError, ResponseBody, rate::Kind};
 use collector_model::Limit;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,8 +12,6 @@ use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::egress::{EgressError, ResponseBody};
-use crate::rate::Kind;
 use crate::sandbox::Grant;
 
 /// The way out of one instance.

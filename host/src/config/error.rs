@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use collector_egress::rate::LimitError;
 use collector_model::{ErrorCode, error_code};
 use thiserror::Error;
-
-use crate::rate::LimitError;
 
 /// A configuration that can't be used. The collector does not start with it.
 #[derive(Debug, Error)]

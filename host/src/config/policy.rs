@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use collector_egress::Origin;
 use collector_model::{Limit, Limits};
 use collector_net::AddressRange;
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use serde::Deserialize;
 use super::document;
 use super::error::{Cause, ConfigError};
 use super::quota::{self, Quota};
-use crate::egress::Origin;
 
 /// What configurations may ask for. By default: nothing of what needs somebody's leave.
 #[derive(Debug, Clone, Default, PartialEq)]

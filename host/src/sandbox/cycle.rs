@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use collector_delivery::{Outputs, RecordLetters};
+use collector_egress::{ApiClient, rate::Kind, rate::Limiter};
 use collector_model::{Identity, Limit, Limits, Table, metrics::ServiceMetrics};
 use collector_state::Bucket;
 use tracing::Span;
@@ -19,8 +20,6 @@ use crate::capabilities::http::Gate;
 use crate::capabilities::keyvalue::KeyValueView;
 use crate::capabilities::logging::LoggingView;
 use crate::capabilities::output::OutputView;
-use crate::egress::ApiClient;
-use crate::rate::{Kind, Limiter};
 
 /// What a service may reach, for as long as it runs.
 pub struct Grant {

@@ -23,6 +23,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Instant;
 
+use collector_egress::rate::Kind;
 use collector_model::Limit;
 use collector_model::metrics::Summary;
 use futures_util::future::BoxFuture;
@@ -39,7 +40,6 @@ pub use engine::Engine;
 pub use error::ComponentError;
 pub use meter::Meter;
 
-use crate::rate::Kind;
 use bindings::{Implemented as Collector, ImplementedPre as CollectorPre};
 use cycle::Cycle;
 use slow_lane::{Long, SlowLane};

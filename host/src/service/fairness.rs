@@ -4,10 +4,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use collector_egress::{rate::InputLimiter, rate::Kind, rate::Limit, rate::Limiter};
 use tokio::time::{Instant, sleep};
 
 use super::schedule::{Next, Period, Timetable, Waits};
-use crate::rate::{InputLimiter, Kind, Limit, Limiter};
 
 const PERIOD: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -15,13 +15,13 @@ mod setup;
 use std::sync::Arc;
 
 use collector_delivery::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
+use collector_egress::{ApiClient, EgressError};
 use collector_model::{ErrorCode, Identity, Limits, error_code, metrics::ServiceMetrics};
 use collector_state::{Bucket, OriginalError, StateError, Store, find_original};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
-use crate::egress::{ApiClient, EgressError};
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
 use crate::status::{SenderNames, SenderService};

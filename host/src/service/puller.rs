@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use collector_egress::{rate, rate::Kind};
 use collector_model::metrics::Summary;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -12,7 +13,6 @@ use super::End;
 use super::call::{Caller, Interrupted};
 use super::schedule::{Backoff, Next, Period, Reason, Timetable, Waits};
 use super::setup::Readiness;
-use crate::rate::{self, Kind};
 use crate::sandbox::{Budget, Grant, Outcome};
 
 /// The puller task of one service.

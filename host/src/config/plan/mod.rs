@@ -7,6 +7,7 @@ mod settings;
 
 use std::path::PathBuf;
 
+use collector_egress::{rate, rate::InputLimiter};
 use collector_model::Secret;
 use collector_state::RedisSettings;
 use serde_json::Value;
@@ -18,7 +19,6 @@ use super::permissions;
 use super::policy::Policy;
 use super::quota;
 use super::read::Source;
-use crate::rate::{self, InputLimiter};
 
 pub use component::Component;
 pub use output::{OutputPlan, Receiver};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_egress::{ApiClientSettings, Origin, ProxySettings, rate, rate::InputLimiter, rate::Limiter};
 use collector_model::{Identity, Limits, Secret, Table};
 use collector_state::file_stem;
 use http::HeaderName;
@@ -16,8 +17,6 @@ use super::super::permissions;
 use super::super::policy::Policy;
 use super::super::quota;
 use super::{Component, scalar, settings};
-use crate::egress::{ApiClientSettings, Origin, ProxySettings};
-use crate::rate::{self, InputLimiter, Limiter};
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use crate::egress::connector::Transport;
+use crate::connector::Transport;
 
 /// What the server does once it has written an answer.
 #[derive(Clone, Copy)]

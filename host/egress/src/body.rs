@@ -54,20 +54,20 @@ struct Explanation {
 }
 
 enum Content {
-    Plain(Watched),
+    Plain(TimedBody),
     Gzip(Pin<Box<Gunzip>>),
 }
 
-type Gunzip = GzipDecoder<StreamReader<BodyDataStream<MapErr<Watched, fn(EgressError) -> io::Error>>, Bytes>>;
+type Gunzip = GzipDecoder<StreamReader<BodyDataStream<MapErr<TimedBody, fn(EgressError) -> io::Error>>, Bytes>>;
 
 impl ResponseBody {
     pub(super) fn plain(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
-        Self::new(Content::Plain(Watched::new(body, origin, limits)), origin, limits)
+        Self::new(Content::Plain(TimedBody::new(body, origin, limits)), origin, limits)
     }
 
     pub(super) fn gzip(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
         let watched: MapErr<_, fn(EgressError) -> io::Error> =
-            Watched::new(body, origin, limits).map_err(io::Error::other);
+            TimedBody::new(body, origin, limits).map_err(io::Error::other);
         let mut decoder = GzipDecoder::new(StreamReader::new(watched.into_data_stream()));
         // One body may be several gzip members after one another; with the first alone it would be cut short.
         decoder.multiple_members(true);
@@ -183,7 +183,7 @@ impl Body for ResponseBody {
 
 /// A body as it comes from the connection, with its two time-outs. Both count only the time in which the reader waits
 /// for the server: a component held back by a full output queue must not make the API look slow.
-struct Watched {
+struct TimedBody {
     body: Incoming,
     origin: Origin,
     received: u64,
@@ -195,7 +195,7 @@ struct Watched {
     timer: Pin<Box<Sleep>>,
 }
 
-impl Watched {
+impl TimedBody {
     fn new(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
         Self {
             body,
@@ -216,7 +216,7 @@ impl Watched {
     }
 }
 
-impl Body for Watched {
+impl Body for TimedBody {
     type Data = Bytes;
     type Error = EgressError;
 

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::server::{Server, Then, ok, with_headers, with_status};
 use super::*;
-use crate::egress::BodyWait;
+use crate::BodyWait;
 
 const GZIP: &str = "Content-Encoding: gzip\r\n";
 

@@ -6,7 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,13 +23,14 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
+use secrecy::SecretString;
 
 use super::body::{BodyLimits, ResponseBody};
 use super::connector::{Connector, Target};
+use super::credential::{self, Credential};
 use super::echo::Secrets;
 use super::encoding::Encoding;
-use super::error::{CredentialProblem, EgressError, ProxyProblem};
+use super::error::{EgressError, ProxyProblem};
 use super::origin::{Origin, Scheme};
 use super::proxy::{Proxy, ProxySettings};
 
@@ -105,7 +106,7 @@ impl ApiClientSettings {
     pub fn check(&self) -> Result<(), EgressError> {
         Proxy::for_origin(&self.proxy, &self.origin)?;
         self.ca_file.as_deref().map_or(Ok(()), check_ca_file)?;
-        self.token.as_ref().map_or(Ok(()), |token| credential(&self.auth_prefix, token).map(drop))
+        self.token.as_ref().map_or(Ok(()), |token| credential::check(&self.auth_prefix, token))
     }
 }
 
@@ -117,9 +118,7 @@ struct Shared {
     http: Client<Connector, UnsyncBoxBody<Bytes, BoxError>>,
     connector: Connector,
     origin: Origin,
-    auth_header: HeaderName,
-    auth_prefix: String,
-    credential: RwLock<Option<HeaderValue>>,
+    credential: Credential,
     headers_timeout: Duration,
     body: BodyLimits,
 }
@@ -135,10 +134,7 @@ impl ApiClient {
         let needs_tls = settings.origin.scheme() == Scheme::Https
             || proxy.as_ref().is_some_and(|proxy| proxy.scheme == Scheme::Https);
         let tls = if needs_tls { Some(https_client_config(settings.ca_file.as_deref())?) } else { None };
-        let credential = match &settings.token {
-            Some(token) => Some(credential(&settings.auth_prefix, token)?),
-            None => None,
-        };
+        let credential = Credential::new(settings.auth_header, settings.auth_prefix, settings.token.as_ref())?;
         let connector = Connector::new(Target {
             origin: settings.origin.clone(),
             proxy,
@@ -156,9 +152,7 @@ impl ApiClient {
             http,
             connector,
             origin: settings.origin,
-            auth_header: settings.auth_header,
-            auth_prefix: settings.auth_prefix,
-            credential: RwLock::new(credential),
+            credential,
             headers_timeout: settings.headers_timeout,
             body: BodyLimits {
                 idle: settings.body_idle_timeout,
@@ -178,9 +172,7 @@ impl ApiClient {
     /// # Errors
     /// [`EgressError::Credential`] when a header can't carry it; the old one then stays.
     pub fn set_credential(&self, token: &SecretString) -> Result<(), EgressError> {
-        let value = credential(&self.0.auth_prefix, token)?;
-        *self.0.credential.write().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        Ok(())
+        self.0.credential.replace(token)
     }
 
     /// Sends a request with an absolute URI and waits for the answer's headers. The body follows with its own limits.
@@ -239,11 +231,7 @@ impl ApiClient {
         // The URI says which host. With another one here, a front end that serves many would take the request, and the
         // token with it, to a stranger's site.
         headers.remove(HOST);
-        if let Some(value) = &*self.0.credential.read().unwrap_or_else(PoisonError::into_inner) {
-            headers.remove(AUTHORIZATION);
-            headers.insert(&self.0.auth_header, value.clone());
-            secrets.add(value, self.0.auth_prefix.len());
-        }
+        self.0.credential.put_on(headers, &mut secrets);
         if let Some(value) = self.0.connector.forwarding_authorization() {
             headers.insert(PROXY_AUTHORIZATION, value.clone());
             secrets.add(value, "Basic ".len());
@@ -298,23 +286,6 @@ impl fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiClient").field("origin", &self.0.origin).finish_non_exhaustive()
     }
-}
-
-fn credential(prefix: &str, token: &SecretString) -> Result<HeaderValue, EgressError> {
-    let failed = |problem| EgressError::Credential { problem };
-    // Blanks around it come from copying and from variables; no token has any.
-    let token = token.expose_secret().trim();
-    if token.is_empty() {
-        return Err(failed(CredentialProblem::Empty));
-    }
-    // One copy stays in the header, and the HTTP library makes more; the one made here need not stay.
-    let text = Zeroizing::new(format!("{prefix}{token}"));
-    if !text.is_ascii() {
-        return Err(failed(CredentialProblem::NotAHeaderValue));
-    }
-    let mut value = HeaderValue::from_str(&text).map_err(|_| failed(CredentialProblem::NotAHeaderValue))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// Headers about the connection are between us and the next hop. From a component, they could change where a request

@@ -14,7 +14,7 @@ use http_body_util::Full;
 
 use super::server::{Server, Then, ok, with_headers};
 use super::*;
-use crate::egress::CredentialProblem;
+use crate::CredentialProblem;
 
 #[tokio::test]
 async fn the_token_is_added_and_never_taken_from_the_component() {

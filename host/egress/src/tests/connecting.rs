@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 
 use super::server::{Authority, Server, Then, ok, with_status};
 use super::*;
-use crate::egress::{ConnectStage, ProxyProblem, ProxyVariables, TlsProblem};
+use crate::{ConnectStage, ProxyProblem, ProxyVariables, TlsProblem};
 
 async fn tls_problem(settings: ApiClientSettings) -> TlsProblem {
     match failure(settings).await {
