@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::anyhow;
+use collector_config::{ConfigError, Plan};
 use collector_model::ErrorCode;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, Watched};
-use crate::config::{ConfigError, Plan};
 use crate::internal::Messages;
 use crate::sandbox::Engine;
 use crate::service::End;

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use collector_config::{HostConfig, Persistence, Place, Plan, Policy};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::config::{self, Persistence, Place, Plan, Policy};
 use devo_collector::internal::{self, Messages, Routes};
 use devo_collector::sandbox::usual_cache_folder;
 use devo_collector::service::End;
 use devo_collector::status::allocator;
-use devo_collector::tenants::{self, HostConfig};
+use devo_collector::tenants;
 use devo_collector::{collector, log};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
@@ -89,7 +89,7 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.print_config_schema {
-        print!("{}", config::schema());
+        print!("{}", collector_config::schema());
         return ExitCode::SUCCESS;
     }
     let end = match &arguments.tenants {
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 /// Runs one configuration.
 fn collect(arguments: &Arguments) -> anyhow::Result<End> {
     allocator::retain_freed();
-    let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
+    let plan = collector_config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
     arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(routes));

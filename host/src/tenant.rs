@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use collector_config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
 use collector_egress::rate::GENERIC_NOTICE;
 use collector_model::{ErrorCode, error_code};
 use collector_state::{RedisDatabase, StateFolder, Store};
@@ -15,7 +16,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use crate::config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
 use crate::devo_compat::ServiceThreads;
 use crate::internal::Messages;
 use crate::log::{self, Process};

@@ -1,8 +1,7 @@
 //! The names of the original's threads.
 
+use collector_config::Component;
 use collector_model::Identity;
-
-use crate::config::Component;
 
 /// The names of a service's threads.
 #[derive(Debug, Clone, PartialEq, Eq)]

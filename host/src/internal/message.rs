@@ -134,8 +134,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::Component;
     use crate::devo_compat::ServiceThreads;
+    use collector_config::Component;
     use collector_model::Identity;
 
     fn parsed(body: &Bytes) -> Value {

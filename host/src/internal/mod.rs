@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::Utc;
+use collector_config::{OutputPlan, Plan, Receiver};
 use collector_delivery::{Delivered, DevoSettings, Event, Framer};
 use collector_model::Table;
 use futures_util::future::join_all;
 use tracing::{debug, warn};
 
-use crate::config::{OutputPlan, Plan, Receiver};
 use crate::log;
 use crate::status::{SenderNames, SenderService};
 pub use layer::Layer;

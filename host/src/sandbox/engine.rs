@@ -21,7 +21,6 @@ use super::pool::pool;
 use super::slow_lane::SlowLane;
 use super::ticker::Ticker;
 use super::{BUNDLED, Sandbox, world};
-use crate::config;
 
 /// What is at the beginning of a component, and of the modules that one is made of.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -101,10 +100,10 @@ impl Engine {
     ///
     /// # Errors
     /// [`ComponentError`]; nothing of the component has run then.
-    pub fn sandbox(&self, component: &config::Component) -> Result<Arc<Sandbox>, ComponentError> {
+    pub fn sandbox(&self, component: &collector_config::Component) -> Result<Arc<Sandbox>, ComponentError> {
         match component {
-            config::Component::Bundled => self.compiled(BUNDLED),
-            config::Component::File { path, .. } => self.compiled(&read(path)?),
+            collector_config::Component::Bundled => self.compiled(BUNDLED),
+            collector_config::Component::File { path, .. } => self.compiled(&read(path)?),
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::io;
 
+use collector_config::{Cause, ConfigError};
 use thiserror::Error;
-
-use crate::config::{Cause, ConfigError};
 
 /// A component that can't be run. Nothing of it was.
 #[derive(Debug, Error)]

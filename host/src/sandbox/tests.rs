@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use collector_config::Component;
 use collector_model::Limits;
 
 use super::*;
-use crate::config::Component;
 
 /// The beginning of every component.
 const PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";

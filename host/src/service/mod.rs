@@ -14,6 +14,7 @@ mod setup;
 
 use std::sync::Arc;
 
+use collector_config::{Component, OutputPlan, Receiver, ServicePlan};
 use collector_delivery::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use collector_egress::{ApiClient, EgressError};
 use collector_model::{ErrorCode, Identity, Limits, error_code, metrics::ServiceMetrics};
@@ -22,13 +23,10 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info, warn};
 
+use crate::devo_compat::ServiceThreads;
 use crate::log::{self, Process};
 use crate::sandbox::{Grant, Sandbox};
 use crate::status::{SenderNames, SenderService};
-use crate::{
-    config::{Component, OutputPlan, Receiver, ServicePlan},
-    devo_compat::ServiceThreads,
-};
 use call::Caller;
 use puller::Puller;
 pub use schedule::Backoff;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_config::OutputPlan;
 use collector_delivery::{Checkpoint, Output};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, warn};
 
 use super::senders::{SenderNames, SenderService};
-use crate::config::OutputPlan;
 use crate::internal::Messages;
 use crate::log::{self, Process};
 use crate::sandbox::Grant;

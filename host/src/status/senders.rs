@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use collector_config::{OutputPlan, Receiver};
 use collector_delivery::Transport;
 use tracing::info;
 
-use crate::config::{OutputPlan, Receiver};
 use crate::log;
 
 /// What a sender is for.

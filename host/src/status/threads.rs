@@ -2,14 +2,15 @@
 
 use std::io;
 
+use collector_config::OutputPlan;
 use collector_model::metrics::Memory;
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
 use super::senders::SenderNames;
+use crate::devo_compat::ServiceThreads;
 use crate::service::Service;
-use crate::{config::OutputPlan, devo_compat::ServiceThreads};
 
 /// The names under which parts of the collector run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Component, Receiver};
+    use collector_config::Component;
+    use collector_config::Receiver;
     use collector_model::Identity;
 
     #[test]

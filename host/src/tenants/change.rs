@@ -1,6 +1,6 @@
 //! What a look at a tenant's folder means for the tenant. Pure: what was known, what is seen, what is to be done.
 
-use crate::config::{ConfigError, Fingerprint, Plan};
+use collector_config::{ConfigError, Fingerprint, Plan};
 
 /// What a look found.
 #[derive(Debug)]
@@ -77,7 +77,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::{Cause, Files, Policy, Source};
+    use collector_config::Cause;
+    use collector_config::Files;
+    use collector_config::Policy;
+    use collector_config::Source;
 
     /// Fingerprints of files with different contents.
     fn fingerprints() -> [Fingerprint; 3] {
@@ -86,7 +89,7 @@ mod tests {
         let fingerprint = |text: &str| {
             std::fs::write(folder.join("config/config.yaml"), text).unwrap();
             let files = Files::within(&folder).unwrap();
-            let _ = crate::config::read_tenant(&files, &Policy::hosted());
+            let _ = collector_config::read_tenant(&files, &Policy::hosted());
             files.fingerprint()
         };
         let fingerprints = ["a", "b", "c"].map(fingerprint);

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use collector_config::{Cause, ConfigError, Files, Fingerprint, Plan, Policy};
 use collector_model::TenantName;
 use tracing::warn;
 
 use super::change::{Configuration, Look};
-use crate::config::{self, Cause, ConfigError, Files, Fingerprint, Plan, Policy};
 
 /// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be one is told.
 ///
@@ -61,7 +61,7 @@ pub fn look(folder: &Path, name: &TenantName, known: Option<&Fingerprint>, polic
 
 /// What the configuration asks for, with everything checked that can be checked while another one still runs.
 fn plan(files: &Files, policy: &Policy) -> Result<Plan, ConfigError> {
-    let plan = Plan::new(config::read_tenant(files, policy)?, policy)?;
+    let plan = Plan::new(collector_config::read_tenant(files, policy)?, policy)?;
     for service in &plan.services {
         service.api.check().map_err(|error| {
             let key = format!("inputs.{}", service.identity.input);

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_config::Plan;
 use collector_model::TenantName;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::config::Plan;
 use crate::service::{Backoff, End};
 
 /// A tenant that runs this long before it fails is not what fails again and again.
@@ -106,7 +106,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::config::Persistence;
+    use collector_config::Persistence;
 
     fn plan(name: &str) -> Arc<Plan> {
         Arc::new(Plan {

@@ -4,9 +4,8 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use collector_config::Plan;
 use collector_model::TenantName;
-
-use crate::config::Plan;
 
 /// No tenant waits longer for its first pull, however long its period is: somebody may be watching.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use collector_config::{HostConfig, Plan, Policy};
 use collector_model::{ErrorCode, TenantName};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -19,12 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
 use super::change::{Action, Known, Look, decide};
-use super::host_config::HostConfig;
 use super::keeper::{self, Outcome};
 use super::watch::{Changes, Watch};
 use super::{folder, open_files, spread};
 use crate::admin::{Admin, Watched};
-use crate::config::{Plan, Policy};
 use crate::internal::{Messages, Routes};
 use crate::log;
 use crate::sandbox::Engine;

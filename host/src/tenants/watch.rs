@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use collector_config::Fingerprint;
 use collector_model::TenantName;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
-
-use crate::config::Fingerprint;
 
 /// Files are mostly changed several at a time, and each in several steps: so much quiet is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -188,7 +187,9 @@ fn tenant_of(folder: &Path, path: &Path) -> Option<TenantName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Files, Policy, read_tenant};
+    use collector_config::Files;
+    use collector_config::Policy;
+    use collector_config::read_tenant;
 
     #[test]
     fn a_path_belongs_to_the_tenant_whose_folder_it_is_in() {

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use collector_config::{Plan, Receiver};
 use collector_delivery::{DevoHandle, DevoSettings, Framer, Output, Outputs};
 use collector_egress::rate::{Kind, Limiter};
 use collector_egress::{ApiClient, ResponseBody};
 use collector_model::Table;
 use collector_state::{Bucket, StateFolder, Store};
-use devo_collector::config::{Plan, Receiver};
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::Handle;
@@ -33,7 +33,7 @@ pub struct Native {
 impl Native {
     /// Prepares the first service of a configuration, as the host does. Must be called within a tokio runtime.
     pub fn prepare(plan: Plan) -> Result<Self> {
-        let devo_collector::config::Persistence::Files(folder) = &plan.persistence else {
+        let collector_config::Persistence::Files(folder) = &plan.persistence else {
             return Err(anyhow!("the state is kept in files here"));
         };
         let store = Store::files(StateFolder::open(folder)?);

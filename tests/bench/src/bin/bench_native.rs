@@ -8,7 +8,7 @@ use bench::native::Native;
 use clap::Parser;
 use cloudsek_xvigil::progress::Budget;
 use cloudsek_xvigil::pull;
-use devo_collector::config::{self, Place, Plan, Policy};
+use collector_config::{Place, Plan, Policy};
 use devo_collector::internal::{self, Routes};
 use devo_collector::log;
 use devo_collector::status::allocator;
@@ -23,7 +23,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     allocator::retain_freed();
-    let source = config::read(&Place::OnPremise(Arguments::parse().config))?;
+    let source = collector_config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
     log::Format::Text.start(false, internal::Layer(Routes::default()));
     // As many as the host has.

@@ -30,25 +30,50 @@ pub enum Cause {
     Missing(Vec<String>),
     /// The file can't be read.
     #[error("the configuration file {} can't be read: {reason}", path.display())]
-    Unreadable { path: PathBuf, reason: String },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
     /// The file is not YAML or JSON.
     #[error("the configuration file {} is not valid: {reason}", path.display())]
-    Syntax { path: PathBuf, reason: String },
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
     /// A key is missing.
     #[error("the key {0} is missing")]
     KeyMissing(String),
     /// A key has a value that can't be used.
     #[error("the key {key} has a value that can't be used: {reason}")]
-    Value { key: String, reason: String },
+    Value {
+        /// The key, from the top.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A certificate or key can't be used.
     #[error("the certificates of the output {output} can't be used: {reason}")]
-    Certificates { output: String, reason: String },
+    Certificates {
+        /// The output.
+        output: String,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The place for the state can't be used.
     #[error("the state can't be kept: {0}")]
     State(String),
     /// The operator does not let a tenant have this.
     #[error("the key {key} is refused by the policy of this host's operator: {reason}")]
-    Refused { key: String, reason: String },
+    Refused {
+        /// The key, from the top.
+        key: String,
+        /// What the operator does not allow.
+        reason: String,
+    },
 }
 
 impl ConfigError {
@@ -84,4 +109,9 @@ impl Cause {
 /// A value that can't be used, under its full key.
 pub fn value(key: impl Into<String>, reason: impl Into<String>, cure: impl Into<String>) -> ConfigError {
     Cause::Value { key: key.into(), reason: reason.into() }.cure(cure)
+}
+
+/// A configuration that asks for what the operator does not allow.
+pub fn refused(key: impl Into<String>, reason: impl Into<String>, cure: impl Into<String>) -> ConfigError {
+    Cause::Refused { key: key.into(), reason: reason.into() }.cure(cure)
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use collector_model::Limits;
 use serde::Deserialize;
 
-use crate::config::policy::Hosts;
-use crate::config::{AskedLimits, Policy, Quota};
+use super::document::Limits as AskedLimits;
+use super::policy::{Hosts, Policy};
+use super::quota::Quota;
 
 /// Its name beside the folder of the tenants.
 const FILE: &str = "host.yaml";

@@ -6,12 +6,12 @@ use std::time::Duration;
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 use collector_model::Secret;
 
-use super::super::document::{Output, OutputConfig, Pkcs};
-use super::super::error::{Cause, ConfigError, value};
-use super::super::files::Files;
-use super::super::permissions;
-use super::super::policy::Policy;
-use super::super::quota;
+use crate::document::{Output, OutputConfig, Pkcs};
+use crate::error::{Cause, ConfigError, value};
+use crate::files::Files;
+use crate::permissions;
+use crate::policy::Policy;
+use crate::quota;
 
 /// The port of Devo's own receivers. Relays have none that could be taken for granted.
 const DEVO_PORT: u16 = 443;
@@ -24,6 +24,7 @@ const DEFAULT_STATISTICS_PERIOD_IN_SECONDS: u64 = 300;
 pub struct OutputPlan {
     /// Its name in the configuration.
     pub name: String,
+    /// What is at the other end.
     pub receiver: Receiver,
     /// From one report of what was sent to the next.
     pub statistics_period: Duration,

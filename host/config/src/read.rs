@@ -6,15 +6,16 @@ use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 use super::document::Document;
-use super::error::{Cause, ConfigError};
+use super::error::{Cause, ConfigError, refused};
 use super::files::Files;
-use super::policy::{Policy, refused};
+use super::policy::Policy;
 use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
 
 /// A configuration file that was read, and where things are looked up that it names.
 #[derive(Debug)]
 pub struct Source {
+    /// What it says.
     pub document: Document,
     /// Those of the product folder, with `certs/`, `config/` and `state/` in it.
     pub files: Files,
@@ -29,7 +30,12 @@ pub enum Place {
     OnPremise(PathBuf),
     /// The files of the job and of the collector: the form of Devo's collector server. Where both say something, the job's
     /// word counts.
-    CollectorServer { job: PathBuf, collector: PathBuf },
+    CollectorServer {
+        /// The job's file.
+        job: PathBuf,
+        /// The collector's file.
+        collector: PathBuf,
+    },
 }
 
 /// The names that a configuration has in a product folder.
@@ -279,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_schema_in_docs_is_that_of_the_types() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.schema.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.schema.json");
         let written = std::fs::read_to_string(path).unwrap();
         assert!(written == schema(), "run: devo-collector --print-config-schema > docs/config.schema.json");
     }

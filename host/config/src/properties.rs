@@ -1,5 +1,5 @@
-//! What holds for every configuration, whatever the bytes are. The law is one function, which the target in `fuzz/` and
-//! the replay of its corpus below both call. It panics where the law is broken.
+//! What holds for every configuration, whatever the bytes are. The property is one function, which the target in
+//! `fuzz/` and the replay of its corpus below both call. It panics where the property does not hold.
 
 use std::path::Path;
 
@@ -85,7 +85,7 @@ mod tests {
     use crate::replay::replay;
 
     #[test]
-    fn the_corpus_of_configurations_keeps_the_law() {
+    fn the_corpus_of_configurations_keeps_its_property() {
         replay("config", super::config);
     }
 }

@@ -12,13 +12,13 @@ use collector_model::Secret;
 use collector_state::RedisSettings;
 use serde_json::Value;
 
-use super::document::{Document, Globals, PersistenceConfig};
-use super::error::{Cause, ConfigError, value};
-use super::files::Files;
-use super::permissions;
-use super::policy::Policy;
-use super::quota;
-use super::read::Source;
+use crate::document::{Document, Globals, PersistenceConfig};
+use crate::error::{Cause, ConfigError, value};
+use crate::files::Files;
+use crate::permissions;
+use crate::policy::Policy;
+use crate::quota;
+use crate::read::Source;
 
 pub use component::Component;
 pub use output::{OutputPlan, Receiver};
@@ -33,13 +33,17 @@ const REDIS_PORT: u16 = 6379;
 /// Everything that a configuration asks for.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What the collector calls itself in its messages to Devo: `globals.id` and `globals.name`.
+    /// `globals.id`, which the collector's messages to Devo carry.
     pub id: String,
+    /// `globals.name`, which they carry too.
     pub name: String,
     /// Whether the log has more detail.
     pub debug: bool,
+    /// Where state is kept.
     pub persistence: Persistence,
+    /// Where events go.
     pub outputs: Vec<OutputPlan>,
+    /// What is pulled.
     pub services: Vec<ServicePlan>,
     /// What the operator should know although it is no error.
     pub warnings: Vec<String>,
@@ -176,7 +180,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Quota;
+    use crate::quota::Quota;
 
     fn plan(document: Value) -> Result<Plan, ConfigError> {
         plan_within(document, &Policy::permissive())

@@ -11,8 +11,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::ConfigError;
-use super::policy::refused;
+use super::error::{ConfigError, refused};
 
 /// The largest file that a tenant's configuration may name. A bundle of every public authority is a quarter of a megabyte.
 const MAX_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::document::{Input, Service, Settings};
 use super::scalar;
+use crate::document::{Input, Service, Settings};
 
 /// The settings of one service. What stands at the service takes the place of what its input says.
 pub fn of(input: &Input, service: &Service, base_url: String) -> Settings {

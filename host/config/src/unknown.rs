@@ -131,8 +131,8 @@ fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
 mod tests {
     use serde_json::json;
 
-    use crate::config::read::{Source, understand};
-    use crate::config::{Files, Policy};
+    use crate::read::{Source, understand};
+    use crate::{Files, Policy};
 
     fn source(input: serde_json::Value) -> Source {
         let path = std::path::Path::new("config/config.yaml");

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::error::ConfigError;
-use super::policy::refused;
+use super::error::{ConfigError, refused};
 
 /// The most that a tenant's configuration may ask for. What the operator says nothing of has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

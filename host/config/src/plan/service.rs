@@ -10,13 +10,13 @@ use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
 
-use super::super::document::{Input, Service};
-use super::super::error::{Cause, ConfigError, value};
-use super::super::files::Files;
-use super::super::permissions;
-use super::super::policy::Policy;
-use super::super::quota;
 use super::{Component, scalar, settings};
+use crate::document::{Input, Service};
+use crate::error::{Cause, ConfigError, value};
+use crate::files::Files;
+use crate::permissions;
+use crate::policy::Policy;
+use crate::quota;
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;
@@ -32,6 +32,7 @@ const TABLE: &str = "drp.cloudsek.xvigil.alerts";
 /// One service: what is pulled, how often, and what it may use.
 #[derive(Debug, Clone)]
 pub struct ServicePlan {
+    /// What it is known by.
     pub identity: Identity,
     /// What pulls.
     pub component: Component,
@@ -53,6 +54,7 @@ pub struct ServicePlan {
     pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.
     pub settings: Arc<[(String, String)]>,
+    /// What one call of the component may use.
     pub limits: Limits,
 }
 

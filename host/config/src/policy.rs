@@ -11,7 +11,7 @@ use collector_net::AddressRange;
 use serde::Deserialize;
 
 use super::document;
-use super::error::{Cause, ConfigError};
+use super::error::{ConfigError, refused};
 use super::quota::{self, Quota};
 
 /// What configurations may ask for. By default: nothing of what needs somebody's leave.
@@ -115,11 +115,6 @@ impl Policy {
     pub(super) fn permit(&self, key: &str, allowed: bool, what: &str) -> Result<(), ConfigError> {
         permit(allowed, key, || format!("{what} is not for tenants of this host"))
     }
-}
-
-/// A configuration that asks for what the operator does not allow.
-pub(super) fn refused(key: impl Into<String>, reason: impl Into<String>, cure: impl Into<String>) -> ConfigError {
-    Cause::Refused { key: key.into(), reason: reason.into() }.cure(cure)
 }
 
 fn permit(allowed: bool, key: &str, reason: impl FnOnce() -> String) -> Result<(), ConfigError> {
