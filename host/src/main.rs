@@ -9,16 +9,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use collector_config::{HostConfig, Persistence, Place, Plan, Policy};
+use collector_sandbox::usual_cache_folder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::internal::{self, Messages, Routes};
-use devo_collector::sandbox::usual_cache_folder;
+use devo_collector::collector;
+use devo_collector::observe::log;
+use devo_collector::observe::status::allocator;
+use devo_collector::observe::telemetry::{self, Messages, Routes};
 use devo_collector::service::End;
-use devo_collector::status::allocator;
 use devo_collector::tenants;
-use devo_collector::{collector, log};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
 #[derive(Debug, Parser)]
@@ -112,7 +113,7 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
     let plan = collector_config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
-    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(routes));
+    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), telemetry::Layer(routes));
     let mut plan = plan?;
     if arguments.no_save_state {
         plan.persistence = Persistence::Memory;
@@ -132,7 +133,7 @@ fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
     allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let routes = Routes::default();
-    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));
+    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), telemetry::Layer(routes.clone()));
     let mut host = host?;
     host.admin = arguments.admin.or(host.admin);
     let cache = arguments.cache_folder();

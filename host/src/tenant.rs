@@ -3,25 +3,23 @@
 //! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so, [`Tenant::start`] sets them
 //! going, and [`Running::ended`] waits until the last of them has ended and everything that it held is free again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use collector_config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
-use collector_egress::rate::GENERIC_NOTICE;
+use collector_config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan};
 use collector_model::{ErrorCode, error_code};
+use collector_sandbox::{ComponentError, Engine, Sandbox};
 use collector_state::{RedisDatabase, StateFolder, Store};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use crate::devo_compat::ServiceThreads;
-use crate::internal::Messages;
-use crate::log::{self, Process};
-use crate::sandbox::{Engine, Sandbox};
+use crate::component::BUNDLED;
+use crate::devo_compat::{Process, SenderNames, ServiceThreads, announce_inputs, service_span};
+use crate::observe::status::Monitors;
+use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
-use crate::status::{Monitors, SenderNames};
 
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -55,18 +53,18 @@ impl Tenant {
     /// The state can't be kept, or a component can't be run.
     pub fn prepare(plan: Plan, messages: Messages, engine: &Engine, stop: &CancellationToken) -> anyhow::Result<Self> {
         plan.warnings.iter().for_each(|warning| warn!("{warning}"));
-        log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
+        announce_inputs(&plan.services);
         let store = open_store(&plan.persistence)?;
         let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
         let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
-            let (identity, thread) = (service.identity.clone(), threads(&service).puller);
-            match Service::new(service, &tenant.outputs, &tenant.store, sandbox, stop.clone()) {
+            let (identity, thread) = (service.identity.clone(), ServiceThreads::of(&service).puller);
+            match Service::new(service, &tenant.outputs, &tenant.store, &sandbox, stop.clone()) {
                 Ok(service) => tenant.services.push(service),
                 Err(error) => {
                     let ErrorCode { class, number: code } = error.code();
-                    log::service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
+                    service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
                     tenant.end = End::Failed;
                 }
             }
@@ -155,37 +153,17 @@ async fn release(store: Store) {
 }
 
 fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox>> {
-    engine.sandbox(component).map_err(|error| match component {
-        Component::Bundled => anyhow!("the bundled component can't be run: {error}"),
-        Component::File { key, .. } => error.at(key).into(),
-    })
-}
-
-/// The steps that were taken for every service before it starts, in the original's words.
-fn announce_inputs(services: &[ServicePlan]) {
-    for service in services {
-        info!("Validating service input config");
-        info!("Running overriding rules");
-        for (rule, key) in service.overrides.iter().enumerate() {
-            info!("Overriding rule #{} - service key {key} takes the place of the collector's own setting", rule + 1);
+    match component {
+        Component::Bundled => {
+            engine.sandbox(BUNDLED).map_err(|error| anyhow!("the bundled component can't be run: {error}"))
         }
-        info!("Validating the rate limiter config given by the user");
-        if service.limiter.is_generic() {
-            info!("{GENERIC_NOTICE}");
-        }
-        info!("Adding raw config to the collector store");
-        info!("Running custom validation rules");
-        info!("{} Finalizing the execution of init_variables()", threads(service).puller);
-    }
-    let inputs: BTreeSet<_> =
-        services.iter().map(|service| (threads(service).input, service.period.as_secs())).collect();
-    for (input, seconds) in inputs {
-        info!("{input} - Starting thread (execution_period={seconds}s)");
+        Component::File { path, key } => engine.sandbox_of_file(path).map_err(|error| unusable(key, &error).into()),
     }
 }
 
-fn threads(service: &ServicePlan) -> ServiceThreads {
-    ServiceThreads::new(&service.identity, &service.component)
+/// A component that can't be run, as an error of the configuration under the key that names it.
+fn unusable(key: &str, error: &ComponentError) -> ConfigError {
+    Cause::Value { key: key.to_owned(), reason: error.to_string() }.cure(error.remedy())
 }
 
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
@@ -195,4 +173,20 @@ fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
         Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
     };
     opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_component_that_cannot_be_run_is_an_error_of_its_key() {
+        let engine = Engine::alone(None, &[]).unwrap();
+        let component = Component::File { path: "/nowhere/acme.wasm".into(), key: "inputs.acme.component".to_owned() };
+        let error = sandbox(&engine, &component).err().unwrap();
+        assert_eq!(error.downcast_ref::<ConfigError>().unwrap().code(), error_code::KEY_VALUE);
+        let error = error.to_string();
+        assert!(error.contains("the key inputs.acme.component has a value that can't be used"), "{error}");
+        assert!(error.contains("Give the path of a component"), "{error}");
+    }
 }

@@ -1,7 +1,10 @@
 //! The names of the original's threads.
 
-use collector_config::Component;
+use collector_config::{Component, ServicePlan};
 use collector_model::Identity;
+use tracing::{Span, info, warn};
+
+use super::{MAIN_THREAD, Process, span};
 
 /// The names of a service's threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,11 @@ pub struct ServiceThreads {
 }
 
 impl ServiceThreads {
+    /// Those of the service of this plan.
+    pub fn of(plan: &ServicePlan) -> Self {
+        Self::new(&plan.identity, &plan.component)
+    }
+
     /// Those of this service; the ones that pull have the name of what pulls.
     pub fn new(identity: &Identity, component: &Component) -> Self {
         let Identity { input, id, service } = identity;
@@ -34,6 +42,18 @@ impl ServiceThreads {
             service: format!("ServiceThread({input},{id},{service},predefined)"),
             input: format!("InputThread({input},{id})"),
         }
+    }
+
+    /// Says that they start. The lines about set-up and puller are in their spans.
+    pub fn announce(&self, period_in_seconds: u64, set_up: &Span, pull: &Span) {
+        let Self { puller, setup, service, .. } = self;
+        span(Process::Input, MAIN_THREAD).in_scope(|| {
+            info!("{service} - Starting thread (execution_period={period_in_seconds}s)");
+            info!("{setup} -> Starting thread");
+            info!("{puller} - Starting thread (execution_period={period_in_seconds}s)");
+        });
+        set_up.in_scope(|| warn!("The token/header/authentication has not been created yet"));
+        pull.in_scope(|| warn!("Waiting until setup will be executed"));
     }
 }
 

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use collector_egress::{rate::InputLimiter, rate::Kind, rate::Limit, rate::Limiter};
+use collector_egress::rate::{InputLimiter, Kind, Limit, Limiter};
 use tokio::time::{Instant, sleep};
 
 use super::schedule::{Next, Period, Timetable, Waits};

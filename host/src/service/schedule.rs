@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::sandbox::Outcome;
+use collector_sandbox::Outcome;
 
 /// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API has long been
 /// back.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
 
-/// So many calls in a row that the host had to end slow a service down: it costs the others time and will hardly mend itself.
-const BREACHES: u32 = 3;
+/// Consecutive terminated calls before a service is slowed down: they cost the others time, and will hardly mend themselves.
+const TERMINATED_CALLS: u32 = 3;
 
 /// The wait of a service that is slowed down.
 const SLOW: Duration = Duration::from_secs(600);
@@ -222,11 +222,11 @@ impl Timetable {
     }
 }
 
-/// Growing waits after failures: 5, 25, then 120 seconds; 600 after three breaches of limits in a row.
+/// Growing waits after failures: 5, 25, then 120 seconds; 600 after three terminated calls in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
-    breaches: u32,
+    terminated: u32,
 }
 
 impl Backoff {
@@ -234,21 +234,21 @@ impl Backoff {
     pub fn after<T>(&mut self, outcome: &Outcome<T>) -> Duration {
         match outcome {
             Ok(_) => self.after_failure(),
-            Err(_) => self.after_breach(),
+            Err(_) => self.after_terminated(),
         }
     }
 
     /// The wait after one more failure that the component has told of.
     pub fn after_failure(&mut self) -> Duration {
-        self.breaches = 0;
+        self.terminated = 0;
         self.grow()
     }
 
     /// The wait after one more call that the host has ended.
-    fn after_breach(&mut self) -> Duration {
-        self.breaches = self.breaches.saturating_add(1);
+    fn after_terminated(&mut self) -> Duration {
+        self.terminated = self.terminated.saturating_add(1);
         let wait = self.grow();
-        if self.breaches < BREACHES { wait } else { SLOW }
+        if self.terminated < TERMINATED_CALLS { wait } else { SLOW }
     }
 
     fn grow(&mut self) -> Duration {
@@ -260,7 +260,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::Breach;
+    use collector_sandbox::Terminated;
 
     const FREE: Waits = Waits { live: Duration::ZERO, backfill: Duration::ZERO };
 
@@ -422,9 +422,9 @@ mod tests {
     }
 
     #[test]
-    fn three_breaches_in_a_row_slow_a_service_down() {
+    fn three_terminated_in_a_row_slow_a_service_down() {
         let mut backoff = Backoff::default();
-        let breach = || Err::<Result<(), _>, _>(Breach::Trap("unreachable".into()));
+        let breach = || Err::<Result<(), _>, _>(Terminated::Trap("unreachable".into()));
         let waits: Vec<u64> = (0..4).map(|_| backoff.after(&breach()).as_secs()).collect();
         assert_eq!(waits, [5, 25, 600, 600]);
         assert_eq!(backoff.after_failure().as_secs(), 120, "a failure in between is another matter");

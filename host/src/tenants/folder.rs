@@ -9,7 +9,7 @@ use collector_config::{Cause, ConfigError, Files, Fingerprint, Plan, Policy};
 use collector_model::TenantName;
 use tracing::warn;
 
-use super::change::{Configuration, Look};
+use super::reconcile::{Configuration, Look};
 
 /// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be one is told.
 ///
@@ -49,14 +49,14 @@ pub fn look(folder: &Path, name: &TenantName, known: Option<&Fingerprint>, polic
     if let Some(known) = known
         && known.now() == *known
     {
-        return Look::Same;
+        return Look::Unchanged;
     }
     let files = match Files::within(&product) {
         Ok(files) => files,
         Err(_) => return Look::Gone,
     };
     let plan = plan(&files, policy).map(Box::new);
-    Look::Seen(Configuration { plan, fingerprint: files.fingerprint() })
+    Look::Changed(Configuration { plan, fingerprint: files.fingerprint() })
 }
 
 /// What the configuration asks for, with everything checked that can be checked while another one still runs.
@@ -89,11 +89,11 @@ mod tests {
         let named = |name: &str| look(&folder, &TenantName::new(name).unwrap(), None, &policy);
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
-        let Look::Seen(seen) = named("acme") else { panic!("a tenant") };
+        let Look::Changed(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
         assert!(matches!(
             look(&folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
-            Look::Same
+            Look::Unchanged
         ));
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -7,7 +7,7 @@ mod settings;
 
 use std::path::PathBuf;
 
-use collector_egress::{rate, rate::InputLimiter};
+use collector_egress::rate::{self, InputLimiter};
 use collector_model::Secret;
 use collector_state::RedisSettings;
 use serde_json::Value;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector_egress::{ApiClientSettings, Origin, ProxySettings, rate, rate::InputLimiter, rate::Limiter};
+use collector_egress::rate::{self, InputLimiter, Limiter};
+use collector_egress::{ApiClientSettings, Origin, ProxySettings};
 use collector_model::{Identity, Limits, Secret, Table};
 use collector_state::file_stem;
 use http::HeaderName;

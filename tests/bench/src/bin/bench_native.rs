@@ -9,9 +9,9 @@ use clap::Parser;
 use cloudsek_xvigil::progress::Budget;
 use cloudsek_xvigil::pull;
 use collector_config::{Place, Plan, Policy};
-use devo_collector::internal::{self, Routes};
-use devo_collector::log;
-use devo_collector::status::allocator;
+use devo_collector::observe::log;
+use devo_collector::observe::status::allocator;
+use devo_collector::observe::telemetry::{self, Routes};
 
 /// Does the collector's work natively.
 #[derive(Debug, Parser)]
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     allocator::retain_freed();
     let source = collector_config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
-    log::Format::Text.start(false, internal::Layer(Routes::default()));
+    log::Format::Text.start(false, telemetry::Layer(Routes::default()));
     // As many as the host has.
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use collector_delivery::{Outputs, RecordLetters};
-use collector_model::Table;
 use collector_model::metrics::ServiceMetrics;
-use devo_collector::capabilities::output::{OutputView, add_to_linker};
+use collector_sandbox::host::output::{OutputCall, OutputView, add_to_linker};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
@@ -23,10 +22,8 @@ const LIST: usize = 1024;
 const ENTRY: usize = 24;
 
 struct Service {
-    outputs: Outputs,
-    dead_letters: RecordLetters,
+    output: OutputView,
     letters_told: AtomicBool,
-    table: Table,
     metrics: ServiceMetrics,
 }
 
@@ -38,20 +35,20 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, wat::parse_str(component(events))?)?;
     let mut linker = Linker::<Service>::new(&engine);
-    add_to_linker(&mut linker, |service| OutputView {
-        outputs: &service.outputs,
-        dead_letters: &service.dead_letters,
+    add_to_linker(&mut linker, |service| OutputCall {
+        view: &service.output,
         letters_told: &service.letters_told,
-        table: &service.table,
         metrics: &service.metrics,
     })?;
     let table = sandbox::ALERTS_TABLE.parse()?;
     let service = Service {
-        outputs: Outputs::new(Vec::new()),
-        // None is handed over.
-        dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+        output: OutputView {
+            outputs: Arc::new(Outputs::new(Vec::new())),
+            // None is handed over.
+            dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+            table,
+        },
         letters_told: AtomicBool::new(false),
-        table,
         metrics: ServiceMetrics::default(),
     };
     let mut store = Store::new(&engine, service);
