@@ -2,10 +2,9 @@
 //!
 //! A library for its own binary and for the benchmarks; what does the work is in the crates below it (`collector_sandbox`,
 //! `collector_config`, `collector_egress`, `collector_delivery`, `collector_state`, `collector_net`, `collector_model`).
-//! What is inside this one has an order too, from the lowest: [`devo_compat`], the names that the original fixed;
-//! [`service`], when a call is due and what a failure means; [`observe`], what the operator sees; [`tenant`], what one
-//! configuration asks for, running; [`collector`], one of them, and [`tenants`], many. `tests/layers.rs` holds every `use`
-//! against it.
+//! What is inside this one has an order too, from the lowest: `devo_compat`, the names that the original fixed; `service`,
+//! when a call is due and what a failure means; [`observe`], what the operator sees; `tenant`, what one configuration asks
+//! for, running; [`collector`], one of them, and [`tenants`], many. `tests/layers.rs` holds every `use` against it.
 //!
 //! ```no_run
 //! use collector_config::{Place, Plan, Policy, read};
@@ -23,8 +22,10 @@
 
 pub mod collector;
 mod component;
-pub mod devo_compat;
+mod devo_compat;
 pub mod observe;
-pub mod service;
-pub mod tenant;
+mod service;
+mod tenant;
 pub mod tenants;
+
+pub use service::End;

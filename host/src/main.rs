@@ -14,12 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::collector;
 use devo_collector::observe::log;
 use devo_collector::observe::status::allocator;
 use devo_collector::observe::telemetry::{self, Messages, Routes};
-use devo_collector::service::End;
 use devo_collector::tenants;
+use devo_collector::{End, collector};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
 #[derive(Debug, Parser)]

@@ -25,7 +25,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::info;
 
-pub use registry::{Registration, ServiceRegistry};
+pub use registry::ServiceRegistry;
 
 /// A client that is slow or says nothing holds a connection for this time. Others ask again within it, or connect anew.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
