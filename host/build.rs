@@ -1,5 +1,5 @@
-//! Finds the staged component that the binary carries. It is built by `just guest`, never from here: a build inside a build
-//! would use the wrong compiler, target and lock.
+//! Finds the staged component that the binary carries. It is built by `just guest`, never from here: a build
+//! inside a build would use the wrong compiler, target and lock.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The collector with one configuration: starts its tenant, reports on itself, and ends when all services have ended.
+//! The collector with one configuration: starts its tenant, reports on itself, and ends when all services
+//! have ended.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,7 +20,8 @@ use crate::tenant::Tenant;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
-/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are given.
+/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are
+/// given.
 pub async fn run(
     plan: Plan,
     cache: Option<&Path>,

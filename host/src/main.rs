@@ -1,7 +1,7 @@
 //! `devo-collector`: pulls CloudSEK XVigil alerts inside a WebAssembly sandbox and delivers them to Devo.
 //!
-//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest for one
-//! configuration, and `tenants` for many.
+//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest
+//! for one configuration, and `tenants` for many.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,8 @@ struct Arguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "job_config_loc", "validate", "no_save_state"])]
     tenants: Option<PathBuf>,
 
-    /// What the operator of a hosting process decides; `host.yaml` beside the folder of the tenants if not given
+    /// What the operator of a hosting process decides; `host.yaml` beside the folder of the tenants if not
+    /// given
     #[arg(long, value_name = "FILE", requires = "tenants")]
     host_config: Option<PathBuf>,
 

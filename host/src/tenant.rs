@@ -1,7 +1,9 @@
-//! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing of each other.
+//! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing
+//! of each other.
 //!
-//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so, [`Tenant::start`] sets them
-//! going, and [`Running::ended`] waits until the last of them has ended and everything that it held is free again.
+//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so,
+//! [`Tenant::start`] sets them going, and [`Running::ended`] waits until the last of them has ended and
+//! everything that it held is free again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +48,9 @@ pub struct Running {
 }
 
 impl Tenant {
-    /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and writes files
-    /// and may compile a component, so it is not for a runtime's worker that others wait for; must be called within a tokio runtime all the same.
+    /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and
+    /// writes files and may compile a component, so it is not for a runtime's worker that others wait for;
+    /// must be called within a tokio runtime all the same.
     ///
     /// # Errors
     /// The state can't be kept, or a component can't be run.
@@ -115,8 +118,8 @@ impl Tenant {
 }
 
 impl Running {
-    /// Returns when the last service has ended, and its state is free for whoever comes next. Failed if any could not go
-    /// on without the operator.
+    /// Returns when the last service has ended, and its state is free for whoever comes next. Failed if any
+    /// could not go on without the operator.
     ///
     /// # Errors
     /// A service panicked; the others were ended with it.
@@ -140,7 +143,8 @@ impl Running {
     }
 }
 
-/// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's lock.
+/// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's
+/// lock.
 async fn release(store: Store) {
     let free = async {
         while store.is_shared() {

@@ -1,6 +1,6 @@
-//! Arrows run one way: which crates of the host may know which, and, inside this one, which modules. The compiler keeps
-//! crates from knowing each other in a circle, and nothing else; this test holds them against the picture in
-//! `docs/architecture.md`.
+//! Arrows run one way: which crates of the host may know which, and, inside this one, which modules. The
+//! compiler keeps crates from knowing each other in a circle, and nothing else; this test holds them against
+//! the picture in `docs/architecture.md`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,8 +109,8 @@ fn module_of(relative: &str) -> String {
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry of it").path();
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

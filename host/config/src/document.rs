@@ -182,8 +182,8 @@ pub struct Input {
     /// What one call of the component may use.
     #[serde(default)]
     pub limits: Limits,
-    /// Another collector component in place of the bundled one: its file, relative to the product folder. Keys of the input
-    /// and its services that are not known here are its settings.
+    /// Another collector component in place of the bundled one: its file, relative to the product folder.
+    /// Keys of the input and its services that are not known here are its settings.
     pub component: Option<String>,
     /// Those keys as flat names, with their values.
     #[serde(skip)]

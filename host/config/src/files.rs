@@ -1,8 +1,8 @@
 //! The files that a configuration names, looked up in its product folder.
 //!
-//! A hosted tenant's must be in its own folder, symbolic links included: otherwise it could have the operator's files, or
-//! a neighbour's, sent somewhere as a token, or overwrite them. What was looked up is noted with its content, so that a
-//! later change of any of it is noticed, and nothing else is taken for one.
+//! A hosted tenant's must be in its own folder, symbolic links included: otherwise it could have the
+//! operator's files, or a neighbour's, sent somewhere as a token, or overwrite them. What was looked up is
+//! noted with its content, so that a later change of any of it is noticed, and nothing else is taken for one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,10 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{ConfigError, refused};
 
-/// The largest file that a tenant's configuration may name. A bundle of every public authority is a quarter of a megabyte.
+/// The largest file that a tenant's configuration may name. A bundle of every public authority is a quarter
+/// of a megabyte.
 const MAX_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The largest configuration of a tenant. An ordinary one has two kilobytes; those with long masks have a hundred.
+/// The largest configuration of a tenant. An ordinary one has two kilobytes; those with long masks have a
+/// hundred.
 pub(super) const MAX_CONFIGURATION_IN_BYTES: u64 = 1024 * 1024;
 
 /// Looks files up in a product folder. Clones share the notes.
@@ -65,7 +67,8 @@ impl Files {
     /// A file that is read: `name` is relative to the product folder.
     ///
     /// # Errors
-    /// For a tenant: it is outside of its folder, no regular file, or too large. One that does not exist is none.
+    /// For a tenant: it is outside of its folder, no regular file, or too large. One that does not exist is
+    /// none.
     pub(super) fn readable(&self, key: &str, name: impl AsRef<Path>) -> Result<PathBuf, ConfigError> {
         self.bounded(key, name.as_ref(), MAX_FILE_IN_BYTES)
     }
@@ -124,8 +127,8 @@ impl Files {
 }
 
 impl Bounds {
-    /// Whether the path, or as much of it as exists, is within the root when all links are followed. A link that leads
-    /// nowhere yet is not: it could be followed later.
+    /// Whether the path, or as much of it as exists, is within the root when all links are followed. A link
+    /// that leads nowhere yet is not: it could be followed later.
     fn holds(&self, path: &Path) -> bool {
         let existing = path.ancestors().find(|part| part.symlink_metadata().is_ok());
         existing.and_then(|part| part.canonicalize().ok()).is_some_and(|real| real.starts_with(&self.root))

@@ -1,4 +1,5 @@
-//! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once, at the start.
+//! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once,
+//! at the start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,8 @@ pub struct HostConfig {
     pub policy: Policy,
 }
 
-/// The file as it is written. A key that is not known is an error: one that is misspelt would leave open what was to be
-/// closed.
+/// The file as it is written. A key that is not known is an error: one that is misspelt would leave open what
+/// was to be closed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -54,8 +55,8 @@ struct Egress {
 }
 
 impl HostConfig {
-    /// Reads the file that was named, or the `host.yaml` beside the folder of the tenants if there is one. Without any,
-    /// tenants are allowed nothing that needs the operator's leave.
+    /// Reads the file that was named, or the `host.yaml` beside the folder of the tenants if there is one.
+    /// Without any, tenants are allowed nothing that needs the operator's leave.
     ///
     /// # Errors
     /// The named file is missing, or what is there can't be read or understood.

@@ -1,9 +1,10 @@
-//! From Devo's `config.yaml` to what the collector does, with every value checked and errors that name the key.
+//! From Devo's `config.yaml` to what the collector does, with every value checked and errors that name the
+//! key.
 //!
-//! `read` finds a file and parses it, `document` says which keys there are, `plan` checks what they mean together, in the
-//! settings types of the crates that do the work; `policy` is what the operator of a host lets a tenant have, and
-//! `host_config` where the operator says so. Nothing is opened or started here but the files that are read; whether a plan
-//! can be carried out is found out by whoever does.
+//! `read` finds a file and parses it, `document` says which keys there are, `plan` checks what they mean
+//! together, in the settings types of the crates that do the work; `policy` is what the operator of a host
+//! lets a tenant have, and `host_config` where the operator says so. Nothing is opened or started here but
+//! the files that are read; whether a plan can be carried out is found out by whoever does.
 //!
 //! ```
 //! use collector_config::{Place, Plan, Policy, read};
@@ -13,7 +14,7 @@
 //! std::fs::write(&path, "
 //! outputs: {screen: {type: console}}
 //! inputs:
-//!   cloudsek: {id: 1, base_url: https://api.cloudsek.com, credentials: {token: t0ken}, services: {alerts: {}}}
+//!   cloudsek: {id: 1, base_url: https://a.example.com, credentials: {token: t0ken}, services: {alerts: {}}}
 //! ")?;
 //! let plan = Plan::new(read(&Place::OnPremise(path.clone()))?, &Policy::permissive())?;
 //! assert_eq!(plan.services[0].table.as_str(), "drp.cloudsek.xvigil.alerts");

@@ -40,8 +40,8 @@ pub fn is_secret(key: &str) -> bool {
     key.split('.').any(|part| SECRETS.contains(&part) || ["credentials", "pkcs"].contains(&part))
 }
 
-/// Whether a key of a component's own, such as `auth.token_v2`, has the name of a secret. Stricter than [`is_secret`]: what
-/// the key means is not known here.
+/// Whether a key of a component's own, such as `auth.token_v2`, has the name of a secret. Stricter than
+/// [`is_secret`]: what the key means is not known here.
 pub fn sounds_secret(key: &str) -> bool {
     let part = |part: &str| {
         let part = part.to_ascii_lowercase();

@@ -1,5 +1,6 @@
-//! What the operator lets a configuration ask for. A configuration of the operator's own may ask for everything; one that
-//! a tenant of a hosting process wrote may not, for it shares the machine, its network and its secrets with others.
+//! What the operator lets a configuration ask for. A configuration of the operator's own may ask for
+//! everything; one that a tenant of a hosting process wrote may not, for it shares the machine, its network
+//! and its secrets with others.
 //!
 //! Pure: each rule takes what a key asks for and gives a refusal that names the key and the policy behind it.
 
@@ -67,8 +68,8 @@ impl Policy {
         }
     }
 
-    /// What a call may use. `input` is the key of the input, such as `inputs.cloudsek`, and `body` the largest answer that
-    /// it asks for beside its limits.
+    /// What a call may use. `input` is the key of the input, such as `inputs.cloudsek`, and `body` the
+    /// largest answer that it asks for beside its limits.
     ///
     /// # Errors
     /// A limit above the operator's.
@@ -102,7 +103,8 @@ impl Policy {
         permit(self.api_hosts.admit(origin.host()), key, || format!("the host {} is not allowed", origin.host()))
     }
 
-    /// Whether an output may be at this host, a name or an address. Where a name leads is checked when it is looked up.
+    /// Whether an output may be at this host, a name or an address. Where a name leads is checked when it is
+    /// looked up.
     pub(super) fn output(&self, key: &str, host: &str) -> Result<(), ConfigError> {
         permit(self.output_hosts.admit(host), key, || format!("the host {host} is not allowed"))?;
         let range = host.parse::<IpAddr>().ok().map(AddressRange::of);

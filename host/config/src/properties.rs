@@ -1,5 +1,5 @@
-//! What holds for every configuration, whatever the bytes are. The property is one function, which the target in
-//! `fuzz/` and the replay of its corpus below both call. It panics where the property does not hold.
+//! What holds for every configuration, whatever the bytes are. The property is one function, which the target
+//! in `fuzz/` and the replay of its corpus below both call. It panics where the property does not hold.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use super::{Files, Plan, Policy};
 const SECRET: &str = "S3CRET-T0KEN";
 const SECRET_NUMBER: u64 = 8_675_309_314_159;
 
-/// A configuration is used or refused, and no secret of it is in what the operator is told. What begins with a brace is
-/// JSON, all else YAML.
+/// A configuration is used or refused, and no secret of it is in what the operator is told. What begins with
+/// a brace is JSON, all else YAML.
 pub fn config(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
     let name = if text.trim_start().starts_with('{') { "config.json" } else { "config.yaml" };
@@ -56,8 +56,8 @@ fn told(text: &str) {
     assert!(!text.contains(SECRET) && !text.contains(&SECRET_NUMBER.to_string()), "a secret is told: {text}");
 }
 
-/// Puts the secret in the place of every text and number that is one, and takes it out of all other places. Files that are
-/// named are not looked for in the machine.
+/// Puts the secret in the place of every text and number that is one, and takes it out of all other places.
+/// Files that are named are not looked for in the machine.
 fn put_secrets(value: &mut Value, is_secret: bool) {
     match value {
         Value::String(text) if is_secret => *text = format!("x{SECRET}x"),

@@ -1,4 +1,5 @@
-//! How much a configuration may ask for besides what one call may use: how many of what it consists of, and how often.
+//! How much a configuration may ask for besides what one call may use: how many of what it consists of, and
+//! how often.
 
 use std::fmt::Display;
 use std::time::Duration;

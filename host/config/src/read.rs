@@ -28,8 +28,8 @@ pub struct Source {
 pub enum Place {
     /// A file, the name of a file in `config/`, or a product folder: the on-premise form.
     OnPremise(PathBuf),
-    /// The files of the job and of the collector: the form of Devo's collector server. Where both say something, the job's
-    /// word counts.
+    /// The files of the job and of the collector: the form of Devo's collector server. Where both say
+    /// something, the job's word counts.
     CollectorServer {
         /// The job's file.
         job: PathBuf,
@@ -128,7 +128,8 @@ pub(super) fn with_globals(mut value: Value) -> Value {
     value
 }
 
-/// Puts `top` over `base`: members of both are merged, everything else of `top` takes the place of what was there.
+/// Puts `top` over `base`: members of both are merged, everything else of `top` takes the place of what was
+/// there.
 pub(super) fn lay_over(base: &mut Value, top: Value) {
     match (base, top) {
         (Value::Object(base), Value::Object(top)) => {
@@ -171,7 +172,8 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
     Ok(Source { document, files, warnings })
 }
 
-/// The reason why a value can't be used. serde repeats the value, which must not be told where it is a secret.
+/// The reason why a value can't be used. serde repeats the value, which must not be told where it is a
+/// secret.
 fn without_secret(key: &str, reason: String) -> String {
     if !permissions::is_secret(key) {
         return reason;
@@ -211,7 +213,8 @@ fn locate(name: &Path) -> Result<PathBuf, ConfigError> {
     })
 }
 
-/// A file in a folder `config` belongs to the product folder above it; any other to the folder that we run in.
+/// A file in a folder `config` belongs to the product folder above it; any other to the folder that we run
+/// in.
 fn product_folder(path: &Path) -> PathBuf {
     let folder = path.parent().unwrap_or(Path::new("."));
     let in_config = folder.file_name().is_some_and(|name| name == "config");

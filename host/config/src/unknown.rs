@@ -39,8 +39,8 @@ impl Key {
     }
 }
 
-/// Gives each key to the component that it is a setting of. A warning for every other, and for what sounds like a secret:
-/// no component is given one.
+/// Gives each key to the component that it is a setting of. A warning for every other, and for what sounds
+/// like a secret: no component is given one.
 pub fn place(unknown: &[Key], configuration: &Value, document: &mut Document) -> Vec<String> {
     let mut warnings = Vec::new();
     for key in unknown {
@@ -65,8 +65,8 @@ pub fn place(unknown: &[Key], configuration: &Value, document: &mut Document) ->
     warnings
 }
 
-/// The settings that a key belongs to, and its name there: those of an input with a component of its own, or of a service
-/// of it. What stands within a key of the host's, such as `limits`, is nobody's but the host's.
+/// The settings that a key belongs to, and its name there: those of an input with a component of its own, or
+/// of a service of it. What stands within a key of the host's, such as `limits`, is nobody's but the host's.
 fn owner<'a, 'k>(key: &'k Key, document: &'a mut Document) -> Option<(&'a mut Settings, &'k [String])> {
     let (first, rest) = key.0.split_first()?;
     let (input, name) = rest.split_first()?;

@@ -1,4 +1,5 @@
-//! `${NAME}` in the texts of a configuration: the value of an environment variable, so that secrets need not stand in files.
+//! `${NAME}` in the texts of a configuration: the value of an environment variable, so that secrets need not
+//! stand in files.
 
 use serde_json::Value;
 

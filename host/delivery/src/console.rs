@@ -1,7 +1,7 @@
 //! The output types `console` and `stdout`: events on standard output, as the lines that Devo would get.
 //!
-//! The lines are the wire's own, byte for byte, so that what is seen here can be compared with what a receiver got, or
-//! piped to one.
+//! The lines are the wire's own, byte for byte, so that what is seen here can be compared with what a
+//! receiver got, or piped to one.
 
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::statistics::Statistics;
 /// About as many bytes go into one write.
 const WRITE: usize = 64 * 1024;
 
-/// Writes the events of one service to standard output. A flush confirms that the operating system has taken them.
+/// Writes the events of one service to standard output. A flush confirms that the operating system has taken
+/// them.
 pub struct ConsoleHandle {
     name: Arc<str>,
     framer: Framer,

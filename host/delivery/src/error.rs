@@ -1,7 +1,8 @@
 //! Why events were not taken or not delivered, in words that an operator can act on.
 //!
-//! Behind one "broken pipe" are an expired certificate, a closed port, an idle balancer and a full disk, each with
-//! another cure. So the [`Cause`] is found where the facts are known, and each has its own message and cure.
+//! Behind one "broken pipe" are an expired certificate, a closed port, an idle balancer and a full disk, each
+//! with another cure. So the [`Cause`] is found where the facts are known, and each has its own message and
+//! cure.
 
 use std::io;
 use std::net::IpAddr;
@@ -28,7 +29,8 @@ pub enum SendError {
         /// Which event of the list, from 0.
         index: usize,
     },
-    /// An event is larger than the output takes, and could not be put aside either. None of its list was taken.
+    /// An event is larger than the output takes, and could not be put aside either. None of its list was
+    /// taken.
     #[error(
         "output \"{output}\": an event is larger than \"max_event_in_bytes\", and could not be written to {file}: {reason}; \
          check permissions and free space there",
@@ -53,8 +55,8 @@ pub enum SendError {
         /// What the operating system said.
         reason: String,
     },
-    /// The receiver could not be reached or did not confirm, and the retries are used up. What was sent since the last
-    /// successful flush is no longer kept: it may or may not have arrived, and must be sent again.
+    /// The receiver could not be reached or did not confirm, and the retries are used up. What was sent since
+    /// the last successful flush is no longer kept: it may or may not have arrived, and must be sent again.
     #[error("output \"{output}\" at {address}: the events are not confirmed: {cause}; {cure}", cure = .cause.cure())]
     Unconfirmed {
         /// The output's name in the configuration.
@@ -149,7 +151,8 @@ pub enum Cause {
         /// What is wrong with it.
         reason: String,
     },
-    /// The receiver refused this collector's certificate. Under TLS 1.3 that shows only after events were written.
+    /// The receiver refused this collector's certificate. Under TLS 1.3 that shows only after events were
+    /// written.
     #[error("the receiver refused the client certificate (TLS alert: {alert})")]
     ClientCertificateRefused {
         /// The alert, as TLS names it.
@@ -305,8 +308,8 @@ impl Cause {
 
     /// What it means that a plain connection is answered.
     pub(crate) fn of_answer(answer: &[u8]) -> Self {
-        // The head of a TLS record that carries an alert: its type, and the version, of which the first byte is always
-        // 3.
+        // The head of a TLS record that carries an alert: its type, and the version, of which the first byte
+        // is always 3.
         const TLS_ALERT: [u8; 2] = [21, 3];
         if answer.starts_with(&TLS_ALERT) {
             return Self::TlsExpected;

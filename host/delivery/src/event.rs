@@ -13,8 +13,8 @@ pub struct Event<B = Bytes> {
 }
 
 impl<B: AsRef<[u8]>> Event<B> {
-    /// Whether the body has no line break (`\n` or `\r`). On the wire a line break ends the event, so the rest of the
-    /// body would arrive as a broken event of its own: such a body is refused, never sent.
+    /// Whether the body has no line break (`\n` or `\r`). On the wire a line break ends the event, so the
+    /// rest of the body would arrive as a broken event of its own: such a body is refused, never sent.
     pub fn is_one_line(&self) -> bool {
         memchr::memchr2(b'\n', b'\r', self.body.as_ref()).is_none()
     }

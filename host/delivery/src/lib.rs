@@ -1,8 +1,9 @@
 //! How events leave the collector, and how it becomes certain that they arrived.
 //!
-//! An [`Output`] takes events and confirms them; [`Outputs`] are all outputs of one service, each of which gets every
-//! event. The rule of the whole: what `flush` has not confirmed may have arrived or not, and is sent again. At least
-//! once, never less. Where events come from, when to flush, and what to do when a flush fails are left to the callers.
+//! An [`Output`] takes events and confirms them; [`Outputs`] are all outputs of one service, each of which
+//! gets every event. The rule of the whole: what `flush` has not confirmed may have arrived or not, and is
+//! sent again. At least once, never less. Where events come from, when to flush, and what to do when a flush
+//! fails are left to the callers.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -20,11 +21,13 @@
 //! ```
 //!
 //! - `frame`: the bytes of an event on the wire, plain or compressed;
-//! - `connection`: one connection, and the half-close that proves that all of it was read; `tls`: who is talked to, and as
-//!   whom;
-//! - `devo`: a Devo output, which keeps what is not acknowledged in `devo/unacked`, within the bound of `devo/queue`;
+//! - `connection`: one connection, and the half-close that proves that all of it was read; `tls`: who is
+//!   talked to, and as whom;
+//! - `devo`: a Devo output, which keeps what is not acknowledged in `devo/unacked`, within the bound of
+//!   `devo/queue`;
 //! - `console`: standard output instead;
-//! - `dead_letters`: files for what can't be sent: events that are too large, records that can't become events;
+//! - `dead_letters`: files for what can't be sent: events that are too large, records that can't become
+//!   events;
 //! - `error`: what the operator is told.
 
 #![deny(missing_docs)]

@@ -89,8 +89,8 @@ impl Output {
 
 /// All outputs of one service. Every event goes to each of them, and is delivered when all have confirmed it.
 ///
-/// For one user at a time: a failed flush gives up everything that is unconfirmed, whoever sent it. Services that work
-/// at the same time get `Outputs` of their own.
+/// For one user at a time: a failed flush gives up everything that is unconfirmed, whoever sent it. Services
+/// that work at the same time get `Outputs` of their own.
 pub struct Outputs {
     outputs: Vec<Output>,
 }
@@ -106,23 +106,24 @@ impl Outputs {
         self.outputs.iter()
     }
 
-    /// Hands the events to every output. Waits while the queue of any is full, which doesn't keep the others from
-    /// sending.
+    /// Hands the events to every output. Waits while the queue of any is full, which doesn't keep the others
+    /// from sending.
     ///
-    /// When one refuses an event, none of the list was taken by any. After any other error call [`Outputs::discard`].
+    /// When one refuses an event, none of the list was taken by any. After any other error call
+    /// [`Outputs::discard`].
     pub async fn send<B: AsRef<[u8]> + Clone>(&self, table: &Table, events: &[Event<B>]) -> Result<(), SendError> {
         self.outputs.iter().try_for_each(|output| output.check(events))?;
         all(self.outputs.iter().map(|output| output.send(table, events))).await
     }
 
-    /// Returns when every output has confirmed all events taken so far. With an error when one can't, but not before
-    /// the others have confirmed or failed as well. After an error call [`Outputs::discard`].
+    /// Returns when every output has confirmed all events taken so far. With an error when one can't, but not
+    /// before the others have confirmed or failed as well. After an error call [`Outputs::discard`].
     pub async fn flush(&self) -> Result<(), SendError> {
         all(self.outputs.iter().map(Output::flush)).await
     }
 
-    /// Gives up what no output has confirmed yet: after a cycle that failed or was abandoned, whose events will be sent
-    /// again.
+    /// Gives up what no output has confirmed yet: after a cycle that failed or was abandoned, whose events
+    /// will be sent again.
     pub async fn discard(&self) {
         for output in &self.outputs {
             output.discard().await;

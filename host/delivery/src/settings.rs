@@ -28,13 +28,13 @@ pub struct DevoSettings {
     pub transport: Transport,
     /// Whether the receiver may be at a loopback, link-local or private address. It may, for relays are.
     pub allow_private_addresses: bool,
-    /// Connections that events are spread over; the order of events is kept within each. Another one is opened when
-    /// there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
+    /// Connections that events are spread over; the order of events is kept within each. Another one is
+    /// opened when there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
     pub concurrent_connections: usize,
     /// When and how events are compressed. Not at all.
     pub compression: Option<Compression>,
-    /// The most of events that are taken and not confirmed, in bytes of their frames. The one bound of the sender's
-    /// memory, for all of its connections. A larger single event still passes, alone. 8 MiB.
+    /// The most of events that are taken and not confirmed, in bytes of their frames. The one bound of the
+    /// sender's memory, for all of its connections. A larger single event still passes, alone. 8 MiB.
     pub queue_in_bytes: usize,
     /// Which events are too large, and where they are kept instead. No limit, for Devo documents none.
     pub dead_letters: Option<DeadLetters>,

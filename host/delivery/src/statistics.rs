@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 /// Totals of confirmed deliveries since the start. They only grow, and are read while the sender works.
 ///
-/// The line of the original (`messages sent since "...": 21 (elapsed 0.007 seconds)`) is the difference of two
-/// [`Checkpoint`]s.
+/// The line of the original (`messages sent since "...": 21 (elapsed 0.007 seconds)`) is the difference of
+/// two [`Checkpoint`]s.
 #[derive(Debug, Default)]
 pub struct Statistics(Mutex<Totals>);
 

@@ -1,6 +1,6 @@
-//! The body of an answer: it ends in time, within its size, and whole, or else in an error. Gzip is undone on the way,
-//! and the size counts what comes out of it, so that a small bomb can't fill the memory. Reading it is left to the
-//! component. Of an error's body only the beginning passes, and none of our credentials.
+//! The body of an answer: it ends in time, within its size, and whole, or else in an error. Gzip is undone on
+//! the way, and the size counts what comes out of it, so that a small bomb can't fill the memory. Reading it
+//! is left to the component. Of an error's body only the beginning passes, and none of our credentials.
 
 use std::io;
 use std::pin::Pin;
@@ -47,7 +47,8 @@ pub struct ResponseBody {
     explanation: Option<Explanation>,
 }
 
-/// What has come of an error's body. It is handed on at once, so that no credential can slip through in two parts.
+/// What has come of an error's body. It is handed on at once, so that no credential can slip through in two
+/// parts.
 struct Explanation {
     secrets: Secrets,
     text: Vec<u8>,
@@ -78,8 +79,8 @@ impl ResponseBody {
         Self { content, origin: origin.clone(), limit: limits.bytes, passed: 0, has_ended: false, explanation: None }
     }
 
-    /// The same as the body of an error: short, without our credentials, and at its end where it fails, since the status
-    /// counts and must not be lost for the sake of its explanation.
+    /// The same as the body of an error: short, without our credentials, and at its end where it fails, since
+    /// the status counts and must not be lost for the sake of its explanation.
     pub(super) fn explaining(self, secrets: Secrets) -> Self {
         Self { explanation: Some(Explanation { secrets, text: Vec::new() }), ..self }
     }
@@ -181,8 +182,8 @@ impl Body for ResponseBody {
     }
 }
 
-/// A body as it comes from the connection, with its two time-outs. Both count only the time in which the reader waits
-/// for the server: a component held back by a full output queue must not make the API look slow.
+/// A body as it comes from the connection, with its two time-outs. Both count only the time in which the
+/// reader waits for the server: a component held back by a full output queue must not make the API look slow.
 struct TimedBody {
     body: Incoming,
     origin: Origin,

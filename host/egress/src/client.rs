@@ -1,7 +1,7 @@
-//! Sends a component's request to its tenant's API: checks the origin, puts the credential on, keeps connections for
-//! the next request, and hands back an answer whose body is bounded. Redirects are not followed, since a followed one
-//! would carry the token along; the component sees the 3xx. Rate limits, retries and the meaning of a status are left
-//! to others.
+//! Sends a component's request to its tenant's API: checks the origin, puts the credential on, keeps
+//! connections for the next request, and hands back an answer whose body is bounded. Redirects are not
+//! followed, since a followed one would carry the token along; the component sees the 3xx. Rate limits,
+//! retries and the meaning of a status are left to others.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -37,12 +37,13 @@ use super::proxy::{Proxy, ProxySettings};
 /// A pull fetches a page while the one before is processed: more than two connections are never busy.
 const IDLE_CONNECTIONS: usize = 2;
 
-/// At one pull a minute a connection is not used again, and its buffers take 57 KB: with 30 s, half of all tenants would
-/// have one at any time. This is enough between the pages of one pull; what comes later resumes the TLS session.
+/// At one pull a minute a connection is not used again, and its buffers take 57 KB: with 30 s, half of all
+/// tenants would have one at any time. This is enough between the pages of one pull; what comes later resumes
+/// the TLS session.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most bytes of an answer's headers, and of a piece of its body. The library's 400 KB would be memory that each
-/// tenant's server could claim.
+/// Most bytes of an answer's headers, and of a piece of its body. The library's 400 KB would be memory that
+/// each tenant's server could claim.
 const READ_BUFFER: usize = 64 * 1024;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
@@ -90,8 +91,8 @@ impl ApiClientSettings {
             connect_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
-            // A page of a hundred alerts is there in a second or two. Five minutes end a server that sends a byte now
-            // and then for ever.
+            // A page of a hundred alerts is there in a second or two. Five minutes end a server that sends a
+            // byte now and then for ever.
             body_timeout: Duration::from_secs(300),
             max_body_in_bytes: 64 * 1024 * 1024,
         }
@@ -99,7 +100,8 @@ impl ApiClientSettings {
 }
 
 impl ApiClientSettings {
-    /// Whether a client could be made of these settings, as far as that can be told without one. Reads `ca_file`.
+    /// Whether a client could be made of these settings, as far as that can be told without one. Reads
+    /// `ca_file`.
     ///
     /// # Errors
     /// As [`ApiClient::new`].
@@ -175,11 +177,12 @@ impl ApiClient {
         self.0.credential.replace(token)
     }
 
-    /// Sends a request with an absolute URI and waits for the answer's headers. The body follows with its own limits.
+    /// Sends a request with an absolute URI and waits for the answer's headers. The body follows with its own
+    /// limits.
     ///
     /// # Errors
-    /// Any [`EgressError`] but those of the settings and of the body; [`EgressError::BodyTooLarge`] already here when
-    /// the server announces a body beyond the limit.
+    /// Any [`EgressError`] but those of the settings and of the body; [`EgressError::BodyTooLarge`] already
+    /// here when the server announces a body beyond the limit.
     pub async fn send<B>(&self, request: Request<B>) -> Result<Response<ResponseBody>, EgressError>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -228,8 +231,8 @@ impl ApiClient {
     fn rewrite_headers(&self, headers: &mut HeaderMap) -> Secrets {
         let mut secrets = Secrets::default();
         remove_hop_by_hop(headers);
-        // The URI says which host. With another one here, a front end that serves many would take the request, and the
-        // token with it, to a stranger's site.
+        // The URI says which host. With another one here, a front end that serves many would take the
+        // request, and the token with it, to a stranger's site.
         headers.remove(HOST);
         self.0.credential.put_on(headers, &mut secrets);
         if let Some(value) = self.0.connector.forwarding_authorization() {
@@ -288,8 +291,8 @@ impl fmt::Debug for ApiClient {
     }
 }
 
-/// Headers about the connection are between us and the next hop. From a component, they could change where a request
-/// ends and the next begins.
+/// Headers about the connection are between us and the next hop. From a component, they could change where a
+/// request ends and the next begins.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)

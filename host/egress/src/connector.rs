@@ -1,5 +1,5 @@
-//! Makes one connection to the tenant's origin: to an address that policy permits, through the proxy if there is one, and
-//! with TLS. All of it within one time-out. Pooling and HTTP are left to the client.
+//! Makes one connection to the tenant's origin: to an address that policy permits, through the proxy if there
+//! is one, and with TLS. All of it within one time-out. Pooling and HTTP are left to the client.
 
 use std::future::Future;
 use std::io;
@@ -26,12 +26,12 @@ use super::error::{ConnectStage, DnsProblem, EgressError, ProxyProblem, TlsProbl
 use super::origin::{Origin, Scheme};
 use super::proxy::Proxy;
 
-/// Longest answer to CONNECT that is read. A status line and some headers; proxies that explain themselves in HTML do
-/// so after the headers, which nobody reads here.
+/// Longest answer to CONNECT that is read. A status line and some headers; proxies that explain themselves in
+/// HTML do so after the headers, which nobody reads here.
 const LONGEST_TUNNEL_ANSWER: usize = 16 * 1024;
 
-/// Connects to one origin, whatever URI the HTTP client asks for: even a fault in the check of the origin could not
-/// lead a tenant's request, and its token, to another host.
+/// Connects to one origin, whatever URI the HTTP client asks for: even a fault in the check of the origin
+/// could not lead a tenant's request, and its token, to another host.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Target>);
 
@@ -88,9 +88,9 @@ impl Target {
                 let tcp = self.dial(&addresses, &origin_name, deadline).await?;
                 (Box::new(tcp) as Box<dyn Transport>, false)
             }
-            // The operator named the proxy, so it may be anywhere, private networks included. The proxy resolves the
-            // API's name, out of our sight: its own rules must keep names from leading inside. Only an origin that is
-            // written as an address can be checked here.
+            // The operator named the proxy, so it may be anywhere, private networks included. The proxy
+            // resolves the API's name, out of our sight: its own rules must keep names from leading inside.
+            // Only an origin that is written as an address can be checked here.
             Some(proxy) => {
                 if let Some(address) = self.origin.literal_address() {
                     self.check(vec![SocketAddr::new(address, self.origin.port())])?;
@@ -215,9 +215,9 @@ impl Target {
     }
 }
 
-/// The status of the proxy's answer, read up to the end of its headers; none if it is no HTTP. Bytes after the headers
-/// of a success would belong to the API, which does not speak first in TLS: they are as malformed as a broken status
-/// line.
+/// The status of the proxy's answer, read up to the end of its headers; none if it is no HTTP. Bytes after
+/// the headers of a success would belong to the API, which does not speak first in TLS: they are as malformed
+/// as a broken status line.
 async fn read_tunnel_answer(transport: &mut Box<dyn Transport>) -> io::Result<Option<u16>> {
     let mut answer = Vec::with_capacity(1024);
     loop {

@@ -1,5 +1,5 @@
-//! The token's header: the one place where a credential stands once it is read, replaced while the collector runs, and put
-//! on a request as it leaves.
+//! The token's header: the one place where a credential stands once it is read, replaced while the collector
+//! runs, and put on a request as it leaves.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -38,8 +38,8 @@ impl Credential {
         Ok(())
     }
 
-    /// Puts the token on a request, in place of what a component may have put there, and adds it to the secrets of the
-    /// request.
+    /// Puts the token on a request, in place of what a component may have put there, and adds it to the
+    /// secrets of the request.
     pub(super) fn put_on(&self, headers: &mut HeaderMap, secrets: &mut Secrets) {
         if let Some(value) = &*self.value.read().unwrap_or_else(PoisonError::into_inner) {
             headers.remove(AUTHORIZATION);

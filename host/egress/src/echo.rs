@@ -1,5 +1,5 @@
-//! Takes our credentials out of what a server repeats of our request. Some answer a request that they refuse with its
-//! headers, and what a component reads of an error ends up in logs.
+//! Takes our credentials out of what a server repeats of our request. Some answer a request that they refuse
+//! with its headers, and what a component reads of an error ends up in logs.
 
 use http::HeaderValue;
 
@@ -21,8 +21,8 @@ impl Secrets {
         }
     }
 
-    /// The text without them, however their characters are escaped. Of a text that `is_cut`, the end may be the beginning
-    /// of one, and then goes too.
+    /// The text without them, however their characters are escaped. Of a text that `is_cut`, the end may be
+    /// the beginning of one, and then goes too.
     pub(super) fn mask(&self, text: &[u8], is_cut: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
         let mut at = 0;
@@ -72,7 +72,8 @@ fn spelled(text: &[u8], secret: &[u8]) -> Spelled {
     Spelled::Whole(at)
 }
 
-/// The bytes in which this character is written at the beginning of a text: as it is, or as JSON, URLs and HTML escape it.
+/// The bytes in which this character is written at the beginning of a text: as it is, or as JSON, URLs and
+/// HTML escape it.
 fn character(text: &[u8], byte: u8) -> Option<usize> {
     let escaped = |opening: &[u8], digits: usize, closing: &[u8], radix| {
         let rest = text.strip_prefix(opening)?;

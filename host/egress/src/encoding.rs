@@ -1,5 +1,5 @@
-//! How an answer's body is encoded. Gzip or nothing is asked for; whatever else a server or something in front of it does
-//! has to be named, since its bytes would look like a broken answer.
+//! How an answer's body is encoded. Gzip or nothing is asked for; whatever else a server or something in
+//! front of it does has to be named, since its bytes would look like a broken answer.
 
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;

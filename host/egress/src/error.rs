@@ -1,5 +1,6 @@
-//! What can go wrong on the way to the API and back, each with where it happened and a cure for the operator. No text
-//! holds a header, a query or a password. Turning one into an error code or a log line is left to the callers.
+//! What can go wrong on the way to the API and back, each with where it happened and a cure for the operator.
+//! No text holds a header, a query or a password. Turning one into an error code or a log line is left to the
+//! callers.
 
 use std::error::Error as StdError;
 use std::io;
@@ -13,8 +14,8 @@ use thiserror::Error;
 
 use super::origin::Origin;
 
-/// A request that was not sent, or an answer that did not arrive whole. It can be cloned, because a connector's error
-/// comes out of the HTTP client only by reference.
+/// A request that was not sent, or an answer that did not arrive whole. It can be cloned, because a
+/// connector's error comes out of the HTTP client only by reference.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EgressError {
     /// The component asked for something outside its tenant's origin.
@@ -165,8 +166,8 @@ pub enum EgressError {
     Truncated {
         /// The API.
         origin: Origin,
-        /// Bytes of the body that had arrived: as they were sent, or, of a gzip that stops too early, what came out of
-        /// it.
+        /// Bytes of the body that had arrived: as they were sent, or, of a gzip that stops too early, what
+        /// came out of it.
         received: u64,
     },
     /// The connection ended before the answer began.
@@ -232,7 +233,8 @@ pub enum ConnectStage {
 /// What the TLS handshake failed on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TlsProblem {
-    /// The certificate leads to no trusted root. A server that leaves out its intermediate certificate looks the same.
+    /// The certificate leads to no trusted root. A server that leaves out its intermediate certificate looks
+    /// the same.
     #[error(
         "its certificate is signed by an issuer that this machine does not trust, or the server may not send its intermediate certificate; put the issuer's certificate, root or intermediate, into ca_file"
     )]

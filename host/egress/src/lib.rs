@@ -1,6 +1,7 @@
-//! The one way out to the vendor's API. A request leaves only for the tenant's own origin, over a connection whose
-//! address was checked, with a credential that the sandbox never sees, and every wait and every size has an end. How often
-//! requests may leave is [`rate`]'s. Which requests are made, and what an answer means, is left to the component.
+//! The one way out to the vendor's API. A request leaves only for the tenant's own origin, over a connection
+//! whose address was checked, with a credential that the sandbox never sees, and every wait and every size
+//! has an end. How often requests may leave is [`rate`]'s. Which requests are made, and what an answer means,
+//! is left to the component.
 //!
 //! ```
 //! use collector_egress::{ApiClient, ApiClientSettings, EgressError, Origin, ProxySettings};
@@ -22,8 +23,9 @@
 //! # }).unwrap();
 //! ```
 //!
-//! `client` sends a request, `credential` puts the token on, `connector` makes the connection, through a `proxy` if there is
-//! one; `body` and `encoding` bound what comes back, and `echo` takes our credentials out of it.
+//! `client` sends a request, `credential` puts the token on, `connector` makes the connection, through a
+//! `proxy` if there is one; `body` and `encoding` bound what comes back, and `echo` takes our credentials out
+//! of it.
 
 #![deny(missing_docs)]
 

@@ -1,5 +1,6 @@
-//! The origin of `base_url`: the only scheme, host and port that a tenant's component may reach. The path of `base_url`
-//! belongs to the component; whether an address behind the host may be used is decided when connecting.
+//! The origin of `base_url`: the only scheme, host and port that a tenant's component may reach. The path of
+//! `base_url` belongs to the component; whether an address behind the host may be used is decided when
+//! connecting.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -82,15 +83,15 @@ pub enum OriginError {
 }
 
 impl Origin {
-    /// Reads the origin out of `base_url`. Path and trailing slash are taken without complaint and left to the
-    /// component.
+    /// Reads the origin out of `base_url`. Path and trailing slash are taken without complaint and left to
+    /// the component.
     ///
     /// # Errors
     /// What is wrong with the URL, as an [`OriginError`] with its cure.
     pub fn parse(base_url: &str, allow_http: bool) -> Result<Self, OriginError> {
         let (scheme, rest) = base_url.split_once("://").ok_or(OriginError::NoScheme)?;
-        // "user:secret@host" typed without a scheme can have "://" later on: what stands before it is echoed only when
-        // it looks like a scheme.
+        // "user:secret@host" typed without a scheme can have "://" later on: what stands before it is echoed
+        // only when it looks like a scheme.
         if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
             return Err(OriginError::NoScheme);
         }

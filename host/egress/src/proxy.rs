@@ -1,5 +1,6 @@
-//! Whether the API is reached through an HTTP proxy, and which. Decided once, when the client is made, so that a wrong
-//! setting is an error at the start and not a silent direct connection. Speaking to the proxy is the connector's part.
+//! Whether the API is reached through an HTTP proxy, and which. Decided once, when the client is made, so
+//! that a wrong setting is an error at the start and not a silent direct connection. Speaking to the proxy is
+//! the connector's part.
 
 use std::fmt;
 
@@ -13,8 +14,8 @@ use super::origin::{Origin, Scheme, authority};
 /// Where the choice of a proxy comes from. URLs are secrets, since they can carry a password.
 #[derive(Clone, Debug)]
 pub enum ProxySettings {
-    /// The setting `proxy_url`: `http://[user:password@]host:port` (or https). It holds whatever NO_PROXY says, because
-    /// the operator wrote it for this very API.
+    /// The setting `proxy_url`: `http://[user:password@]host:port` (or https). It holds whatever NO_PROXY
+    /// says, because the operator wrote it for this very API.
     Url(SecretString),
     /// The environment variables that most programs take.
     Environment(ProxyVariables),
@@ -27,12 +28,13 @@ pub enum ProxySettings {
 pub struct ProxyVariables {
     /// `https_proxy` or `HTTPS_PROXY`, for an https API.
     pub https: Option<SecretString>,
-    /// `http_proxy`, for a plain http API. Only in lower case: where a program runs as CGI, HTTP_PROXY is a request
-    /// header that a stranger can send, and curl does not take it either.
+    /// `http_proxy`, for a plain http API. Only in lower case: where a program runs as CGI, HTTP_PROXY is a
+    /// request header that a stranger can send, and curl does not take it either.
     pub http: Option<SecretString>,
     /// `all_proxy` or `ALL_PROXY`, when there is none for the scheme.
     pub all: Option<SecretString>,
-    /// `no_proxy` or `NO_PROXY`: comma-separated hosts, domains, addresses and networks to reach directly; `*` is all.
+    /// `no_proxy` or `NO_PROXY`: comma-separated hosts, domains, addresses and networks to reach directly;
+    /// `*` is all.
     pub no: Option<String>,
 }
 
@@ -90,8 +92,8 @@ impl Proxy {
 
     fn parse(setting: &'static str, url: &SecretString, origin: &Origin) -> Result<Self, EgressError> {
         let wrong = || EgressError::ProxySetting { setting };
-        // The matcher treats a URL that it can't use as "no proxy": that is why it is asked with one URL and no
-        // exceptions, where silence can only mean a mistake.
+        // The matcher treats a URL that it can't use as "no proxy": that is why it is asked with one URL and
+        // no exceptions, where silence can only mean a mistake.
         let matcher = Matcher::builder().all(url.expose_secret()).build();
         let intercept = origin_uri(origin).and_then(|uri| matcher.intercept(&uri)).ok_or_else(wrong)?;
         let proxy = Origin::of(intercept.uri()).ok_or_else(wrong)?;

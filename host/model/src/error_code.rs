@@ -1,6 +1,6 @@
-//! The codes of the errors that the host reports, in one table, so that none is given out twice. The component has codes of
-//! its own in the same classes, which `wit/collector.wit` keeps apart by their hundreds. Class and code are what operators
-//! look up: neither changes once it is released.
+//! The codes of the errors that the host reports, in one table, so that none is given out twice. The
+//! component has codes of its own in the same classes, which `wit/collector.wit` keeps apart by their
+//! hundreds. Class and code are what operators look up: neither changes once it is released.
 
 use std::fmt;
 

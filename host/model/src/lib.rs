@@ -1,8 +1,8 @@
-//! What the crates of the host speak about: the names of services, tables and tenants, the limits of a call, secrets, the
-//! codes of errors, and what is counted while services work.
+//! What the crates of the host speak about: the names of services, tables and tenants, the limits of a call,
+//! secrets, the codes of errors, and what is counted while services work.
 //!
-//! Plain values. Nothing here opens a connection, and nothing writes a line or a page: who counts is given a counter of
-//! [`metrics`], who shows it reads that.
+//! Plain values. Nothing here opens a connection, and nothing writes a line or a page: who counts is given a
+//! counter of [`metrics`], who shows it reads that.
 //!
 //! ```
 //! use collector_model::{Identity, Limit, Limits, Table};

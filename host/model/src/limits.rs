@@ -39,7 +39,8 @@ impl Default for Limits {
             memory_in_bytes: 256 * 1024 * 1024,
             table_elements: 100_000,
             cpu: Duration::from_secs(60),
-            // A piece takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its attempts.
+            // A piece takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its
+            // attempts.
             wall: Duration::from_secs(600),
             // The events of a page of the largest size.
             host_call_in_bytes: 128 * 1024 * 1024,

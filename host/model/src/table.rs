@@ -1,7 +1,8 @@
 //! The name of a Devo table: the tag that every event carries on the wire.
 //!
-//! A tag stands between a blank and a colon in the line sent to Devo, so a tag with a blank, a colon or a line break
-//! would put words into the event or start another one. A [`Table`] cannot hold such a name, and nothing else is sent.
+//! A tag stands between a blank and a colon in the line sent to Devo, so a tag with a blank, a colon or a
+//! line break would put words into the event or start another one. A [`Table`] cannot hold such a name, and
+//! nothing else is sent.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 /// What Devo documents as the longest tag, in characters.
 pub const LONGEST_TABLE: usize = 1024;
 
-/// A valid Devo tag such as `drp.cloudsek.xvigil.alerts`: parts of ASCII letters, digits, `_` and `-`, joined by dots,
-/// at most [`LONGEST_TABLE`] characters. Cheap to clone.
+/// A valid Devo tag such as `drp.cloudsek.xvigil.alerts`: parts of ASCII letters, digits, `_` and `-`, joined
+/// by dots, at most [`LONGEST_TABLE`] characters. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Table(Arc<str>);
 

@@ -1,5 +1,5 @@
-//! The name of a tenant, which is that of its folder. It stands in the log, in front of a `/`, and may stand in metrics
-//! and file names: so it has no character that means something anywhere.
+//! The name of a tenant, which is that of its folder. It stands in the log, in front of a `/`, and may stand
+//! in metrics and file names: so it has no character that means something anywhere.
 
 use std::borrow::Borrow;
 use std::fmt;

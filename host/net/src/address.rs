@@ -1,6 +1,6 @@
-//! Which addresses a peer may live at. A host name is in the hands of whoever runs its DNS: without this check a name
-//! could lead into the collector's own network, for example to a cloud's metadata service at 169.254.169.254 that hands
-//! out credentials. Pure.
+//! Which addresses a peer may live at. A host name is in the hands of whoever runs its DNS: without this
+//! check a name could lead into the collector's own network, for example to a cloud's metadata service at
+//! 169.254.169.254 that hands out credentials. Pure.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -66,13 +66,14 @@ pub enum AddressRange {
     Documentation,
     /// Addresses of test networks: 198.18.0.0/15, 2001:2::/48.
     Benchmarking,
-    /// Set aside for protocols or for later: 240.0.0.0/4, 192.0.0.0/24, 2001::/23 and what else is not assigned.
+    /// Set aside for protocols or for later: 240.0.0.0/4, 192.0.0.0/24, 2001::/23 and what else is not
+    /// assigned.
     Reserved,
 }
 
 impl AddressRange {
-    /// The range that an address belongs to. An IPv4 address wrapped in IPv6 counts as the IPv4 address: that is where
-    /// a translator or the kernel would deliver it.
+    /// The range that an address belongs to. An IPv4 address wrapped in IPv6 counts as the IPv4 address: that
+    /// is where a translator or the kernel would deliver it.
     pub fn of(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::of_v4(address),
@@ -80,8 +81,8 @@ impl AddressRange {
         }
     }
 
-    /// Whether a peer may be at such an address. `allow_private` is the operator's permission for the ranges that a private
-    /// network uses; it never opens those at which no server can be.
+    /// Whether a peer may be at such an address. `allow_private` is the operator's permission for the ranges
+    /// that a private network uses; it never opens those at which no server can be.
     pub fn is_allowed(self, allow_private: bool) -> bool {
         match self {
             Self::Public => true,

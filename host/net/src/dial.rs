@@ -48,8 +48,9 @@ pub async fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<Soc
     if addresses.is_empty() { Err(LookupError::NoAddress) } else { Ok(addresses) }
 }
 
-/// Connects to the first of the addresses that answers, tried in turn. Each gets an equal share of the time that is left, so
-/// that a first address that swallows packets (IPv6 without a route, often) leaves time for the others.
+/// Connects to the first of the addresses that answers, tried in turn. Each gets an equal share of the time
+/// that is left, so that a first address that swallows packets (IPv6 without a route, often) leaves time for
+/// the others.
 ///
 /// # Errors
 /// No address answered with a connection. What the system said of one counts more than another's silence.
@@ -62,8 +63,8 @@ pub async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStre
         left -= 1;
         match timeout_at(now + share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // What is written is written in one go and then waited for: Nagle's delay could only hold it back.
-                // Without it the connection still works.
+                // What is written is written in one go and then waited for: Nagle's delay could only hold it
+                // back. Without it the connection still works.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }

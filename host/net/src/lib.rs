@@ -1,10 +1,10 @@
 //! The way to a peer, for everybody who has one: the API, the receivers of events, a store.
 //!
-//! [`look_up`] a name, keep the [`permitted`] addresses, [`dial`] them. Exactly the addresses that were checked are
-//! connected to: a second look-up could give others (DNS rebinding). [`https_client_config`] is whom a TLS client trusts
-//! that asks an API, [`tls_client_builder`] how every TLS client here begins; [`ConnectProblem`] is the one reading of what the
-//! system says of a connection. What is said over a connection, retries and the texts that an operator reads are left to
-//! the callers.
+//! [`look_up`] a name, keep the [`permitted`] addresses, [`dial`] them. Exactly the addresses that were
+//! checked are connected to: a second look-up could give others (DNS rebinding). [`https_client_config`] is
+//! whom a TLS client trusts that asks an API, [`tls_client_builder`] how every TLS client here begins;
+//! [`ConnectProblem`] is the one reading of what the system says of a connection. What is said over a
+//! connection, retries and the texts that an operator reads are left to the callers.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Whom TLS clients trust: the machine's root certificates, and those of a `ca_file` besides. Devo gives its customers a
-//! chain of their own, so the outputs have their own trust; how a TLS client begins is the same for all.
+//! Whom TLS clients trust: the machine's root certificates, and those of a `ca_file` besides. Devo gives its
+//! customers a chain of their own, so the outputs have their own trust; how a TLS client begins is the same
+//! for all.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,9 +11,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use thiserror::Error;
 
-/// The configurations in use, by the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take 86 KB
-/// once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB. Nothing of a
-/// tenant is in it; the sessions that it can resume authenticate the server alone.
+/// The configurations in use, by the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take
+/// 86 KB once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB.
+/// Nothing of a tenant is in it; the sessions that it can resume authenticate the server alone.
 static IN_USE: Mutex<Vec<(Vec<u8>, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
 
 /// Why there is nobody to trust.
@@ -45,8 +46,8 @@ pub enum CaFileProblem {
     BadCertificate(String),
 }
 
-/// How every TLS client begins: with TLS 1.2 and 1.3, and the provider named here. Taken from the process, two crates could
-/// each bring one and rustls would panic.
+/// How every TLS client begins: with TLS 1.2 and 1.3, and the provider named here. Taken from the process,
+/// two crates could each bring one and rustls would panic.
 pub fn tls_client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -56,8 +57,8 @@ pub fn tls_client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 /// The TLS configuration of HTTP clients with this `ca_file`.
 ///
 /// # Errors
-/// [`TrustError::CaFile`] when the file is of no use, [`TrustError::NoRootCertificates`] when there is nothing to
-/// trust.
+/// [`TrustError::CaFile`] when the file is of no use, [`TrustError::NoRootCertificates`] when there is
+/// nothing to trust.
 pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TrustError> {
     let pem = match ca_file {
         Some(path) => read(path)?,
@@ -77,7 +78,8 @@ pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, 
     if let Some(path) = ca_file {
         add_ca_file(&mut roots, path, &pem)?;
     }
-    // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in the end.
+    // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
+    // the end.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(TrustError::NoRootCertificates);

@@ -1,5 +1,5 @@
-//! What there is once in a process: the engine, what it offers to components, the clock that interrupts them, and the
-//! components themselves, each compiled once.
+//! What there is once in a process: the engine, what it offers to components, the clock that interrupts them,
+//! and the components themselves, each compiled once.
 
 use std::collections::HashMap;
 use std::fs;
@@ -42,17 +42,18 @@ pub struct Engine {
 /// it compiles, so that no component is compiled twice, and nobody waits for another one's.
 type CompileSlot = Mutex<Weak<Sandbox>>;
 
-/// Between two looks at a component that computes: short enough to end it in time, long enough to cost nothing.
+/// Between two looks at a component that computes: short enough to end it in time, long enough to cost
+/// nothing.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The same where others wait for the worker that it computes on: an answer, or a connection, that comes meanwhile is
-/// noticed that much later, about ten times in a cycle. It costs a thread that wakes up a thousand times a second
-/// while calls are under way.
+/// The same where others wait for the worker that it computes on: an answer, or a connection, that comes
+/// meanwhile is noticed that much later, about ten times in a cycle. It costs a thread that wakes up a
+/// thousand times a second while calls are under way.
 const SHARED_TICK: Duration = Duration::from_millis(1);
 
 impl Engine {
-    /// Starts the engine for services of one tenant that have these limits. What it compiles is kept in the folder `cache`, if
-    /// one can be had.
+    /// Starts the engine for services of one tenant that have these limits. What it compiles is kept in the
+    /// folder `cache`, if one can be had.
     ///
     /// # Errors
     /// Where the machine can't run WebAssembly.
@@ -104,8 +105,8 @@ impl Engine {
         self.sandbox(&read(path)?)
     }
 
-    /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component already or it
-    /// has been compiled before.
+    /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component
+    /// already or it has been compiled before.
     ///
     /// # Errors
     /// [`ComponentError`]; nothing of the component has run then.

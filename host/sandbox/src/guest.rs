@@ -68,7 +68,8 @@ impl Guest {
         export: impl for<'a> FnOnce(&'a Implemented, &'a mut Store<CallState>) -> Answer<'a, T> + Send + 'static,
     ) -> Outcome<T> {
         let cpu_bound = CpuBound::default();
-        // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one has none.
+        // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one
+        // has none.
         let call = Box::pin(self.clone().call(kind, cpu_bound.clone(), export).in_current_span());
         match &self.sandbox.slow_lane {
             Some(lane) => lane.drive(call, &cpu_bound).await,

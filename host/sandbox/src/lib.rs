@@ -1,9 +1,10 @@
 //! The sandbox: a compiled component, and a fresh instance with fresh limits for every call.
 //!
-//! Scopes that are never mixed: an [`Engine`] lives as long as the process; a [`Sandbox`], the compiled component, as long
-//! as somebody runs it; a [`Guest`], the component with what one service lets it reach, as long as the service; an instance
-//! as long as one call. [`host`] has the functions that a component can call, each over a view of its own. When a call is
-//! due, what its failure means, and where the component comes from are left to the caller.
+//! Scopes that are never mixed: an [`Engine`] lives as long as the process; a [`Sandbox`], the compiled
+//! component, as long as somebody runs it; a [`Guest`], the component with what one service lets it reach, as
+//! long as the service; an instance as long as one call. [`host`] has the functions that a component can
+//! call, each over a view of its own. When a call is due, what its failure means, and where the component
+//! comes from are left to the caller.
 //!
 //! ```
 //! use collector_sandbox::{ComponentError, Engine};

@@ -12,7 +12,8 @@ use crate::call::CallState;
 use crate::host::http::body_error_code;
 use crate::host::{config, keyvalue, logging, output};
 
-/// Offers what the world `collector` imports, and nothing more: a component that wants anything else can't be linked.
+/// Offers what the world `collector` imports, and nothing more: a component that wants anything else can't be
+/// linked.
 pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     let options = http::types::LinkOptions::default();
@@ -31,8 +32,8 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     Ok(linker)
 }
 
-/// Takes the place of wasmtime-wasi-http's `http-error-code`, which looks for another type than the one that its streams
-/// fail with: a component would never learn that an answer was too large or too slow.
+/// Takes the place of wasmtime-wasi-http's `http-error-code`, which looks for another type than the one that
+/// its streams fail with: a component would never learn that an answer was too large or too slow.
 fn tell_errors_of_bodies(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     linker.instance("wasi:http/types@0.2.12")?.func_wrap(

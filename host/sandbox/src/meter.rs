@@ -62,12 +62,14 @@ impl Meter {
         self.tick * self.ticks
     }
 
-    /// Whether a limit was exceeded, and which. A component that is refused something may end in good order all the same.
+    /// Whether a limit was exceeded, and which. A component that is refused something may end in good order
+    /// all the same.
     pub(crate) fn terminated(&self) -> Option<Terminated> {
         self.exceeded.map(|limit| Terminated::LimitExceeded { limit, allowed: self.limits })
     }
 
-    /// Why a call failed with this error: a component that gets no memory, for example, ends by itself, with a trap.
+    /// Why a call failed with this error: a component that gets no memory, for example, ends by itself, with
+    /// a trap.
     pub(crate) fn terminated_by(&mut self, error: &wasmtime::Error) -> Terminated {
         if let Some(limit) = limit_behind(error) {
             self.exceed(limit);
@@ -119,8 +121,8 @@ impl ResourceLimiter for Meter {
 /// A call that has computed for this time is a long one. Ordinary ones take a few milliseconds.
 const CPU_BOUND: Duration = Duration::from_millis(10);
 
-/// Puts the limits on a store. A component that computes on makes room for others at every tick, is told to be `cpu_bound`
-/// when it is, and is ended when its time is used up or another limit was exceeded.
+/// Puts the limits on a store. A component that computes on makes room for others at every tick, is told to
+/// be `cpu_bound` when it is, and is ended when its time is used up or another limit was exceeded.
 pub(crate) fn apply(limits: &Limits, cpu_bound: CpuBound, store: &mut Store<CallState>) {
     store.set_hostcall_fuel(limits.host_call_in_bytes);
     store.set_max_component_handles(limits.handles);

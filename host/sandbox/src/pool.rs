@@ -1,6 +1,7 @@
-//! Memory that instances take over from those before them. An instance is new for every call and finds its memory as it
-//! has to be, for the engine clears what the one before has written; but a page that the system has given once needs no fault
-//! when it is touched again, and these faults were an eighth of what a call costs.
+//! Memory that instances take over from those before them. An instance is new for every call and finds its
+//! memory as it has to be, for the engine clears what the one before has written; but a page that the system
+//! has given once needs no fault when it is touched again, and these faults were an eighth of what a call
+//! costs.
 
 use collector_model::Limits;
 use wasmtime::{Enabled, PoolingAllocationConfig};
@@ -10,14 +11,15 @@ use crate::meter::MAX_ITEMS;
 /// Calls of a service that may be under way at once: one of its set-up, and one of its puller.
 const CALLS: usize = 2;
 
-/// What an instance leaves to the next one at the most. A piece of a long history takes less than six megabytes.
+/// What an instance leaves to the next one at the most. A piece of a long history takes less than six
+/// megabytes.
 const KEPT_IN_BYTES: usize = 8 << 20;
 
 /// What the engine notes of an instance, which grows with the component. It is taken as it is needed.
 const NOTES_IN_BYTES: usize = 64 << 20;
 
-/// Room for the calls of services that have these limits. It is address space, of which an instance takes the more the more
-/// memories it may have: where there are many services it can't be had.
+/// Room for the calls of services that have these limits. It is address space, of which an instance takes the
+/// more the more memories it may have: where there are many services it can't be had.
 pub(crate) fn pool(limits: &[Limits]) -> PoolingAllocationConfig {
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let calls = limits.len().max(1) * CALLS;

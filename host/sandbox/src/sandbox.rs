@@ -30,8 +30,8 @@ impl Sandbox {
         Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane }))
     }
 
-    /// The component for one service, which lets it reach these views. Each of its calls may use what the limits allow, and
-    /// is counted in the metrics.
+    /// The component for one service, which lets it reach these views. Each of its calls may use what the
+    /// limits allow, and is counted in the metrics.
     pub fn guest(self: &Arc<Self>, views: Views, limits: Limits, metrics: Arc<ServiceMetrics>) -> Guest {
         Guest::new(self.clone(), Context { views, limits, metrics })
     }

@@ -1,10 +1,11 @@
-//! Where calls go that compute for long, so that they are in nobody's way: threads of their own, to which the system
-//! gives what the others leave.
+//! Where calls go that compute for long, so that they are in nobody's way: threads of their own, to which the
+//! system gives what the others leave.
 //!
-//! An ordinary call computes for a few milliseconds, most of the time waits, and runs where everything else runs. One that
-//! computes on and on, for it works off a long history or never ends, would hold up whatever waits for the same worker:
-//! with eight of them on two processors, the slowest cycles of their neighbours took five times as long. In turns of a
-//! millisecond it was still three times: the turns don't tell the system which thread can wait.
+//! An ordinary call computes for a few milliseconds, most of the time waits, and runs where everything else
+//! runs. One that computes on and on, for it works off a long history or never ends, would hold up whatever
+//! waits for the same worker: with eight of them on two processors, the slowest cycles of their neighbours
+//! took five times as long. In turns of a millisecond it was still three times: the turns don't tell the
+//! system which thread can wait.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ impl Drop for SlowLane {
 }
 
 fn be_nice() {
-    // SAFETY: setpriority(2) takes no pointer. On Linux, 0 is the calling thread. Where it fails, the thread is like any other.
+    // SAFETY: setpriority(2) takes no pointer. On Linux, 0 is the calling thread. Where it fails, the thread
+    // is like any other.
     unsafe {
         libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS);
     }

@@ -26,7 +26,8 @@ fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
     section(10, &imports.iter().map(|import| [&*name(import), &[5, 0]].concat()).collect::<Vec<_>>());
     section(5, &[vec![1, 0]]);
     let instance = u8::try_from(imports.len()).unwrap();
-    // An export is an interface of its own, so the second one would have another index; they all lead to the first.
+    // An export is an interface of its own, so the second one would have another index; they all lead to the
+    // first.
     section(11, &exports.iter().map(|export| [&*name(export), &[5, instance, 0]].concat()).collect::<Vec<_>>());
     bytes
 }

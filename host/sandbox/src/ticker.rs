@@ -1,7 +1,8 @@
-//! The clock that interrupts computing components. It stands still while none runs, so that an idle collector sleeps.
+//! The clock that interrupts computing components. It stands still while none runs, so that an idle collector
+//! sleeps.
 //!
-//! It has a thread of its own: where every worker computes, a task of the runtime would never get to run, and nothing would
-//! be interrupted.
+//! It has a thread of its own: where every worker computes, a task of the runtime would never get to run, and
+//! nothing would be interrupted.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;

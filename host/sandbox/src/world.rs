@@ -1,4 +1,5 @@
-//! The world that a component is held against before it is instantiated: what it may import, and what it must export.
+//! The world that a component is held against before it is instantiated: what it may import, and what it must
+//! export.
 
 use crate::error::ComponentError;
 
@@ -50,8 +51,8 @@ pub(crate) fn check<'a>(
     }
 }
 
-/// Whether two names are of one interface in compatible versions, as the linker sees it: those before 1.0 differ in the
-/// second number, all others in the first, and a pre-release is compatible with itself alone.
+/// Whether two names are of one interface in compatible versions, as the linker sees it: those before 1.0
+/// differ in the second number, all others in the first, and a pre-release is compatible with itself alone.
 fn fits(wanted: &str, offered: &str) -> bool {
     wanted == offered || track(wanted).is_some_and(|track| Some(track) == self::track(offered))
 }

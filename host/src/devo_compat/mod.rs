@@ -1,5 +1,5 @@
-//! Every name and format that the original collector fixed and people's dashboards look for: of processes and threads, and
-//! of the lines that name them. Used where it is printed, and by nothing else.
+//! Every name and format that the original collector fixed and people's dashboards look for: of processes and
+//! threads, and of the lines that name them. Used where it is printed, and by nothing else.
 
 mod announcements;
 mod global_status;

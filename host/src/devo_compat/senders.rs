@@ -13,8 +13,8 @@ use super::{MAIN_THREAD, Process, span};
 pub enum SenderService {
     /// Events.
     Standard,
-    /// Lookup tables. There are none in this collector, and Devo takes none any more; the service is there for those who
-    /// look for its lines.
+    /// Lookup tables. There are none in this collector, and Devo takes none any more; the service is there
+    /// for those who look for its lines.
     Lookup,
     /// The collector's own messages and metrics.
     Internal,

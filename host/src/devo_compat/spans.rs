@@ -39,7 +39,8 @@ pub fn service_span(process: Process, thread: &str, service: &Identity) -> Span 
     tracing::error_span!("thread", process = process.name(), thread, input, id, service)
 }
 
-/// As [`span`], for the senders that deliver the log itself: what is written there must not be delivered again.
+/// As [`span`], for the senders that deliver the log itself: what is written there must not be delivered
+/// again.
 pub fn internal_span(process: Process, thread: &str) -> Span {
     tracing::error_span!("thread", process = process.name(), thread, is_internal = true)
 }

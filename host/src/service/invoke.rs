@@ -12,8 +12,8 @@ use tracing::{error, warn};
 
 use super::End;
 
-/// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by then is left
-/// uncommitted and is pulled again at the next start.
+/// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by
+/// then is left uncommitted and is pulled again at the next start.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// The service ends; what follows can't be done.

@@ -1,9 +1,9 @@
-//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the puller pulls
-//! every period, for ever.
+//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the
+//! puller pulls every period, for ever.
 //!
-//! `schedule` decides when, `invoke` makes a call of the component and judges its outcome, `setup` and `puller` are the two
-//! tasks, named as the original's threads. Nothing that goes wrong in a call ends the service but what only the operator can
-//! mend: a wrong setting, or a state that can't be used.
+//! `schedule` decides when, `invoke` makes a call of the component and judges its outcome, `setup` and
+//! `puller` are the two tasks, named as the original's threads. Nothing that goes wrong in a call ends the
+//! service but what only the operator can mend: a wrong setting, or a state that can't be used.
 
 #[cfg(test)]
 mod fairness;
@@ -50,8 +50,8 @@ pub struct Service {
     puller: Puller,
 }
 
-/// What is seen of a service from outside, for as long as it runs: by the metrics, the status page and the reports on what
-/// was sent. Whoever looks does not hold it, so that a service that has ended is gone.
+/// What is seen of a service from outside, for as long as it runs: by the metrics, the status page and the
+/// reports on what was sent. Whoever looks does not hold it, so that a service that has ended is gone.
 pub struct Observed {
     /// What it is known by.
     pub identity: Identity,
@@ -183,7 +183,8 @@ impl Service {
     }
 }
 
-/// Where there is no state yet but one of the original collector, that one is taken over: once, for then there is one.
+/// Where there is no state yet but one of the original collector, that one is taken over: once, for then
+/// there is one.
 fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Result<(), StartError> {
     if bucket.get(STATE_KEY)?.is_some() {
         return Ok(());

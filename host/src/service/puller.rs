@@ -1,5 +1,5 @@
-//! The puller task: waits for the set-up, makes the state ready, then pulls every period, and goes on with the rest of what
-//! the source has for as long as the next pull is not due.
+//! The puller task: waits for the set-up, makes the state ready, then pulls every period, and goes on with
+//! the rest of what the source has for as long as the next pull is not due.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -83,8 +83,8 @@ impl Puller {
         self.caller.run_until_stopped(self.readiness.ready()).await
     }
 
-    /// Makes the persisted state ready. What the component says is wrong with it or with the settings, only the operator can
-    /// mend; anything else may pass.
+    /// Makes the persisted state ready. What the component says is wrong with it or with the settings, only
+    /// the operator can mend; anything else may pass.
     async fn pre_pull(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
         loop {
@@ -259,8 +259,8 @@ impl<'a> Cycles<'a> {
 }
 
 impl Allowance {
-    /// What a call may use of the request limits in this time, and of the limit of a call: less than that, so that a
-    /// component which repeats a request at the end is not ended for it.
+    /// What a call may use of the request limits in this time, and of the limit of a call: less than that, so
+    /// that a component which repeats a request at the end is not ended for it.
     fn budget(&self, kind: Kind, time: Duration, pending: bool) -> Budget {
         let limit = self.requests_of_a_call;
         let requests = self.limiter.free(kind, time, pending).min(limit - limit / 10).max(1);

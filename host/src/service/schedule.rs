@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use collector_sandbox::Outcome;
 
-/// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API has long been
-/// back.
+/// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API
+/// has long been back.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
 
-/// Consecutive terminated calls before a service is slowed down: they cost the others time, and will hardly mend themselves.
+/// Consecutive terminated calls before a service is slowed down: they cost the others time, and will hardly
+/// mend themselves.
 const TERMINATED_CALLS: u32 = 3;
 
 /// The wait of a service that is slowed down.
@@ -17,15 +18,16 @@ const SLOW: Duration = Duration::from_secs(600);
 /// The longest time that one call is given: what it has found is confirmed and recorded by then.
 const LONGEST_CALL: Duration = Duration::from_secs(30);
 
-/// A call that has used up its time still has to finish its page, have its events confirmed and store its state. Where the
-/// period leaves so much, it gets this long for it before the next pull is due: an answer of a slow API takes a few seconds,
-/// a confirmation one round trip.
+/// A call that has used up its time still has to finish its page, have its events confirmed and store its
+/// state. Where the period leaves so much, it gets this long for it before the next pull is due: an answer of
+/// a slow API takes a few seconds, a confirmation one round trip.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// No backfill is begun for less: its set-up, one page and a confirmation would take longer than that.
 const SHORTEST_BACKFILL: Duration = Duration::from_millis(500);
 
-/// A pull that begins later than this after it was due is a missed tick. Less is the machine's ordinary unpunctuality.
+/// A pull that begins later than this after it was due is a missed tick. Less is the machine's ordinary
+/// unpunctuality.
 const UNPUNCTUAL: Duration = Duration::from_secs(1);
 
 /// A pull every so often, counted from start to start.
@@ -92,9 +94,9 @@ pub enum Reason {
 
 /// The cycles of a service: a pull when it is due, then backfills until the next one is.
 ///
-/// A backfill is begun only if it can end before that; its failures hold back no pull. Neither kind of call starves: where
-/// pulls take all of the time, every other cycle has one short backfill, and where the limits let through backfills alone,
-/// they go first. All times count from any fixed moment.
+/// A backfill is begun only if it can end before that; its failures hold back no pull. Neither kind of call
+/// starves: where pulls take all of the time, every other cycle has one short backfill, and where the limits
+/// let through backfills alone, they go first. All times count from any fixed moment.
 #[derive(Debug)]
 pub struct Timetable {
     period: Period,
@@ -172,8 +174,8 @@ impl Timetable {
         Next::Wait(if pull > now { pull } else { pull_opens } - now, reason)
     }
 
-    /// The part that backfill has in it, which may begin at `opens`. The next pull begins at `pull_opens`: when it is due, or
-    /// later, where the limits let none through then.
+    /// The part that backfill has in it, which may begin at `opens`. The next pull begins at `pull_opens`:
+    /// when it is due, or later, where the limits let none through then.
     fn next_backfill(&self, now: Duration, opens: Duration, pull_opens: Duration) -> Option<Next> {
         let shortest = self.period.shortest_backfill();
         let time = pull_opens.saturating_sub(self.period.margin()).saturating_sub(opens.max(now));

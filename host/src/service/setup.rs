@@ -1,4 +1,5 @@
-//! The set-up task: checks settings and credentials at the start, every now and then, and after a pull that failed.
+//! The set-up task: checks settings and credentials at the start, every now and then, and after a pull that
+//! failed.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The folder of the tenants: which there are, and what the configuration of one says now. Everything here reads files,
-//! and is not for a runtime's worker.
+//! The folder of the tenants: which there are, and what the configuration of one says now. Everything here
+//! reads files, and is not for a runtime's worker.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,7 +11,8 @@ use tracing::warn;
 
 use super::reconcile::{Configuration, Look};
 
-/// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be one is told.
+/// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be
+/// one is told.
 ///
 /// # Errors
 /// The folder can't be read.

@@ -1,5 +1,5 @@
-//! Jitter: when within its period a tenant begins. Thousands that begin together would pull together for ever: each gets a place
-//! of its own, the same one after every restart.
+//! Jitter: when within its period a tenant begins. Thousands that begin together would pull together for
+//! ever: each gets a place of its own, the same one after every restart.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Wanted against running: what a look at a tenant's folder means for the tenant. Pure: what was known, what is there now,
-//! what is to be done.
+//! Wanted against running: what a look at a tenant's folder means for the tenant. Pure: what was known, what
+//! is there now, what is to be done.
 
 use collector_config::{ConfigError, Fingerprint, Plan};
 

@@ -1,5 +1,6 @@
-//! Runs one tenant: starts it at its place within the period, starts it again after a failure, takes it from one
-//! configuration to the next. What happens to it, a panic included, ends here and reaches no other tenant.
+//! Runs one tenant: starts it at its place within the period, starts it again after a failure, takes it from
+//! one configuration to the next. What happens to it, a panic included, ends here and reaches no other
+//! tenant.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +28,8 @@ enum Next {
     Ended(Result<Outcome, tokio::task::JoinError>),
 }
 
-/// Keeps one tenant running, with the configuration that `updates` has, until there will be none any more, or until the
-/// stop.
+/// Keeps one tenant running, with the configuration that `updates` has, until there will be none any more, or
+/// until the stop.
 pub struct TenantRunner<J, R> {
     pub name: TenantName,
     pub updates: watch::Receiver<Arc<Plan>>,

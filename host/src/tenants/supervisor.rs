@@ -1,5 +1,5 @@
-//! Brings folders and running tenants together: looks at what has changed, and starts, changes and stops tenants
-//! accordingly. It reads no file itself and waits for no tenant, so that none can hold it up.
+//! Brings folders and running tenants together: looks at what has changed, and starts, changes and stops
+//! tenants accordingly. It reads no file itself and waits for no tenant, so that none can hold it up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,18 +34,20 @@ use crate::tenant::Tenant;
 /// Tenants that are prepared at the same time: it is disk and computing, of which more at once is not faster.
 const PREPARE_SLOTS: usize = 8;
 
-/// Tenants that warm up at the same time: the first cycle of each costs ten times as much as a later one, and each call that
-/// is under way has memory of its own. Without a bound, ten thousand that begin within a minute pile up.
+/// Tenants that warm up at the same time: the first cycle of each costs ten times as much as a later one, and
+/// each call that is under way has memory of its own. Without a bound, ten thousand that begin within a
+/// minute pile up.
 const WARM_UP_SLOTS: usize = 64;
 
-/// A tenant that needs longer for its first cycle, since its API is slow or away, is in nobody's way any more.
+/// A tenant that needs longer for its first cycle, since its API is slow or away, is in nobody's way any
+/// more.
 const LONGEST_WARM_UP: Duration = Duration::from_secs(1);
 
 /// How often all tenants are looked at where not every change is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever takes longer
-/// than this is left behind; what it has not confirmed is pulled again at the next start.
+/// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever
+/// takes longer than this is left behind; what it has not confirmed is pulled again at the next start.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
 /// Hosts the tenants of a folder until the stop.

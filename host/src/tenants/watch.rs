@@ -1,5 +1,6 @@
-//! Notices changes of the tenants' files. Watched are the folders in which a change matters, and not `state/`, where
-//! something is written with every pull. What has changed is not judged here: whoever is told looks for himself.
+//! Notices changes of the tenants' files. Watched are the folders in which a change matters, and not
+//! `state/`, where something is written with every pull. What has changed is not judged here: whoever is told
+//! looks for himself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -96,8 +97,8 @@ impl Watch {
         self.seen.take()
     }
 
-    /// Watches the folders of these files of a tenant from now on, and no others of it. A folder that is watched for the
-    /// first time may have changed just before: then the tenant counts as changed once more.
+    /// Watches the folders of these files of a tenant from now on, and no others of it. A folder that is
+    /// watched for the first time may have changed just before: then the tenant counts as changed once more.
     pub fn follow(&mut self, name: &TenantName, files: &Fingerprint) {
         let product = self.folder.join(name.shared().as_ref());
         let wanted: BTreeSet<&Path> =

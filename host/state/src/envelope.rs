@@ -1,6 +1,6 @@
-//! What goes around a value wherever it is kept, so that what is read is what was written, or an error: a first line in
-//! ASCII, `devo-collector-state 1 <CRC-32 of the value, 8 hex digits> <length of the value>`, then the value's bytes as
-//! they are.
+//! What goes around a value wherever it is kept, so that what is read is what was written, or an error: a
+//! first line in ASCII, `devo-collector-state 1 <CRC-32 of the value, 8 hex digits> <length of the value>`,
+//! then the value's bytes as they are.
 
 use super::error::Damage;
 

@@ -1,5 +1,5 @@
-//! Why a state could not be opened, read or written, each with the place and a cure. Whether one stops a service or
-//! only a cycle is left to the callers.
+//! Why a state could not be opened, read or written, each with the place and a cure. Whether one stops a
+//! service or only a cycle is left to the callers.
 
 use std::io;
 use std::path::PathBuf;

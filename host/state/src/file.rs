@@ -1,5 +1,5 @@
-//! One value in one file, in its envelope. Which file belongs to which key, and who may write, is left to the store and
-//! the folder.
+//! One value in one file, in its envelope. Which file belongs to which key, and who may write, is left to the
+//! store and the folder.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -25,8 +25,8 @@ pub(super) fn previous_of(path: &Path) -> PathBuf {
 /// Reads the value; none if there never was one.
 ///
 /// # Errors
-/// [`StateError::Corrupt`] for anything but the bytes that were written; a file that is gone while its previous one is
-/// there counts as such, as no crash of ours leaves that behind.
+/// [`StateError::Corrupt`] for anything but the bytes that were written; a file that is gone while its
+/// previous one is there counts as such, as no crash of ours leaves that behind.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     let corrupt = |damage| StateError::Corrupt { path: path.to_owned(), damage };
     match fs::read(path) {
@@ -48,8 +48,9 @@ pub(super) fn exists(path: &Path) -> Result<bool, StateError> {
     Ok(is_there(path)? || is_there(&previous_of(path))?)
 }
 
-/// Replaces the value and keeps the one before. When this returns, the new value outlives a power cut; when it fails or
-/// is cut off, the old one is there as before (or, where only the very last step failed, the new one: never neither).
+/// Replaces the value and keeps the one before. When this returns, the new value outlives a power cut; when
+/// it fails or is cut off, the old one is there as before (or, where only the very last step failed, the new
+/// one: never neither).
 ///
 /// # Errors
 /// [`StateError::Write`].
@@ -62,9 +63,9 @@ pub(super) fn write(path: &Path, value: &[u8]) -> Result<(), StateError> {
         fs::rename(&new, path)?;
         sync_folder_of(path)
     });
-    // Left over where it failed. Also where it went well after a crash between the two renames: then both names lead to
-    // the same file, and renaming one hard link over another does nothing. What can't be removed now goes at the next
-    // opening.
+    // Left over where it failed. Also where it went well after a crash between the two renames: then both
+    // names lead to the same file, and renaming one hard link over another does nothing. What can't be
+    // removed now goes at the next opening.
     let _ = remove_if_there(&kept);
     outcome.map_err(|source| {
         let _ = remove_if_there(&new);
@@ -72,7 +73,8 @@ pub(super) fn write(path: &Path, value: &[u8]) -> Result<(), StateError> {
     })
 }
 
-/// Removes the value, and the one before it first: the other way round, a crash in between would look like a loss.
+/// Removes the value, and the one before it first: the other way round, a crash in between would look like a
+/// loss.
 ///
 /// # Errors
 /// [`StateError::Write`].
@@ -92,8 +94,8 @@ fn write_new(path: &Path, value: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Gives the current file its second name, `.previous`. It is linked and not renamed, so that at no moment the current
-/// name leads nowhere.
+/// Gives the current file its second name, `.previous`. It is linked and not renamed, so that at no moment
+/// the current name leads nowhere.
 fn keep_current(path: &Path, kept: &Path) -> io::Result<()> {
     match fs::hard_link(path, kept) {
         Ok(()) => {}

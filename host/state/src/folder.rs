@@ -1,5 +1,5 @@
-//! The folder that holds the state: made if it is missing, and one process's alone while it is open. The values in it
-//! are left to the store; files of others, such as the original collector's, are not touched.
+//! The folder that holds the state: made if it is missing, and one process's alone while it is open. The
+//! values in it are left to the store; files of others, such as the original collector's, are not touched.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -21,8 +21,8 @@ pub struct StateFolder {
 }
 
 impl StateFolder {
-    /// Opens the folder, made with its parents (for the owner alone) if it does not exist, and clears away what a crash
-    /// left half written.
+    /// Opens the folder, made with its parents (for the owner alone) if it does not exist, and clears away
+    /// what a crash left half written.
     ///
     /// # Errors
     /// [`StateError::Folder`] with what is wrong, such as [`FolderProblem::InUse`].
@@ -42,8 +42,8 @@ impl StateFolder {
         &self.path
     }
 
-    /// Makes sure that "there is no such value" is the folder's own word. Without this, a volume that was unmounted
-    /// under way would look like a service that never ran, and all would be sent again.
+    /// Makes sure that "there is no such value" is the folder's own word. Without this, a volume that was
+    /// unmounted under way would look like a service that never ran, and all would be sent again.
     ///
     /// # Errors
     /// [`StateError::Folder`] with [`FolderProblem::Gone`].
@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_written_to_is_named() {
         let scratch = Scratch::new();
-        // Permissions don't stop the superuser, who may run this test: a folder in the lock file's place does.
+        // Permissions don't stop the superuser, who may run this test: a folder in the lock file's place
+        // does.
         fs::create_dir(scratch.join(LOCK_FILE)).unwrap();
         let error = StateFolder::open(scratch.path()).unwrap_err();
         assert!(matches!(error, StateError::Folder { problem: FolderProblem::NotWritable(_), .. }));

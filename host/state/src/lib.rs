@@ -1,8 +1,9 @@
-//! What lasts from one pull to the next: one value per key, in a file of its own, in redis, or in memory. What is read is
-//! what was written, or an error, whenever the process or the machine stopped.
+//! What lasts from one pull to the next: one value per key, in a file of its own, in redis, or in memory.
+//! What is read is what was written, or an error, whenever the process or the machine stopped.
 //!
-//! What a value means, and that a service needs only one, is left to the component. The state of the original collector is
-//! read by [`find_original`], and left where it is. All calls block; on an async thread, run them with `spawn_blocking`.
+//! What a value means, and that a service needs only one, is left to the component. The state of the original
+//! collector is read by [`find_original`], and left where it is. All calls block; on an async thread, run
+//! them with `spawn_blocking`.
 //!
 //! ```
 //! use collector_state::{StateFolder, Store};

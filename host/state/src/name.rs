@@ -1,5 +1,5 @@
-//! File names for buckets and keys: readable for an operator, safe whatever the names hold, and never the same for two
-//! of them. Pure.
+//! File names for buckets and keys: readable for an operator, safe whatever the names hold, and never the
+//! same for two of them. Pure.
 
 /// The key whose file is simply called `<bucket>.state`: that of a service's one value.
 const USUAL_KEY_SUFFIX: &str = "state";
@@ -18,8 +18,8 @@ pub fn file_stem(bucket: &str) -> String {
     escape(bucket)
 }
 
-/// The file name of a value: `<bucket>.<key>.value`, or `<bucket>.state` for the key `state`. A dot stands only between
-/// these parts, because it is escaped within them.
+/// The file name of a value: `<bucket>.<key>.value`, or `<bucket>.state` for the key `state`. A dot stands
+/// only between these parts, because it is escaped within them.
 pub(super) fn file_name(bucket: &str, key: &str) -> String {
     let bucket = escape(bucket);
     if key == USUAL_KEY_SUFFIX { format!("{bucket}.state") } else { format!("{bucket}.{}.value", escape(key)) }
@@ -51,8 +51,8 @@ pub(super) fn is_temporary(name: &str) -> bool {
     number.parse::<u64>().is_ok() && parse_file_name(value).is_some()
 }
 
-/// Letters, digits and `_` stay; `;`, which joins the parts of a service's identity, becomes `-`; every other byte
-/// becomes `%` and two hexadecimal digits, `-` too. Nothing at all becomes a lone `%`.
+/// Letters, digits and `_` stay; `;`, which joins the parts of a service's identity, becomes `-`; every other
+/// byte becomes `%` and two hexadecimal digits, `-` too. Nothing at all becomes a lone `%`.
 fn escape(text: &str) -> String {
     use std::fmt::Write;
     if text.is_empty() {

@@ -1,6 +1,6 @@
-//! The state that the original collector left behind, so that an upgrade in place goes on where it stood. It is
-//! translated into text of version 1, which the component takes over; its file is only read, so that going back stays
-//! possible. Whether there is a need for it, and where the result goes, is left to the callers.
+//! The state that the original collector left behind, so that an upgrade in place goes on where it stood. It
+//! is translated into text of version 1, which the component takes over; its file is only read, so that going
+//! back stays possible. Whether there is a need for it, and where the result goes, is left to the callers.
 
 mod pickle;
 
@@ -84,8 +84,8 @@ pub enum Problem {
     },
 }
 
-/// Looks for the original's state of a service where ours is to be kept, and gives it as text of version 1. `None` if
-/// there is none, or an empty one. Blocks.
+/// Looks for the original's state of a service where ours is to be kept, and gives it as text of version 1.
+/// `None` if there is none, or an empty one. Blocks.
 ///
 /// # Errors
 /// When there is one that can't be taken over: to go on without it would send again what was sent.
@@ -116,7 +116,8 @@ fn find_file(folder: &Path, identity: &str) -> Result<Option<Vec<u8>>, OriginalE
     Ok(None)
 }
 
-/// The names that the file may have: the hash of the service's identity, or, as its redis key is, the identity itself.
+/// The names that the file may have: the hash of the service's identity, or, as its redis key is, the
+/// identity itself.
 fn file_names(identity: &str) -> impl Iterator<Item = String> {
     let hash = Md5::digest(identity).iter().map(|byte| format!("{byte:02x}")).collect();
     // A name with a slash would lead to another folder.

@@ -1,6 +1,6 @@
-//! What holds for every content of a state file, ours or the original's, whatever the bytes are. Each property is one
-//! function, which the targets in `fuzz/` and the replay of their corpus below both call. It panics where the property
-//! does not hold.
+//! What holds for every content of a state file, ours or the original's, whatever the bytes are. Each
+//! property is one function, which the targets in `fuzz/` and the replay of their corpus below both call. It
+//! panics where the property does not hold.
 
 use super::envelope::{header, open};
 use super::original::translate;
@@ -22,8 +22,8 @@ pub fn state_file(content: &[u8]) {
     }
 }
 
-/// The original's state: text of version 1 that stands for itself, or an error. A content that begins with `*` is one that
-/// repeats its middle, as a few bytes must not stand for gigabytes or hours.
+/// The original's state: text of version 1 that stands for itself, or an error. A content that begins with
+/// `*` is one that repeats its middle, as a few bytes must not stand for gigabytes or hours.
 pub fn pickle(content: &[u8]) {
     let repeated;
     let content = match content {

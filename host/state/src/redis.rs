@@ -1,9 +1,10 @@
 //! Values in a redis server (`persistence.type: redis`): a hash for each bucket, a field for each key.
 //!
-//! A field holds a revision, which is new with every write, and the value in its [envelope]. A write names the revision
-//! that it takes the place of: two collectors on one database find out about each other instead of overwriting each
-//! other's state, which is what the lock does for a folder. Reading remembers what is there, so that a server that came
-//! back empty is an error and not a new start. Calls are short and one [connection] serves all of them.
+//! A field holds a revision, which is new with every write, and the value in its [envelope]. A write names
+//! the revision that it takes the place of: two collectors on one database find out about each other instead
+//! of overwriting each other's state, which is what the lock does for a folder. Reading remembers what is
+//! there, so that a server that came back empty is an error and not a new start. Calls are short and one
+//! [connection] serves all of them.
 
 mod connection;
 
@@ -22,9 +23,9 @@ pub use connection::RedisSettings;
 /// Hexadecimal digits of a revision: as many of the process, and of the write.
 const REVISION: usize = 32;
 
-/// Writes a value if the field is at the expected revision (none for a field that is not there), or at one of this very
-/// process: then a write whose answer was lost has been done all the same. Returns 1 if it was written, 0 if somebody
-/// else's value is there, -1 if none is.
+/// Writes a value if the field is at the expected revision (none for a field that is not there), or at one of
+/// this very process: then a write whose answer was lost has been done all the same. Returns 1 if it was
+/// written, 0 if somebody else's value is there, -1 if none is.
 const SET: &str = "
 local field = redis.call('HGET', KEYS[1], ARGV[1])
 local revision = field and string.sub(field, 1, string.len(ARGV[3])) or ''
@@ -36,8 +37,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ARGV[4])
 return 1
 ";
 
-/// Writes and removes, in a hash that no bucket has: what a replica, a full server, a full disk or a user without the
-/// permission refuses.
+/// Writes and removes, in a hash that no bucket has: what a replica, a full server, a full disk or a user
+/// without the permission refuses.
 const CHECK: &str = "
 redis.call('HSET', KEYS[1], 'check', '')
 return redis.call('HDEL', KEYS[1], 'check')
@@ -57,8 +58,8 @@ pub struct RedisDatabase {
 }
 
 impl RedisDatabase {
-    /// Connects, and makes sure that the server takes the password, has the database and can be written to: better now
-    /// than when the first alerts have been sent.
+    /// Connects, and makes sure that the server takes the password, has the database and can be written to:
+    /// better now than when the first alerts have been sent.
     ///
     /// # Errors
     /// [`StateError::Redis`].

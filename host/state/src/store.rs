@@ -1,5 +1,6 @@
-//! The store that a tenant's key-value capability stands on: buckets of values, in files, in redis or, without
-//! persistence, in memory. A bucket is all that a service's sandbox gets to see; who gets which is left to the sandbox.
+//! The store that a tenant's key-value capability stands on: buckets of values, in files, in redis or,
+//! without persistence, in memory. A bucket is all that a service's sandbox gets to see; who gets which is
+//! left to the sandbox.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -89,8 +90,9 @@ impl Bucket {
         }
     }
 
-    /// Sets the value of a key. When this returns, the value outlives a crash and a power cut; when it fails, the old
-    /// one stays. What was there is not looked at: a corrupt value is replaced, and kept as the previous one.
+    /// Sets the value of a key. When this returns, the value outlives a crash and a power cut; when it fails,
+    /// the old one stays. What was there is not looked at: a corrupt value is replaced, and kept as the
+    /// previous one.
     ///
     /// # Errors
     /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
@@ -123,7 +125,8 @@ impl Bucket {
     /// Whether [`Bucket::get`] would give a value, or an error in place of one.
     ///
     /// # Errors
-    /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::Redis`], [`StateError::NameTooLong`].
+    /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::Redis`],
+    /// [`StateError::NameTooLong`].
     pub fn exists(&self, key: &str) -> Result<bool, StateError> {
         match &self.store {
             Store::Files(folder) => {

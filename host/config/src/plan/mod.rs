@@ -1,4 +1,5 @@
-//! What a configuration means: outputs, services and state with every value checked and every default filled in.
+//! What a configuration means: outputs, services and state with every value checked and every default filled
+//! in.
 
 mod component;
 mod output;

@@ -1,5 +1,5 @@
-//! What a component is told: flat names and values, which it reads through its configuration interface. No secret may be
-//! among them.
+//! What a component is told: flat names and values, which it reads through its configuration interface. No
+//! secret may be among them.
 
 use std::collections::BTreeMap;
 

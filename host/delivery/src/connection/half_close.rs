@@ -1,9 +1,9 @@
 //! The half-close: how it becomes certain that the receiver has read everything.
 //!
-//! The protocol has no acknowledgement; the end of a connection has to serve as one. After the last event this side
-//! says that it is done (TLS close_notify if there is TLS, then the half-close of TCP) and reads until the other side
-//! is done too, which a receiver is once it has read everything. An alert, a reset or silence instead means: not
-//! delivered.
+//! The protocol has no acknowledgement; the end of a connection has to serve as one. After the last event
+//! this side says that it is done (TLS close_notify if there is TLS, then the half-close of TCP) and reads
+//! until the other side is done too, which a receiver is once it has read everything. An alert, a reset or
+//! silence instead means: not delivered.
 
 use std::io;
 use std::time::Duration;
@@ -18,7 +18,8 @@ use super::Connection;
 use crate::error::Cause;
 
 impl Connection {
-    /// Says that there is no more and waits, at most `within`, for proof that the receiver has read all of it.
+    /// Says that there is no more and waits, at most `within`, for proof that the receiver has read all of
+    /// it.
     pub(crate) async fn confirm(mut self, within: Duration) -> Result<(), Cause> {
         match timeout(within, self.close()).await {
             Ok(outcome) => outcome,
@@ -26,16 +27,17 @@ impl Connection {
         }
     }
 
-    /// An end of file proves that the receiver has read everything only if the receiver sent it after our last byte had
-    /// reached it. Bytes that it did not read prove the contrary: TCP answers them with a reset.
+    /// An end of file proves that the receiver has read everything only if the receiver sent it after our
+    /// last byte had reached it. Bytes that it did not read prove the contrary: TCP answers them with a
+    /// reset.
     ///
-    /// 1. The receiver's end may be here already. Then it was sent before the receiver can have seen ours: no proof,
-    ///    whatever follows.
-    /// 2. It may be under way while we send our end. If the receiver has closed its socket, its TCP resets the
-    ///    connection on the first byte of ours that comes too late. But that reset arrives *after* the end of file, at
-    ///    a socket that has been told the end: reading it returns a clean end of file, and goes on doing so. So the end
-    ///    of file is believed only when TCP has come to its own end without an error, which it does once the other side
-    ///    has acknowledged everything up to and including our end.
+    /// 1. The receiver's end may be here already. Then it was sent before the receiver can have seen ours: no
+    ///    proof, whatever follows.
+    /// 2. It may be under way while we send our end. If the receiver has closed its socket, its TCP resets
+    ///    the connection on the first byte of ours that comes too late. But that reset arrives *after* the
+    ///    end of file, at a socket that has been told the end: reading it returns a clean end of file, and
+    ///    goes on doing so. So the end of file is believed only when TCP has come to its own end without an
+    ///    error, which it does once the other side has acknowledged everything up to and including our end.
     ///
     /// What no sender can see: a receiver that reads events from its socket and then loses them; and one that
     /// half-closes in the moment between 1 and our end, goes on taking bytes, and throws them away.
@@ -52,8 +54,8 @@ impl Connection {
 
     /// Waits for the end of TCP's own business; fails if it was a reset.
     async fn settled(&self) -> Result<(), Cause> {
-        // The poller has nothing to tell here: for it the connection was over with both ends of file. Mostly it is over
-        // indeed, because the receiver's end carries the acknowledgement of ours.
+        // The poller has nothing to tell here: for it the connection was over with both ends of file. Mostly
+        // it is over indeed, because the receiver's end carries the acknowledgement of ours.
         let mut pause = Duration::from_millis(1);
         while !matches!(self.tcp_state()?, TCP_CLOSE | TCP_TIME_WAIT) {
             sleep(pause).await;
@@ -65,8 +67,8 @@ impl Connection {
         }
     }
 
-    /// Reads until TCP's end of file. Many receivers close without a close_notify of their own; ours has told them
-    /// where the events end, so nothing is lost by accepting that.
+    /// Reads until TCP's end of file. Many receivers close without a close_notify of their own; ours has told
+    /// them where the events end, so nothing is lost by accepting that.
     async fn read_to_end(&mut self) -> Result<(), Cause> {
         let mut ignored = [0; 512];
         loop {
@@ -95,15 +97,15 @@ impl Connection {
     }
 }
 
-// The head of Linux's `struct tcp_info` (include/uapi/linux/tcp.h), whose first byte is the state. The kernel fills as
-// much as it is asked for; the whole struct has grown with every few releases.
+// The head of Linux's `struct tcp_info` (include/uapi/linux/tcp.h), whose first byte is the state. The kernel
+// fills as much as it is asked for; the whole struct has grown with every few releases.
 nix::getsockopt_impl!(TcpInfoHead, libc::IPPROTO_TCP, libc::TCP_INFO, [u8; 8], GetStruct<[u8; 8]>);
 
 #[derive(Clone, Copy)]
 struct TcpInfoHead;
 
-// States of Linux's TCP (include/net/tcp_states.h). A socket whose connection ended in good order shows CLOSE while the
-// kernel waits out TIME_WAIT on its own.
+// States of Linux's TCP (include/net/tcp_states.h). A socket whose connection ended in good order shows CLOSE
+// while the kernel waits out TIME_WAIT on its own.
 const TCP_ESTABLISHED: u8 = 1;
 const TCP_TIME_WAIT: u8 = 6;
 const TCP_CLOSE: u8 = 7;
@@ -132,9 +134,11 @@ mod tests {
         let domain = Certificates::new();
         let receiver = receivers.block_on(Receiver::start(domain.server(), &[Behaviour::HalfCloseFirst]));
         let connection = senders.block_on(open(&domain, &receiver));
-        // The sender's runtime stands still meanwhile, so that no read can have told it of the end: only TCP knows.
+        // The sender's runtime stands still meanwhile, so that no read can have told it of the end: only TCP
+        // knows.
         receivers.block_on(receiver.until(|seen| seen.half_closed == 1));
-        // Nothing was written, so that nothing is left unread and nothing is reset: it is the order alone that tells.
+        // Nothing was written, so that nothing is left unread and nothing is reset: it is the order alone
+        // that tells.
         assert_eq!(senders.block_on(soon(connection.confirm(PATIENCE))), Err(Cause::ClosedEarly));
     }
 

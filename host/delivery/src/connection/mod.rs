@@ -1,15 +1,17 @@
-//! One connection to a receiver, from the handshake to the last byte; that all of it was read is what [`half_close`]
-//! finds out.
+//! One connection to a receiver, from the handshake to the last byte; that all of it was read is what
+//! [`half_close`] finds out.
 //!
 //! Three traps are known, and the first two have cost events in other senders:
 //!
-//! - Under TLS 1.3 the client's part of the handshake ends before the server has looked at its certificate. A refusal
-//!   comes as an alert on a later *read*, while writes succeed. So reading never stops while something is written.
-//! - A balancer closes idle connections. Its end of file may be under way while events are written, and is then read
-//!   after them like the answer to them. The state of the TCP connection tells the two apart: see [`half_close`].
-//! - Without TLS nothing tells who listens. A TLS or HTTP server reads the events as nonsense, answers with an error
-//!   and closes, which is the very sequence of a confirmation but for the answer. Receivers of events send nothing: so
-//!   on a plain connection any answer means that it is none.
+//! - Under TLS 1.3 the client's part of the handshake ends before the server has looked at its certificate. A
+//!   refusal comes as an alert on a later *read*, while writes succeed. So reading never stops while
+//!   something is written.
+//! - A balancer closes idle connections. Its end of file may be under way while events are written, and is
+//!   then read after them like the answer to them. The state of the TCP connection tells the two apart: see
+//!   [`half_close`].
+//! - Without TLS nothing tells who listens. A TLS or HTTP server reads the events as nonsense, answers with
+//!   an error and closes, which is the very sequence of a confirmation but for the answer. Receivers of
+//!   events send nothing: so on a plain connection any answer means that it is none.
 
 mod address;
 mod half_close;
@@ -56,8 +58,8 @@ impl Connection {
         }
     }
 
-    /// Writes all of `bytes`. Fails as soon as the receiver says or does anything that makes writing pointless, and when
-    /// it takes nothing for `within`.
+    /// Writes all of `bytes`. Fails as soon as the receiver says or does anything that makes writing
+    /// pointless, and when it takes nothing for `within`.
     pub(crate) async fn write_all(&mut self, bytes: &[u8], within: Duration) -> Result<(), Cause> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -124,8 +126,9 @@ impl Connection {
         }
     }
 
-    /// A receiver that refuses says why in an alert and hangs up. The write that follows meets only the broken
-    /// connection, while the alert (or a plain answer) still waits to be read: it is the better explanation.
+    /// A receiver that refuses says why in an alert and hangs up. The write that follows meets only the
+    /// broken connection, while the alert (or a plain answer) still waits to be read: it is the better
+    /// explanation.
     async fn explained(&mut self, cause: Cause) -> Cause {
         if !matches!(cause, Cause::Reset | Cause::ClosedEarly) {
             return cause;
@@ -143,7 +146,8 @@ impl Connection {
                 }
             }
         };
-        // The connection is over, so the read comes to its end at once; the limit is for what nobody thought of.
+        // The connection is over, so the read comes to its end at once; the limit is for what nobody thought
+        // of.
         match timeout(Duration::from_secs(1), alert).await {
             Ok(Some(Cause::ClosedEarly | Cause::Other { .. }) | None) | Err(_) => cause,
             Ok(Some(explanation)) => explanation,

@@ -1,6 +1,6 @@
-//! A file of dead letters: lines are added and are on the disk before anything goes on. It does not grow for ever, for a source
-//! or a component that is up to no good could fill the disk: a full file is renamed, and takes the place of the one that
-//! was renamed before.
+//! A file of dead letters: lines are added and are on the disk before anything goes on. It does not grow for
+//! ever, for a source or a component that is up to no good could fill the disk: a full file is renamed, and
+//! takes the place of the one that was renamed before.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -11,10 +11,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::warn;
 
-/// The most that a file grows to: a day of letters of a source that is wholly broken. Twice that is on the disk.
+/// The most that a file grows to: a day of letters of a source that is wholly broken. Twice that is on the
+/// disk.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// Two services may add to the file of one output: only one of them renames it. Held for two calls of the system.
+/// Two services may add to the file of one output: only one of them renames it. Held for two calls of the
+/// system.
 static RENAMING: Mutex<()> = Mutex::new(());
 
 /// Adds lines, each with its line break. The file and its folder are made when they are needed.
@@ -53,7 +55,8 @@ fn append_at_most(path: &Path, lines: &[Vec<u8>], most: u64) -> io::Result<bool>
     Ok(lost)
 }
 
-/// Opens the file for its owner alone, and says how large it is. A line that was cut off by a crash or a full disk is ended.
+/// Opens the file for its owner alone, and says how large it is. A line that was cut off by a crash or a full
+/// disk is ended.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let mut size = file.seek(SeekFrom::End(0))?;

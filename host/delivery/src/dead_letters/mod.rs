@@ -1,8 +1,9 @@
-//! Events that are too large for an output: kept in a file with the reason, for somebody to look at, never silently away
-//! and never in the way of the others.
+//! Events that are too large for an output: kept in a file with the reason, for somebody to look at, never
+//! silently away and never in the way of the others.
 //!
-//! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`, or its `content_base64` where it is no
-//! text. It is on the disk before the events after it are sent; a crash may make it stand there twice.
+//! A line is a JSON object with `time`, `output`, `table`, `reason` and the `event`, or its `content_base64`
+//! where it is no text. It is on the disk before the events after it are sent; a crash may make it stand
+//! there twice.
 
 mod file;
 mod records;

@@ -1,8 +1,8 @@
-//! Records of a source that can't become events, such as one that is not JSON: kept in a file of the service, whatever its
-//! outputs are.
+//! Records of a source that can't become events, such as one that is not JSON: kept in a file of the service,
+//! whatever its outputs are.
 //!
-//! A line is a JSON object with `time`, `service`, `table`, `reason` and the `event`, or its `content_base64` where it is no
-//! text.
+//! A line is a JSON object with `time`, `service`, `table`, `reason` and the `event`, or its `content_base64`
+//! where it is no text.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +23,8 @@ pub struct RecordLetters {
     pub file: PathBuf,
     /// What the service is known by.
     pub service: String,
-    /// Whether a record that can't be written is a failure. Where the state is kept in memory, nothing need be writable, and a
-    /// record that is read again after a restart is not worth to stop for.
+    /// Whether a record that can't be written is a failure. Where the state is kept in memory, nothing need
+    /// be writable, and a record that is read again after a restart is not worth to stop for.
     pub required: bool,
 }
 

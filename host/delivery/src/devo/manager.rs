@@ -1,4 +1,5 @@
-//! The task that owns the senders: does what it is told, one command after the other, and says of what is lost.
+//! The task that owns the senders: does what it is told, one command after the other, and says of what is
+//! lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +47,9 @@ impl Manager {
         let mut epochs = self.epoch.subscribe();
         let current = Arc::clone(&self.current);
         loop {
-            // A discard interrupts whatever goes on, a wait of a minute included. It doesn't interrupt what was begun
-            // for the epoch after it: that is why the numbers are compared and not just the change awaited.
+            // A discard interrupts whatever goes on, a wait of a minute included. It doesn't interrupt what
+            // was begun for the epoch after it: that is why the numbers are compared and not just the change
+            // awaited.
             let superseded = epochs.wait_for(|epoch| epoch.number > current.load(Ordering::Relaxed));
             let newer = select! {
                 biased;
@@ -76,7 +78,8 @@ impl Manager {
                 None => return false,
             },
             cause = lost(&mut self.senders) => {
-                // Not a failed delivery yet. The next command opens a new connection, which gets all of it again.
+                // Not a failed delivery yet. The next command opens a new connection, which gets all of it
+                // again.
                 tracing::debug!("Output \"{}\" at {}: {cause}", self.settings.name, self.settings.address);
                 return true;
             }
@@ -92,8 +95,8 @@ impl Manager {
                 self.enter(epoch);
                 match order {
                     Order::Take(chunk) => self.take(*chunk),
-                    // If a permit is free, the order is old: one connection's were given back while others were still
-                    // waiting for confirmation.
+                    // If a permit is free, the order is old: one connection's were given back while others
+                    // were still waiting for confirmation.
                     Order::Reclaim if self.queue.has_free_permits() => {}
                     Order::Reclaim => goal = Goal::Confirmed,
                     Order::Flush(reply) => {
@@ -119,8 +122,9 @@ impl Manager {
         true
     }
 
-    /// Fills one sender with a chunk's worth of events before the next one gets any, and then gives to the one that has
-    /// least: a connection costs a handshake, and isn't opened for a few events that another one can carry.
+    /// Fills one sender with a chunk's worth of events before the next one gets any, and then gives to the
+    /// one that has least: a connection costs a handshake, and isn't opened for a few events that another one
+    /// can carry.
     fn take(&mut self, chunk: Chunk) {
         let fits = |sender: &Sender| sender.unconfirmed() + chunk.bytes.len() <= CHUNK;
         let sender = match self.senders.iter().position(fits) {
@@ -139,8 +143,8 @@ impl Manager {
         all(senders.iter_mut().map(|sender| sender.deliver(goal, settings, statistics, || queue.fill()))).await
     }
 
-    /// Ends the epoch with a loss, of which the user learns by the flush that asked for the delivery, or else by the
-    /// next call.
+    /// Ends the epoch with a loss, of which the user learns by the flush that asked for the delivery, or else
+    /// by the next call.
     fn give_up(&mut self, error: SendError, flush: Option<oneshot::Sender<Result<(), SendError>>>) {
         let has_unreported_loss = flush.is_none();
         let mut number = 0;
@@ -178,7 +182,8 @@ impl Manager {
         }
     }
 
-    /// Begins an epoch: what is left of the one before is given up, connections included, for its bytes are on them.
+    /// Begins an epoch: what is left of the one before is given up, connections included, for its bytes are
+    /// on them.
     fn enter(&mut self, number: u64) {
         if self.current.fetch_max(number, Ordering::Relaxed) < number {
             self.senders.iter_mut().for_each(Sender::clear);

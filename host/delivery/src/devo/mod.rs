@@ -1,19 +1,20 @@
 //! A Devo output: takes events, keeps them until the receiver has confirmed them, and says so.
 //!
-//! One task, the manager, owns the senders, which are the connections with their unconfirmed events; [`DevoHandle`]
-//! talks to it over a channel. The senders work at the same time and share one thread: what several connections spare
-//! is waiting, for receivers that are slow or far away. The channel itself is unbounded, and what bounds it is the
-//! [`queue`]: a permit for each byte, held by an event's frame from before it enters the channel until it is confirmed or
-//! given up. So what waits and what is not confirmed have one bound together.
+//! One task, the manager, owns the senders, which are the connections with their unconfirmed events;
+//! [`DevoHandle`] talks to it over a channel. The senders work at the same time and share one thread: what
+//! several connections spare is waiting, for receivers that are slow or far away. The channel itself is
+//! unbounded, and what bounds it is the [`queue`]: a permit for each byte, held by an event's frame from
+//! before it enters the channel until it is confirmed or given up. So what waits and what is not confirmed
+//! have one bound together.
 //!
-//! What is taken is written at once (when it is compressed: as soon as it fills a member), and confirmed by a flush, or
-//! by the task itself when half of the queue is used or somebody waits for a permit; otherwise a source that sends more than
-//! the queue holds before it flushes would wait for ever.
+//! What is taken is written at once (when it is compressed: as soon as it fills a member), and confirmed by a
+//! flush, or by the task itself when half of the queue is used or somebody waits for a permit; otherwise a
+//! source that sends more than the queue holds before it flushes would wait for ever.
 //!
-//! Events are lost to the sender when a delivery fails for good or is discarded. Their source has them still and will
-//! send them again, if it learns of the loss. Each such loss therefore ends an *epoch*: every command carries the epoch
-//! that it was given in, the task drops what is left of an older one, and a flush can only succeed within the epoch of
-//! all its events.
+//! Events are lost to the sender when a delivery fails for good or is discarded. Their source has them still
+//! and will send them again, if it learns of the loss. Each such loss therefore ends an *epoch*: every
+//! command carries the epoch that it was given in, the task drops what is left of an older one, and a flush
+//! can only succeed within the epoch of all its events.
 
 mod manager;
 mod queue;
@@ -38,9 +39,9 @@ use manager::Manager;
 use queue::{Queue, QueuePermit};
 use unacked::{CHUNK, Chunk};
 
-/// Sends the events of one service to one receiver. For one user at a time, whose calls follow each other: a failed
-/// `flush` or a `discard` gives up everything unconfirmed. Dropping it ends the sender at once, and with it what is
-/// unconfirmed.
+/// Sends the events of one service to one receiver. For one user at a time, whose calls follow each other: a
+/// failed `flush` or a `discard` gives up everything unconfirmed. Dropping it ends the sender at once, and
+/// with it what is unconfirmed.
 pub struct DevoHandle {
     settings: Arc<DevoSettings>,
     framer: Framer,
@@ -75,8 +76,8 @@ enum Order {
 }
 
 impl DevoHandle {
-    /// Starts the manager on the current tokio runtime, in the current tracing span. It connects when the first event
-    /// comes.
+    /// Starts the manager on the current tokio runtime, in the current tracing span. It connects when the
+    /// first event comes.
     pub fn start(settings: DevoSettings, framer: Framer) -> Self {
         Self::start_with(Arc::new(settings), framer, Arc::default())
     }
@@ -106,8 +107,8 @@ impl DevoHandle {
         }
     }
 
-    /// Takes the events for `table`, in their order. Waits while the queue is full. Taken is not delivered: see
-    /// [`DevoHandle::flush`].
+    /// Takes the events for `table`, in their order. Waits while the queue is full. Taken is not delivered:
+    /// see [`DevoHandle::flush`].
     pub async fn send<B: AsRef<[u8]> + Clone>(&self, table: &Table, events: &[Event<B>]) -> Result<(), SendError> {
         self.check(events)?;
         let epoch = {
@@ -145,8 +146,8 @@ impl DevoHandle {
         Ok(())
     }
 
-    /// Returns when all events taken so far are confirmed, or with the reason why they are not. In that case they are
-    /// no longer kept, and the next `send` starts afresh.
+    /// Returns when all events taken so far are confirmed, or with the reason why they are not. In that case
+    /// they are no longer kept, and the next `send` starts afresh.
     pub async fn flush(&self) -> Result<(), SendError> {
         let mut untold = None;
         let mut number = 0;
@@ -166,8 +167,8 @@ impl DevoHandle {
         confirmed.await.unwrap_or_else(|_| Err(self.discarded()))
     }
 
-    /// Gives up everything that is not confirmed and closes the connection: after a cycle that failed or was abandoned,
-    /// whose events will be sent again. Doesn't wait; what is sent after it starts afresh.
+    /// Gives up everything that is not confirmed and closes the connection: after a cycle that failed or was
+    /// abandoned, whose events will be sent again. Doesn't wait; what is sent after it starts afresh.
     pub fn discard(&self) {
         self.epoch
             .send_modify(|epoch| *epoch = Epoch { number: epoch.number + 1, loss: None, has_unreported_loss: false });

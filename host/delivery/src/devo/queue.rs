@@ -1,5 +1,5 @@
-//! The queue's bound: how many bytes of an output's events may wait or be sent and not confirmed. The one bound of a
-//! sender's memory, for all of its connections.
+//! The queue's bound: how many bytes of an output's events may wait or be sent and not confirmed. The one
+//! bound of a sender's memory, for all of its connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,8 +56,8 @@ impl Queue {
         self.free.available_permits() > 0
     }
 
-    /// A permit for so many events of so many bytes, if it is free. A single event that is larger than the bound passes
-    /// alone.
+    /// A permit for so many events of so many bytes, if it is free. A single event that is larger than the
+    /// bound passes alone.
     pub(super) fn try_reserve(&self, bytes: usize, events: usize) -> Option<QueuePermit> {
         let permits = Arc::clone(&self.free).try_acquire_many_owned(self.permits(bytes)).ok()?;
         Some(self.permit(permits, events))

@@ -1,7 +1,8 @@
 //! How often a delivery is tried again, and how long is waited before: pure arithmetic.
 //!
-//! The figures are the original collector's: 5 tries to connect with waits of 2, 4, 16 and 60 seconds between them, and
-//! 6 tries to send. The original then stops altogether; here the flush fails, and the events are pulled again later.
+//! The figures are the original collector's: 5 tries to connect with waits of 2, 4, 16 and 60 seconds between
+//! them, and 6 tries to send. The original then stops altogether; here the flush fails, and the events are
+//! pulled again later.
 
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ pub(super) enum Step {
     Sending,
 }
 
-/// The tries that one delivery has left. Both counts last until the delivery succeeds, so that a receiver which
-/// alternates between two failures can't keep it busy for ever.
+/// The tries that one delivery has left. Both counts last until the delivery succeeds, so that a receiver
+/// which alternates between two failures can't keep it busy for ever.
 pub(super) struct Budget {
     retries: Retries,
     connecting_failures: u32,
@@ -54,7 +55,8 @@ impl Budget {
     /// Counts a failed try. The wait before the next one, or none when the tries are used up.
     pub(super) fn after_failure(&mut self, step: Step, cause: &Cause) -> Option<Duration> {
         if cause.is_lasting() {
-            // Once more, in case a certificate is being replaced at this moment; then somebody has to mend it.
+            // Once more, in case a certificate is being replaced at this moment; then somebody has to mend
+            // it.
             self.lasting_failures += 1;
             return (self.lasting_failures < 2).then(|| self.wait(1));
         }
@@ -71,8 +73,8 @@ impl Budget {
         }
     }
 
-    /// The wait before the `number`th repeat: nothing for 0, then the initial wait, each next one the square of that
-    /// before (in seconds), at least its double.
+    /// The wait before the `number`th repeat: nothing for 0, then the initial wait, each next one the square
+    /// of that before (in seconds), at least its double.
     fn wait(&self, number: u32) -> Duration {
         if number == 0 {
             return Duration::ZERO;

@@ -1,8 +1,8 @@
 //! One connection of an output, and the events that it has to confirm.
 //!
-//! Everything is written from the unacknowledged frames, as they are or compressed, in batches that begin and end where an
-//! event does. When the connection is lost, the next one begins with the first event that is not confirmed, and with a
-//! batch of its own: no half event and no half gzip member is ever continued.
+//! Everything is written from the unacknowledged frames, as they are or compressed, in batches that begin and
+//! end where an event does. When the connection is lost, the next one begins with the first event that is not
+//! confirmed, and with a batch of its own: no half event and no half gzip member is ever continued.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};

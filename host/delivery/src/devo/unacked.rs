@@ -1,14 +1,15 @@
-//! The events that are taken and not acknowledged, as the bytes of their frames, and how much of them the present
-//! connection has been given.
+//! The events that are taken and not acknowledged, as the bytes of their frames, and how much of them the
+//! present connection has been given.
 //!
-//! They are kept until the receiver has acknowledged them, since only then is it known that they need not be sent again.
-//! Each chunk holds its queue permit, so that forgetting a chunk is what lets the next event in.
+//! They are kept until the receiver has acknowledged them, since only then is it known that they need not be
+//! sent again. Each chunk holds its queue permit, so that forgetting a chunk is what lets the next event in.
 
 use std::collections::VecDeque;
 
 use super::queue::QueuePermit;
 
-/// About as many bytes as go into a chunk: four TLS records, so that a chunk costs little to write and little to hold.
+/// About as many bytes as go into a chunk: four TLS records, so that a chunk costs little to write and little
+/// to hold.
 pub(super) const CHUNK: usize = 64 * 1024;
 
 /// Whole frames of one or more events.
@@ -29,8 +30,8 @@ pub(super) struct UnackedBuffer {
 }
 
 impl UnackedBuffer {
-    /// Adds a chunk at the end. A small one is joined to the one before, so that single events don't become single
-    /// writes.
+    /// Adds a chunk at the end. A small one is joined to the one before, so that single events don't become
+    /// single writes.
     pub(super) fn push(&mut self, chunk: Chunk) {
         self.events += chunk.permit.events() as u64;
         self.bytes += chunk.bytes.len();
@@ -50,8 +51,8 @@ impl UnackedBuffer {
         (!rest.is_empty()).then_some(rest)
     }
 
-    /// The next whole events to write, in pieces: as many as it takes to have more than `size` bytes. If there are not
-    /// so many, all of them with `rest`, and none without. To be called where an event begins.
+    /// The next whole events to write, in pieces: as many as it takes to have more than `size` bytes. If
+    /// there are not so many, all of them with `rest`, and none without. To be called where an event begins.
     pub(super) fn unwritten_events(&self, size: usize, rest: bool) -> Vec<&[u8]> {
         let mut missing = size;
         let mut pieces = Vec::new();
@@ -79,7 +80,8 @@ impl UnackedBuffer {
         }
     }
 
-    /// Starts over: a new connection gets everything from the first event on, and never begins within an event.
+    /// Starts over: a new connection gets everything from the first event on, and never begins within an
+    /// event.
     pub(super) fn resend_all(&mut self) {
         self.chunk = 0;
         self.offset = 0;
@@ -167,8 +169,8 @@ mod tests {
         ) {
             let queue = Queue::new(2_000_000);
             let mut unacked = UnackedBuffer::default();
-            // The rule as Devo's SDK has it: an event is added, and the buffer is flushed when it is larger than the
-            // size.
+            // The rule as Devo's SDK has it: an event is added, and the buffer is flushed when it is larger
+            // than the size.
             let (mut expected, mut buffer) = (Vec::new(), Vec::new());
             for (index, length) in events.iter().enumerate() {
                 let mut event = vec![index as u8 + b'0'; *length];

@@ -1,24 +1,25 @@
-//! Events compressed on their way, as Devo's SDK does it: events with their line ends are gathered, and what is
-//! gathered travels as one whole gzip member, without a length before it. Members follow each other on the same
-//! connection, and stand between plain events as well.
+//! Events compressed on their way, as Devo's SDK does it: events with their line ends are gathered, and what
+//! is gathered travels as one whole gzip member, without a length before it. Members follow each other on the
+//! same connection, and stand between plain events as well.
 
 use std::io::{self, Write};
 
 use flate2::GzBuilder;
 
-/// When and how an output compresses. The names of the settings are `threshold_for_using_gzip_in_transport_layer`,
-/// `compression_level` and `compression_buffer_in_bytes`.
+/// When and how an output compresses. The names of the settings are
+/// `threshold_for_using_gzip_in_transport_layer`, `compression_level` and `compression_buffer_in_bytes`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compression {
-    /// How full the queue must be for events to be compressed, from 0 (empty) to 1 (full). Negative: always; above 1:
-    /// never. What counts is how full it is when a batch of events is about to be written. (The original takes the mean
-    /// of the last 1,000 events, and doesn't compress before it has seen so many.) Events that are written and not yet
-    /// confirmed count as well, so that a value above 0.5, where a queue is confirmed by itself, is met by bursts only.
+    /// How full the queue must be for events to be compressed, from 0 (empty) to 1 (full). Negative: always;
+    /// above 1: never. What counts is how full it is when a batch of events is about to be written. (The
+    /// original takes the mean of the last 1,000 events, and doesn't compress before it has seen so many.)
+    /// Events that are written and not yet confirmed count as well, so that a value above 0.5, where a queue
+    /// is confirmed by itself, is met by bursts only.
     pub threshold: f64,
     /// From 1 (fast) to 9 (small). More is taken as 9.
     pub level: u32,
-    /// Events are gathered until they have more bytes than this. At most 10 MiB, as in the original: compressing takes
-    /// its time at one go.
+    /// Events are gathered until they have more bytes than this. At most 10 MiB, as in the original:
+    /// compressing takes its time at one go.
     pub buffer_in_bytes: usize,
 }
 
@@ -39,8 +40,8 @@ impl Compression {
     }
 }
 
-/// One whole gzip member of these pieces. The header is what zlib writes, which Devo's SDK uses: no time, and Unix as
-/// the system.
+/// One whole gzip member of these pieces. The header is what zlib writes, which Devo's SDK uses: no time, and
+/// Unix as the system.
 pub(crate) fn member(pieces: &[&[u8]], level: u32) -> io::Result<Vec<u8>> {
     const UNIX: u8 = 3;
     let level = flate2::Compression::new(level.clamp(1, 9));

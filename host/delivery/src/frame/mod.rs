@@ -4,9 +4,9 @@
 //! <14>2023-06-02 10:11:12.123 HOST drp.cloudsek.xvigil.alerts: {"a":1}\n
 //! ```
 //!
-//! 14 is syslog's facility user with severity info, the date is UTC with milliseconds (the form Devo reads the event
-//! date from), HOST is this machine's name. It is what Devo's own SDK writes, but for the constant date of the bare
-//! SDK.
+//! 14 is syslog's facility user with severity info, the date is UTC with milliseconds (the form Devo reads
+//! the event date from), HOST is this machine's name. It is what Devo's own SDK writes, but for the constant
+//! date of the bare SDK.
 
 pub(crate) mod gzip;
 
@@ -19,7 +19,8 @@ use collector_model::Table;
 use crate::event::Event;
 pub use gzip::Compression;
 
-/// Bytes of a frame beside host name, table and body: `<14>`, the 23 of the date, two blanks, `: ` and the line's end.
+/// Bytes of a frame beside host name, table and body: `<14>`, the 23 of the date, two blanks, `: ` and the
+/// line's end.
 const FIXED: usize = 4 + 23 + 2 + 2 + 1;
 
 /// Writes events as lines in the name of one host. Cheap to clone.
@@ -29,8 +30,8 @@ pub struct Framer {
 }
 
 impl Framer {
-    /// A framer that puts `host` into each line. Blanks and control characters become `_`, for the name is one word of
-    /// the line; an empty name becomes `localhost`.
+    /// A framer that puts `host` into each line. Blanks and control characters become `_`, for the name is
+    /// one word of the line; an empty name becomes `localhost`.
     pub fn new(host: &str) -> Self {
         let one_word: String =
             host.chars().map(|c| if c.is_whitespace() || c.is_control() { '_' } else { c }).collect();

@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::receiver::{Behaviour, Receiver};
 use super::*;
 
-/// An RSA key of that many bits, of which nobody knows the other half. What it signs is not worth looking at, and when
-/// it is of a weak kind nobody looks.
+/// An RSA key of that many bits, of which nobody knows the other half. What it signs is not worth looking at,
+/// and when it is of a weak kind nobody looks.
 struct Rsa {
     public: Vec<u8>,
     signature: Vec<u8>,

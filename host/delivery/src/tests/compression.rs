@@ -1,5 +1,5 @@
-//! Compressed events: what is in the members, and what becomes of them when a connection fails. `devo_sdk/` has what
-//! Devo's own sender writes.
+//! Compressed events: what is in the members, and what becomes of them when a connection fails. `devo_sdk/`
+//! has what Devo's own sender writes.
 
 use std::io::Read;
 

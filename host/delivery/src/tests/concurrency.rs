@@ -104,8 +104,8 @@ async fn several_connections_are_not_confirmed_more_often_than_the_queue_asks_fo
     soon(devo.flush()).await.unwrap();
     let connections = receiver.seen().connections;
     assert!(arrived(&connections) == (0..8000).collect::<Vec<_>>());
-    // It confirms when half of the queue is used. With room given back connection by connection, and each time a sender
-    // that waits for it, it once did so nine times as often.
+    // It confirms when half of the queue is used. With room given back connection by connection, and each
+    // time a sender that waits for it, it once did so nine times as often.
     let most = 4 * (lines(&sent).len() / (queue_in_bytes / 2) + 2);
     assert!(connections.len() <= most, "{} connections, not {most} at the most", connections.len());
 }

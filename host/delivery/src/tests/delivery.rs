@@ -127,8 +127,8 @@ async fn whatever_receivers_do_a_confirmed_event_has_arrived() {
         let sent = events(0..500, 100 * (round % 7 + 4));
         soon(devo.send(&table(), &sent)).await.unwrap();
         soon(devo.flush()).await.unwrap();
-        // What the faulty connections took comes again on later ones; what these confirmed is each event once, in
-        // order.
+        // What the faulty connections took comes again on later ones; what these confirmed is each event
+        // once, in order.
         let connections = receiver.seen().connections;
         assert!(connections[2..].concat() == lines(&sent), "after {script:?}");
         assert_eq!(devo.statistics().messages(), 500);

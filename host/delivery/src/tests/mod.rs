@@ -1,5 +1,5 @@
-//! The sender against real receivers on loopback: what counts as delivered, what doesn't, and what the operator is
-//! told.
+//! The sender against real receivers on loopback: what counts as delivered, what doesn't, and what the
+//! operator is told.
 
 pub mod certificates;
 mod chains;
@@ -83,7 +83,8 @@ fn start(settings: DevoSettings) -> DevoHandle {
 /// Sends events to a receiver and returns why they are not confirmed.
 async fn failure_of(events: &[Event], settings: DevoSettings) -> SendError {
     let devo = start(settings);
-    // The failure may show while the event is taken or when it is flushed; the flush has to tell it in any case.
+    // The failure may show while the event is taken or when it is flushed; the flush has to tell it in any
+    // case.
     let _ = soon(devo.send(&table(), events)).await;
     let error = soon(devo.flush()).await.unwrap_err();
     assert_eq!(devo.statistics().messages(), 0);

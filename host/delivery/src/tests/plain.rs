@@ -1,4 +1,5 @@
-//! Plain TCP: the output types for relays of one's own. The same rules of delivery, and what stands in for TLS's.
+//! Plain TCP: the output types for relays of one's own. The same rules of delivery, and what stands in for
+//! TLS's.
 
 use super::receiver::{Behaviour, Receiver};
 use super::*;

@@ -1,5 +1,5 @@
-//! What a certificate says of itself, as far as it decides whether it is taken: when it is valid, and whether it is too
-//! weak. For messages only: what is trusted is decided by the TLS library.
+//! What a certificate says of itself, as far as it decides whether it is taken: when it is valid, and whether
+//! it is too weak. For messages only: what is trusted is decided by the TLS library.
 
 use std::fmt;
 
@@ -92,8 +92,8 @@ impl Validity {
     }
 }
 
-/// What is too weak in a chain whose signatures can't be accepted: `presented` is the receiver's certificate and what
-/// came with it, `trusted` the authorities of the chain file.
+/// What is too weak in a chain whose signatures can't be accepted: `presented` is the receiver's certificate
+/// and what came with it, `trusted` the authorities of the chain file.
 pub(crate) fn weakness(presented: &[Certificate], trusted: &[Certificate]) -> Option<Weakness> {
     // What an authority's own signature on itself is worth doesn't matter: it is not looked at.
     let signed_by_another = presented.iter().filter(|certificate| !certificate.is_named_by(certificate));

@@ -1,15 +1,17 @@
 //! The TLS side of an output: which receivers are trusted, and who this collector says it is.
 //!
-//! A Devo domain comes with three PEM files: the chain (the authorities that sign Devo's servers), and the domain's
-//! certificate and key. Operators swap, truncate and encrypt them, and learn of it from one line in a log: so every
-//! mistake has an error of its own, found when the files are read and not at the first connection.
+//! A Devo domain comes with three PEM files: the chain (the authorities that sign Devo's servers), and the
+//! domain's certificate and key. Operators swap, truncate and encrypt them, and learn of it from one line in
+//! a log: so every mistake has an error of its own, found when the files are read and not at the first
+//! connection.
 //!
-//! The host name in the receiver's certificate is checked. The original collector doesn't, so that whoever holds any
-//! certificate of that chain can take the events. In-house relays often have certificates without a name that could be
-//! checked, and an original's configuration works with them: for these the check can be switched off, output by output.
+//! The host name in the receiver's certificate is checked. The original collector doesn't, so that whoever
+//! holds any certificate of that chain can take the events. In-house relays often have certificates without a
+//! name that could be checked, and an original's configuration works with them: for these the check can be
+//! switched off, output by output.
 //!
-//! What can't be switched off are the limits on weak chains (SHA-1, RSA below 2048 bits): the library has no such
-//! algorithms. They are named for what they are, see [`Cause::ServerCertificateWeak`].
+//! What can't be switched off are the limits on weak chains (SHA-1, RSA below 2048 bits): the library has no
+//! such algorithms. They are named for what they are, see [`Cause::ServerCertificateWeak`].
 
 mod certificate;
 mod pkcs12;
@@ -85,8 +87,8 @@ pub enum TlsError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file starts a PEM section and doesn't end it, or what is within is not base64; or it is PKCS#12 that can't
-    /// be read.
+    /// The file starts a PEM section and doesn't end it, or what is within is not base64; or it is PKCS#12
+    /// that can't be read.
     #[error(
         "the {role} file {file} is damaged: it is not valid {form}; \
          copy it again, whole and unchanged",
@@ -205,7 +207,8 @@ pub enum TlsError {
 }
 
 impl Tls {
-    /// Reads the files and checks all that can be checked without a connection. Reads synchronously: for start-up.
+    /// Reads the files and checks all that can be checked without a connection. Reads synchronously: for
+    /// start-up.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
         let authorities = Authorities::new("chain", &files.chain, certificates("chain", &files.chain)?)?;
         let certificates = certificates("cert", &files.cert)?;
@@ -213,8 +216,8 @@ impl Tls {
         Self::new(authorities, Identity { role: "cert", certificates, key, cert: &files.cert, key_file: &files.key })
     }
 
-    /// As [`Tls::from_files`], with certificate and key from one PKCS#12 file. Without a chain file, the authorities in
-    /// that file are trusted.
+    /// As [`Tls::from_files`], with certificate and key from one PKCS#12 file. Without a chain file, the
+    /// authorities in that file are trusted.
     pub fn from_pkcs12(pkcs12: &Pkcs12File, chain: Option<&Path>) -> Result<Self, TlsError> {
         let bundle = pkcs12.open()?;
         let file = &pkcs12.file;
@@ -253,18 +256,18 @@ impl Tls {
                 }
                 _ => TlsError::UnusableKey { file: key_file.to_owned() },
             })?;
-        // A resumed session shows no certificate, so one that was withdrawn would look fine for as long as tickets
-        // live. A connection a minute gains nothing from resuming, and thousands of tenants would each keep a cache of
-        // tickets.
+        // A resumed session shows no certificate, so one that was withdrawn would look fine for as long as
+        // tickets live. A connection a minute gains nothing from resuming, and thousands of tenants would
+        // each keep a cache of tickets.
         config.resumption = Resumption::disabled();
         // Early data is not confirmed by the handshake and may be replayed by a third party.
         config.enable_early_data = false;
         Ok(Self { config: Arc::new(config), verifier, validity })
     }
 
-    /// The same without a look at the name in the receiver's certificate, as the original does it: whoever holds a
-    /// certificate of the chain is taken for the receiver. For relays whose certificates have no name, or another one
-    /// than they are reached by.
+    /// The same without a look at the name in the receiver's certificate, as the original does it: whoever
+    /// holds a certificate of the chain is taken for the receiver. For relays whose certificates have no
+    /// name, or another one than they are reached by.
     pub fn without_host_name_check(&self) -> Self {
         let verifier = Arc::new(self.verifier.without_name());
         let mut config = (*self.config).clone();
@@ -272,8 +275,8 @@ impl Tls {
         Self { config: Arc::new(config), verifier, validity: self.validity }
     }
 
-    /// A better explanation, if this collector's own certificate has run out meanwhile: receivers refuse it in many
-    /// ways, and few of them say why.
+    /// A better explanation, if this collector's own certificate has run out meanwhile: receivers refuse it
+    /// in many ways, and few of them say why.
     pub(crate) fn explained(&self, cause: Cause, now: DateTime<Utc>) -> Cause {
         let may_be_refusal =
             matches!(cause, Cause::ClientCertificateRefused { .. } | Cause::HandshakeCut | Cause::Reset);
@@ -311,8 +314,8 @@ struct Authorities {
 }
 
 impl Authorities {
-    /// Those of a file that can be read and are valid now. The library doesn't look at the validity of what it is told
-    /// to trust; OpenSSL, and so the original, does.
+    /// Those of a file that can be read and are valid now. The library doesn't look at the validity of what
+    /// it is told to trust; OpenSSL, and so the original, does.
     fn new(role: &'static str, file: &Path, ders: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
         let now = Utc::now();
         let (mut roots, mut certificates) = (RootCertStore::empty(), Vec::new());
@@ -370,8 +373,8 @@ fn certificates(role: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read("key", file)?;
-    // PKCS#8 says it in the label, the older forms in a header line. It is looked for first, since the header would
-    // only show up as bad base64.
+    // PKCS#8 says it in the label, the older forms in a header line. It is looked for first, since the header
+    // would only show up as bad base64.
     let is_encrypted = text.split(|&byte| byte == b'\n').any(|line| {
         line.starts_with(b"-----BEGIN ENCRYPTED PRIVATE KEY")
             || (line.starts_with(b"Proc-Type:") && line.trim_ascii_end().ends_with(b"ENCRYPTED"))
@@ -379,7 +382,8 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     if is_encrypted {
         return Err(TlsError::EncryptedKey { file: file.to_owned() });
     }
-    // An EC key file made by openssl begins with a section of parameters, and some files carry the certificate too.
+    // An EC key file made by openssl begins with a section of parameters, and some files carry the
+    // certificate too.
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&text) {
         let (kind, der) = section.map_err(|_| TlsError::Damaged { role: "key", file: file.to_owned() })?;
         if let Some(key) = PrivateKeyDer::from_pem(kind, der) {

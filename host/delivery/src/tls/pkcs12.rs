@@ -50,8 +50,8 @@ impl Pkcs12File {
         })
     }
 
-    /// The check of the password comes first when a file is opened; without one, a wrong password shows as nonsense
-    /// within.
+    /// The check of the password comes first when a file is opened; without one, a wrong password shows as
+    /// nonsense within.
     fn fault(&self, content: &[u8], error: &p12_keystore::error::Error) -> TlsError {
         use p12_keystore::error::Error;
         let file = self.file.clone();
@@ -66,8 +66,8 @@ impl Pkcs12File {
     }
 }
 
-/// The certificate and those that sign it, in the order in which TLS shows them, without the authority at the end,
-/// which the receiver has.
+/// The certificate and those that sign it, in the order in which TLS shows them, without the authority at the
+/// end, which the receiver has.
 fn path<'a>(own: &Certificate, all: impl Iterator<Item = &'a Certificate> + Clone) -> Vec<CertificateDer<'static>> {
     let mut path = vec![own];
     let mut last = own;

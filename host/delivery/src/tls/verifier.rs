@@ -1,10 +1,10 @@
-//! Who is taken for the receiver: the holder of a certificate that an authority in the chain file has signed and that
-//! bears the receiver's name.
+//! Who is taken for the receiver: the holder of a certificate that an authority in the chain file has signed
+//! and that bears the receiver's name.
 //!
-//! The decision is that of the TLS library, by its own functions. This verifier exists for what the library leaves out:
-//! to say in words of its own what is wrong with a chain ("bad signature" is all that is said of an RSA key of 1024
-//! bits, which the original's lowered security level lets pass), and to leave the name out where the operator asks for
-//! it.
+//! The decision is that of the TLS library, by its own functions. This verifier exists for what the library
+//! leaves out: to say in words of its own what is wrong with a chain ("bad signature" is all that is said of
+//! an RSA key of 1024 bits, which the original's lowered security level lets pass), and to leave the name out
+//! where the operator asks for it.
 
 use std::sync::Arc;
 

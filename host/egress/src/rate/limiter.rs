@@ -1,5 +1,5 @@
-//! Makes calls wait until the limits let them through, in the order in which they came. Whoever makes a call asks first;
-//! what the call is, is left to them.
+//! Makes calls wait until the limits let them through, in the order in which they came. Whoever makes a call
+//! asks first; what the call is, is left to them.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,8 +41,8 @@ impl InputLimiter {
         Self { given: !limits.is_empty(), gate: Gate::new(limits), start: Instant::now() }
     }
 
-    /// The limiter of one of the input's services, which pulls every `period` and keeps to its own limits besides. Where
-    /// neither has any, the generic one holds.
+    /// The limiter of one of the input's services, which pulls every `period` and keeps to its own limits
+    /// besides. Where neither has any, the generic one holds.
     pub fn service(&self, limits: &[Limit], period: Duration) -> Limiter {
         let generic = !self.given && limits.is_empty();
         let own = Gate::new(if generic { &[Limit::GENERIC] } else { limits });
@@ -70,8 +70,8 @@ impl Limiter {
 
     /// Waits until a call may be made, and counts it. A wait that is given up counts for nothing.
     ///
-    /// Calls of a kind go in the order of asking: a lock is their queue, and tokio's are handed on in that order. A service
-    /// waits for its own window before it stands in the others' way.
+    /// Calls of a kind go in the order of asking: a lock is their queue, and tokio's are handed on in that
+    /// order. A service waits for its own window before it stands in the others' way.
     pub async fn admit(&self, kind: Kind) {
         let _goes_first = self.own.go_first(kind);
         let _turn = self.own.queue(kind).lock().await;
@@ -86,8 +86,8 @@ impl Limiter {
         }
     }
 
-    /// How long until a call of this kind could begin; zero if that is now. A live one leaves a backfill that is `pending` its
-    /// share.
+    /// How long until a call of this kind could begin; zero if that is now. A live one leaves a backfill that
+    /// is `pending` its share.
     pub fn wait(&self, kind: Kind, pending: bool) -> Duration {
         let now = self.start.elapsed();
         let wait = |gate: &Gate| match kind {
@@ -97,8 +97,8 @@ impl Limiter {
         wait(&self.own).max(wait(&self.shared)).unwrap_or_default()
     }
 
-    /// How many requests a call of this kind may make that takes `time`, if nobody else makes any. A live one leaves a backfill
-    /// that is `pending` its share.
+    /// How many requests a call of this kind may make that takes `time`, if nobody else makes any. A live one
+    /// leaves a backfill that is `pending` its share.
     pub fn free(&self, kind: Kind, time: Duration, pending: bool) -> u32 {
         let (now, share) = (self.start.elapsed(), pending.then_some(self.period));
         let free = |gate: &Gate| gate.window().free(now, kind, time, share);
@@ -290,7 +290,8 @@ mod tests {
         let start = Instant::now();
         limiter.admit(Kind::Live).await;
         for milliseconds in [0, 500, 1_000] {
-            // In the queue, and at its head; before its own window and, from the second second on, before the shared one.
+            // In the queue, and at its head; before its own window and, from the second second on, before the
+            // shared one.
             let second = limiter.clone();
             let queued = tokio::spawn(async move { second.admit(Kind::Live).await });
             timeout(Duration::from_millis(milliseconds), limiter.admit(Kind::Live)).await.unwrap_err();

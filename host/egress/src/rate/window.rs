@@ -1,20 +1,21 @@
-//! A sliding window over the times of calls: may one more be made now, and if not, when? Pure; times count from any
-//! fixed moment of a clock that never goes back.
+//! A sliding window over the times of calls: may one more be made now, and if not, when? Pure; times count
+//! from any fixed moment of a clock that never goes back.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::limit::Limit;
 
-/// Up to so many calls a limit is exact. Above, calls that are close together are remembered as one, for otherwise a
-/// thousand tenants with a limit of a million a day would need gigabytes; so each needs 6 KiB. With one more there can be
-/// 257 batches, for which a `VecDeque` makes room for 512.
+/// Up to so many calls a limit is exact. Above, calls that are close together are remembered as one, for
+/// otherwise a thousand tenants with a limit of a million a day would need gigabytes; so each needs 6 KiB.
+/// With one more there can be 257 batches, for which a `VecDeque` makes room for 512.
 const PIECES: u32 = 255;
 
 /// What is free within this time is as good as free now, in a window that is longer than the call that asks.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What a live call needs in each period of its service: the page that shows that nothing is new, and one more.
+/// What a live call needs in each period of its service: the page that shows that nothing is new, and one
+/// more.
 const RESERVED: u64 = 2;
 
 /// What a call is for.
@@ -55,8 +56,8 @@ impl Window {
         self.0.iter_mut().filter_map(turn).max()
     }
 
-    /// How many calls of a kind may be made within `time` from `now` on, or a few less for backfill. `share` is the period of a pull that leaves the
-    /// pending backfill its share.
+    /// How many calls of a kind may be made within `time` from `now` on, or a few less for backfill. `share`
+    /// is the period of a pull that leaves the pending backfill its share.
     pub(super) fn free(&mut self, now: Duration, kind: Kind, time: Duration, share: Option<Duration>) -> u32 {
         self.0.iter_mut().map(|counter| counter.free(now, kind, time, share)).min().unwrap_or(u32::MAX)
     }
@@ -88,8 +89,8 @@ struct Counter {
     last_live: Option<Duration>,
 }
 
-/// Calls that are taken to have been made when the last of them was: so a call may wait longer than it must, by a 255th
-/// of the period, but the limit holds.
+/// Calls that are taken to have been made when the last of them was: so a call may wait longer than it must,
+/// by a 255th of the period, but the limit holds.
 #[derive(Debug)]
 struct Batch {
     last: Duration,
@@ -126,8 +127,8 @@ impl Counter {
         self.most - u32::try_from(self.reserved.min(bound)).unwrap_or(u32::MAX)
     }
 
-    /// The most live calls while a backfill is pending. A window that is shorter than the period is free again in time
-    /// anyway.
+    /// The most live calls while a backfill is pending. A window that is shorter than the period is free
+    /// again in time anyway.
     fn most_live(&self, period: Duration) -> u32 {
         let share = if self.period < period { 0 } else { (self.most / 4).max(2).min(self.most_backfill()) };
         self.most - share
@@ -251,8 +252,8 @@ mod tests {
         made: Duration,
     }
 
-    /// Whether no stretch of the limit's length, its end not included, holds more calls than it may. It is enough to look
-    /// at those that begin with a call.
+    /// Whether no stretch of the limit's length, its end not included, holds more calls than it may. It is
+    /// enough to look at those that begin with a call.
     fn holds(limit: Limit, calls: &[Call]) -> bool {
         let most = limit.requests.unwrap().get() as usize;
         calls.windows(most + 1).all(|calls| calls[most].made - calls[0].made >= limit.period)
@@ -389,7 +390,8 @@ mod tests {
             let kind = |backfill| if backfill { Kind::Backfill } else { Kind::Live };
             let mut window = Window::new(&[limit]);
             window.reserve(Duration::from_secs(5));
-            // Two bounds hold for backfill, and together they may let through less a while later than either does.
+            // Two bounds hold for backfill, and together they may let through less a while later than either
+            // does.
             let time = if backfill { 0 } else { time };
             let mut now = Duration::ZERO;
             for (gap, backfill) in calls {
@@ -399,7 +401,8 @@ mod tests {
                 }
             }
             let free = window.free(now, kind(backfill), Duration::from_millis(time), None).min(1_000);
-            // Calls that are remembered as one are forgotten as one: up to a 255th of the period later, each time.
+            // Calls that are remembered as one are forgotten as one: up to a 255th of the period later, each
+            // time.
             let end = now + Duration::from_millis(time) + limit.period / 16;
             let mut made = 0;
             while made < free {

@@ -1,5 +1,5 @@
-//! The client against real servers on this machine. What each group is about: `sending` is what leaves, `answers` is
-//! what comes back, `connecting` is TLS and proxies.
+//! The client against real servers on this machine. What each group is about: `sending` is what leaves,
+//! `answers` is what comes back, `connecting` is TLS and proxies.
 
 mod answers;
 mod connecting;

@@ -183,8 +183,8 @@ async fn a_redirect_is_handed_to_the_component_and_not_followed() {
 async fn connections_are_used_again() {
     let server = Server::always(ok("[]"), Then::Next).await;
     let client = client(&server.http());
-    // A connection goes back a moment after its body was read, so that the very next request may miss it: not all of
-    // them.
+    // A connection goes back a moment after its body was read, so that the very next request may miss it: not
+    // all of them.
     const REQUESTS: usize = 50;
     for _ in 0..REQUESTS {
         assert_eq!(bounded(async { whole(client.send(get(&server.http())).await).await }).await.unwrap(), "[]");

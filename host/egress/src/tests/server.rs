@@ -39,8 +39,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server whose answer to a request (its head, and its body if it has a content-length) is what `answer`
-    /// says.
+    /// Starts a server whose answer to a request (its head, and its body if it has a content-length) is what
+    /// `answer` says.
     pub async fn start(answer: impl Fn(&str) -> (Vec<u8>, Then) + Send + Sync + 'static) -> Self {
         Self::start_with(None, answer).await
     }

@@ -1,5 +1,5 @@
-//! What is counted: of one service while it works, and of the process. Read when somebody asks, by the metrics, the status
-//! page and the log; no text is made here.
+//! What is counted: of one service while it works, and of the process. Read when somebody asks, by the
+//! metrics, the status page and the log; no text is made here.
 
 mod process;
 mod progress;

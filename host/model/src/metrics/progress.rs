@@ -50,8 +50,8 @@ pub enum Account {
     Unknown,
     /// It can't be told.
     Unchecked(Uncheckable),
-    /// So many records are counted by the source and stand on none of the pages that can be read. 0: all are accounted
-    /// for.
+    /// So many records are counted by the source and stand on none of the pages that can be read. 0: all are
+    /// accounted for.
     Missing(u64),
 }
 

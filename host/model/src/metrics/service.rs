@@ -1,4 +1,5 @@
-//! What is counted of one service while it works, and read when somebody asks: by the metrics and by the status page.
+//! What is counted of one service while it works, and read when somebody asks: by the metrics and by the
+//! status page.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -103,7 +104,8 @@ impl ServiceMetrics {
         self.happened.notify_one();
     }
 
-    /// Returns when the service has come to the end of a cycle, or has failed for the first time. For one at a time.
+    /// Returns when the service has come to the end of a cycle, or has failed for the first time. For one at
+    /// a time.
     pub async fn begun(&self) {
         while self.count(Count::Cycles) + self.count(Count::Failures) == 0 {
             self.happened.notified().await;

@@ -1,8 +1,8 @@
 //! The folder of compiled components, and whom its files are taken from: from ourselves alone.
 //!
-//! Files are opened below the folder's descriptor and not by its path, and judged by their own: what is checked is what is
-//! used, whatever is renamed in between. Each ends with the SHA-256 of its name and content, against damage and not
-//! against malice: who can write here needs no forgery.
+//! Files are opened below the folder's descriptor and not by its path, and judged by their own: what is
+//! checked is what is used, whatever is renamed in between. Each ends with the SHA-256 of its name and
+//! content, against damage and not against malice: who can write here needs no forgery.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -137,7 +137,8 @@ impl Folder {
         Ok(file.sync_all()?)
     }
 
-    /// What can't be looked at or removed is left to the next time, or to another process that removes it just now.
+    /// What can't be looked at or removed is left to the next time, or to another process that removes it
+    /// just now.
     fn remove_unused(&self) {
         for entry in fs::read_dir(by_descriptor(&self.handle)).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -159,7 +160,8 @@ fn by_descriptor(file: &File) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
-/// Follows no link at the end of the path, and waits for nobody who would have to open the other end of a pipe.
+/// Follows no link at the end of the path, and waits for nobody who would have to open the other end of a
+/// pipe.
 fn open(options: &mut OpenOptions, path: &Path) -> Result<File, Refusal> {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).map_err(|error| match error.raw_os_error() {
         Some(libc::ENOENT) => Refusal::Missing,

@@ -1,9 +1,9 @@
-//! Compiled components on disk, so that only the first start compiles: mapped from their files, they cost neither the time
-//! nor the memory of the compiler.
+//! Compiled components on disk, so that only the first start compiles: mapped from their files, they cost
+//! neither the time nor the memory of the compiler.
 //!
-//! A compiled component is native code that runs outside the sandbox. So one is loaded only from a file that nobody but the
-//! user that we run as can have written, see [`folder`]. Nothing here is needed: without a cache, or with one that can't be
-//! trusted, components are compiled.
+//! A compiled component is native code that runs outside the sandbox. So one is loaded only from a file that
+//! nobody but the user that we run as can have written, see [`folder`]. Nothing here is needed: without a
+//! cache, or with one that can't be trusted, components are compiled.
 
 mod folder;
 
@@ -19,7 +19,8 @@ use wasmtime::component::Component;
 use crate::error::ComponentError;
 use folder::{Folder, Refusal};
 
-/// The cache's folder where the command line names none: `devo-collector` in `$XDG_CACHE_HOME`, or in `~/.cache`.
+/// The cache's folder where the command line names none: `devo-collector` in `$XDG_CACHE_HOME`, or in
+/// `~/.cache`.
 pub fn usual_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
@@ -37,7 +38,8 @@ impl Cache {
         Ok(Self { folder: Folder::open(path)? })
     }
 
-    /// The compiled form of a component, from its file if that can be trusted, else by `compile` and kept for the next time.
+    /// The compiled form of a component, from its file if that can be trusted, else by `compile` and kept for
+    /// the next time.
     pub(crate) fn load_or(
         &self,
         engine: &Engine,
@@ -63,11 +65,12 @@ impl Cache {
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Component, Refusal> {
         let file = self.folder.open_file(name)?;
-        // SAFETY: the code must be what the engine wrote, unchanged as long as it is mapped. What is mapped is the very file
-        // that was checked, by its descriptor. It and its folder belong to our user and can be written by no other, so that
-        // whoever can put other code there can run as our user anyway; its hash says that it is whole. The engine itself
-        // refuses what another version of it, or one with other settings, has compiled. No one writes to a file that has
-        // its name: a new one takes its place, and this one stays as it is until it is unmapped.
+        // SAFETY: the code must be what the engine wrote, unchanged as long as it is mapped. What is mapped
+        // is the very file that was checked, by its descriptor. It and its folder belong to our user and can
+        // be written by no other, so that whoever can put other code there can run as our user anyway; its
+        // hash says that it is whole. The engine itself refuses what another version of it, or one with other
+        // settings, has compiled. No one writes to a file that has its name: a new one takes its place, and
+        // this one stays as it is until it is unmapped.
         unsafe { Component::deserialize_file(engine, file.path()) }.map_err(Refusal::Engine)
     }
 }

@@ -1,5 +1,5 @@
-//! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own origin alone and
-//! adds the credential.
+//! `wasi:http/outgoing-handler`: requests leave through the tenant's [`ApiClient`], which allows its own
+//! origin alone and adds the credential.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -130,7 +130,8 @@ impl WasiHttpHooks for HttpCall {
     }
 }
 
-/// The case that the component acts on. Where there is none that says as much as our own text, the text is handed over.
+/// The case that the component acts on. Where there is none that says as much as our own text, the text is
+/// handed over.
 fn error(error: EgressError) -> Error {
     match error {
         EgressError::OriginRefused { .. } | EgressError::MethodRefused { .. } => Error::HttpRequestDenied,
@@ -143,7 +144,8 @@ fn error(error: EgressError) -> Error {
     }
 }
 
-/// What a component is told of the error that a body's stream failed with: those that [`error`] makes of a body's errors.
+/// What a component is told of the error that a body's stream failed with: those that [`error`] makes of a
+/// body's errors.
 pub(crate) fn body_error_code(error: &wasmtime::Error) -> Option<ErrorCode> {
     match error.downcast_ref::<Error>()? {
         Error::ConnectionReadTimeout => Some(ErrorCode::ConnectionReadTimeout),

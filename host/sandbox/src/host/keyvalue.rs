@@ -10,8 +10,8 @@ use crate::bindings::wasi::keyvalue::store::{Error, Host, HostBucket, KeyRespons
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
 
-/// Keys of a bucket. The bundled collector has its state, and its memory of what it has delivered in up to 24 values, of which
-/// only those are written again that have changed.
+/// Keys of a bucket. The bundled collector has its state, and its memory of what it has delivered in up to 24
+/// values, of which only those are written again that have changed.
 const MAX_KEYS: usize = 64;
 
 /// The bucket that the empty name opens.

@@ -1,8 +1,8 @@
-//! `devo:collector/output`: events to the tenant's outputs, for the tenant's table alone, and dead letters to where they are
-//! kept.
+//! `devo:collector/output`: events to the tenant's outputs, for the tenant's table alone, and dead letters to
+//! where they are kept.
 //!
-//! Bound by hand, for the events stay where they are: what the engine's generated bindings hand over is a copy of each one,
-//! and an output makes its own anyway.
+//! Bound by hand, for the events stay where they are: what the engine's generated bindings hand over is a
+//! copy of each one, and an output makes its own anyway.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -1,5 +1,5 @@
-//! The metrics, in the text format of Prometheus (version 0.0.4). They are read off the services when somebody asks, so
-//! that a service that nobody looks at costs no more than its counters.
+//! The metrics, in the text format of Prometheus (version 0.0.4). They are read off the services when
+//! somebody asks, so that a service that nobody looks at costs no more than its counters.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -161,9 +161,9 @@ impl Services {
                     Account::Missing(_) => Some(1),
                 },
             ),
-            ("account_timestamp_seconds", "When that was found, in Unix time", |progress| Some(progress.account_time?)),
+            ("account_timestamp_seconds", "When that was found, in Unix time", |progress| progress.account_time),
             ("newest_event_timestamp_seconds", "The time of the newest event delivered, in Unix time", |progress| {
-                Some(progress.newest_event?)
+                progress.newest_event
             }),
         ];
         for (name, help, value) in families {
@@ -185,8 +185,8 @@ impl Services {
         Ok(())
     }
 
-    /// What calls may use, what they have used, and how often that was too much. What can't be measured, handles, has
-    /// no use; a limit that was never exceeded has no series.
+    /// What calls may use, what they have used, and how often that was too much. What can't be measured,
+    /// handles, has no use; a limit that was never exceeded has no series.
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         type Value = fn(&RunningService, Limit) -> Option<u64>;
         let families: [(&str, &str, Value); 2] = [

@@ -1,6 +1,6 @@
-//! What the operator looks at while the process runs: metrics for Prometheus, health for whoever restarts it, and a page
-//! for people. It shows names, numbers and the last failures, never a secret, and asks nobody who they are: the address
-//! is for the operator to choose.
+//! What the operator looks at while the process runs: metrics for Prometheus, health for whoever restarts it,
+//! and a page for people. It shows names, numbers and the last failures, never a secret, and asks nobody who
+//! they are: the address is for the operator to choose.
 //!
 //! `registry` knows which services there are, `metrics` and `page` are two ways to show them.
 
@@ -27,7 +27,8 @@ use tracing::info;
 
 pub use registry::ServiceRegistry;
 
-/// A client that is slow or says nothing holds a connection for this time. Others ask again within it, or connect anew.
+/// A client that is slow or says nothing holds a connection for this time. Others ask again within it, or
+/// connect anew.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
 
 /// After a connection that could not be accepted.
@@ -87,8 +88,8 @@ async fn metrics(State(registry): State<ServiceRegistry>, RawQuery(query): RawQu
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(registry.services(tenant(query.as_deref()))))
 }
 
-/// Answers as long as the process can do anything at all. Whether its services can is in the numbers: an API that is
-/// away is no reason to restart it.
+/// Answers as long as the process can do anything at all. Whether its services can is in the numbers: an API
+/// that is away is no reason to restart it.
 async fn health(State(registry): State<ServiceRegistry>) -> impl IntoResponse {
     let services = registry.services(None);
     let ready = services.iter().filter(|service| service.observed.metrics.is_ready()).count();
@@ -102,7 +103,8 @@ async fn health(State(registry): State<ServiceRegistry>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "application/json")], Body::from(health.to_string()))
 }
 
-/// The tenant that a query asks for, as in `?tenant=acme`. A name has no character that would be written otherwise there.
+/// The tenant that a query asks for, as in `?tenant=acme`. A name has no character that would be written
+/// otherwise there.
 fn tenant(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix("tenant=")).filter(|name| !name.is_empty())
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use crate::service::{Observed, Service};
 
-/// The services that run, by their tenant; none is the tenant of a process with one configuration. Clones share them.
+/// The services that run, by their tenant; none is the tenant of a process with one configuration. Clones
+/// share them.
 ///
 /// Services are looked at and not held: one that has ended frees its state at once.
 #[derive(Clone, Default)]

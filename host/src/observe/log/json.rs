@@ -1,5 +1,5 @@
-//! The log for programs: an object a line, with the parts of a text line as members, and those of its facts that have a
-//! name.
+//! The log for programs: an object a line, with the parts of a text line as members, and those of its facts
+//! that have a name.
 
 use std::fmt;
 

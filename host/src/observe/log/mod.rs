@@ -1,8 +1,8 @@
-//! The log: lines in the original collector's format, so that dashboards and alarms on them go on working, or the same
-//! facts as JSON.
+//! The log: lines in the original collector's format, so that dashboards and alarms on them go on working, or
+//! the same facts as JSON.
 //!
-//! Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which makes the spans);
-//! `text` and `json` are the two formats. [`Format::start`] begins it all.
+//! Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
+//! makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it all.
 
 mod facts;
 mod json;

@@ -1,4 +1,5 @@
-//! Where a line comes from: the original's process and thread, the service it is about, and the tenant whose it is.
+//! Where a line comes from: the original's process and thread, the service it is about, and the tenant whose
+//! it is.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::devo_compat::{MAIN_THREAD, Process};
 /// Where lines come from, kept with the span that they are written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// The hosted tenant; none where the process has but one configuration, and for what the process itself says.
+    /// The hosted tenant; none where the process has but one configuration, and for what the process itself
+    /// says.
     pub tenant: Option<Arc<str>>,
     /// The original's name of the process.
     pub process: String,

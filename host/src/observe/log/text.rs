@@ -1,5 +1,6 @@
-//! Lines as the original writes them: `2024-02-16T11:55:03.475    INFO InputProcess::MainThread -> text`, with local
-//! time, level, and where the line comes from; a hosted tenant's name stands before the process: `acme/InputProcess::...`.
+//! Lines as the original writes them: `2024-02-16T11:55:03.475    INFO InputProcess::MainThread -> text`,
+//! with local time, level, and where the line comes from; a hosted tenant's name stands before the process:
+//! `acme/InputProcess::...`.
 
 use std::fmt;
 

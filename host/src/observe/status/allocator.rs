@@ -7,7 +7,8 @@ use collector_model::metrics::Memory;
 /// Bytes in a MiB, the unit of the log's lines.
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// More than this is returned at once: a piece takes less, and whatever has taken more is not what usually happens.
+/// More than this is returned at once: a piece takes less, and whatever has taken more is not what usually
+/// happens.
 #[cfg(target_env = "gnu")]
 const MOST_KEPT_IN_BYTES: i32 = 16 << 20;
 
@@ -18,9 +19,9 @@ pub struct Release {
     after: Memory,
 }
 
-/// Lets threads share the allocator's arenas, of which there would be eight for each processor: what one thread has
-/// freed is of no use to those of other arenas. To be called before there are threads; with a thousand tenants it saves
-/// two and a half kilobytes for each.
+/// Lets threads share the allocator's arenas, of which there would be eight for each processor: what one
+/// thread has freed is of no use to those of other arenas. To be called before there are threads; with a
+/// thousand tenants it saves two and a half kilobytes for each.
 pub fn limit_arenas() {
     #[cfg(target_env = "gnu")]
     {
@@ -33,8 +34,8 @@ pub fn limit_arenas() {
 }
 
 /// Lets all threads take memory from one arena, and that keep what was freed until [`trim`]: pieces of a long
-/// history take the same amount one after the other, and to return it to the system and get it again costs a fault for
-/// each page. For a process with one configuration; to be called before there are threads.
+/// history take the same amount one after the other, and to return it to the system and get it again costs a
+/// fault for each page. For a process with one configuration; to be called before there are threads.
 pub fn retain_freed() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt(3) takes no pointer.

@@ -1,5 +1,5 @@
-//! What the collector says about itself every now and then: the process about its memory and what runs in it, each tenant
-//! about what was sent.
+//! What the collector says about itself every now and then: the process about its memory and what runs in it,
+//! each tenant about what was sent.
 
 pub mod allocator;
 mod monitor;
@@ -14,8 +14,8 @@ use crate::devo_compat::{MAIN_THREAD, Process, span};
 use allocator::Release;
 pub use monitor::Monitors;
 
-/// How often unused memory is returned to the system: what the pulls of a thousand tenants leave behind in a minute, for
-/// example, is a tenth of all.
+/// How often unused memory is returned to the system: what the pulls of a thousand tenants leave behind in a
+/// minute, for example, is a tenth of all.
 const TRIM_EVERY: Duration = Duration::from_secs(15);
 
 /// How often the original reports on its memory, in times that memory was returned.

@@ -1,9 +1,10 @@
 //! Telemetry: the collector's own log and metrics as messages to Devo, in the tables where operators
 //! of the original look for them.
 //!
-//! [`Messages`] is what the rest of the collector holds. It is there before any output is, so that the log can be started
-//! first; until [`Messages::open`], and without an output that takes messages, what it is given goes nowhere. [`Routes`] say
-//! whose lines become whose messages, `layer` makes messages of log lines, `message` knows their form. Nobody ever waits for a message: see [`BestEffort`].
+//! [`Messages`] is what the rest of the collector holds. It is there before any output is, so that the log
+//! can be started first; until [`Messages::open`], and without an output that takes messages, what it is
+//! given goes nowhere. [`Routes`] say whose lines become whose messages, `layer` makes messages of log lines,
+//! `message` knows their form. Nobody ever waits for a message: see [`BestEffort`].
 
 mod layer;
 mod message;
@@ -66,8 +67,8 @@ struct Service {
 }
 
 impl Messages {
-    /// Starts sending messages in the name of this collector, to those of its outputs that take them. Must be called
-    /// within a tokio runtime, once.
+    /// Starts sending messages in the name of this collector, to those of its outputs that take them. Must be
+    /// called within a tokio runtime, once.
     pub fn open(&self, plan: &Plan) {
         let outputs: Vec<_> = plan.outputs.iter().filter_map(sender).map(Arc::new).collect();
         let author = Author::new(&plan.id, &plan.name);
@@ -86,8 +87,8 @@ impl Messages {
         self.0.get()?.outputs.iter().find(|sender| sender.name() == output)
     }
 
-    /// Tells this output, if it takes messages, how much was sent to it in a period. No other: the metrics that arrive at
-    /// a receiver are added up there, and have to be about the events that arrived there.
+    /// Tells this output, if it takes messages, how much was sent to it in a period. No other: the metrics
+    /// that arrive at a receiver are added up there, and have to be about the events that arrived there.
     pub fn report(&self, output: &str, delivered: &Delivered) {
         let Some((service, sender)) = self.0.get().zip(self.sender(output)) else { return };
         let event = Event { time: Utc::now(), body: service.author.metric(delivered) };

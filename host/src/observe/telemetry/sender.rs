@@ -1,12 +1,12 @@
 //! The collector's own messages and metrics on their way to Devo.
 //!
-//! They tell how the collector does, so they must not be what keeps it from doing it. They have a queue and connections
-//! of their own, nobody ever waits for them, and when there are more than can be sent, the oldest go: the latest tell
-//! why.
+//! They tell how the collector does, so they must not be what keeps it from doing it. They have a queue and
+//! connections of their own, nobody ever waits for them, and when there are more than can be sent, the oldest
+//! go: the latest tell why.
 //!
-//! The log lines that this sender itself causes must not become messages, or each delivery would cause the next one,
-//! for ever. So all of it runs in the span in which it is started, and who makes messages of log lines leaves out those
-//! of that span.
+//! The log lines that this sender itself causes must not become messages, or each delivery would cause the
+//! next one, for ever. So all of it runs in the span in which it is started, and who makes messages of log
+//! lines leaves out those of that span.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
-/// How long messages are gathered before they are sent: long enough for one connection, and few writes, to carry all lines of
-/// a pull.
+/// How long messages are gathered before they are sent: long enough for one connection, and few writes, to
+/// carry all lines of a pull.
 const GATHERED_FOR: Duration = Duration::from_secs(2);
 
 /// About as many bytes of messages are handed over at once.
@@ -45,8 +45,8 @@ struct Shared {
 }
 
 impl BestEffort {
-    /// Starts on the current tokio runtime, in the current tracing span. `queue_in_bytes` of the settings bounds the
-    /// messages that wait; as much again may be under way.
+    /// Starts on the current tokio runtime, in the current tracing span. `queue_in_bytes` of the settings
+    /// bounds the messages that wait; as much again may be under way.
     pub fn start(settings: DevoSettings, framer: Framer) -> Self {
         let queue = Queue::new(settings.queue_in_bytes);
         let shared = Arc::new(Shared { queue: Mutex::new(queue), arrived: Notify::new() });
@@ -69,8 +69,8 @@ impl BestEffort {
         &self.settings.name
     }
 
-    /// Queues a message, and drops the oldest ones if there are too many. Never waits. An error means that this message
-    /// can't be sent as it is, which is a defect of its maker.
+    /// Queues a message, and drops the oldest ones if there are too many. Never waits. An error means that
+    /// this message can't be sent as it is, which is a defect of its maker.
     pub fn try_send(&self, table: &Table, event: Event) -> Result<(), SendError> {
         if !event.is_one_line() {
             return Err(SendError::EventRefused { output: Arc::clone(&self.settings.name), index: 0 });
@@ -85,8 +85,9 @@ impl BestEffort {
         Ok(())
     }
 
-    /// Returns when all messages taken so far are confirmed or dropped, or with the reason why they can't be delivered
-    /// now; they stay queued then. For the end of the collector, within a time that the caller sets.
+    /// Returns when all messages taken so far are confirmed or dropped, or with the reason why they can't be
+    /// delivered now; they stay queued then. For the end of the collector, within a time that the caller
+    /// sets.
     pub async fn flush(&self) -> Result<(), SendError> {
         let (reply, flushed) = oneshot::channel();
         let ended = || SendError::Discarded { output: Arc::clone(&self.settings.name) };

@@ -1,10 +1,10 @@
-//! Python's pickle format, as far as a state of plain values needs it; nothing is ever run. Not a library's work: the
-//! one there is (serde-pickle 1.2) copies whatever is repeated, so that a hundred bytes fill the memory, follows nesting
-//! until the stack overflows, and gives up on dates.
+//! Python's pickle format, as far as a state of plain values needs it; nothing is ever run. Not a library's
+//! work: the one there is (serde-pickle 1.2) copies whatever is repeated, so that a hundred bytes fill the
+//! memory, follows nesting until the stack overflows, and gives up on dates.
 //!
-//! The format is that of Python's `pickletools`: instructions for a machine with a stack and a memo. Values lie in one
-//! list and refer to each other by their place in it, so no instruction copies one, and nothing here recurses but the
-//! last step, which has a bound.
+//! The format is that of Python's `pickletools`: instructions for a machine with a stack and a memo. Values
+//! lie in one list and refer to each other by their place in it, so no instruction copies one, and nothing
+//! here recurses but the last step, which has a bound.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, SecondsFormat, Tim
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
 
-/// A state has two or three instructions for each id, and the ids of one moment. Bounds the memory, as an instruction
-/// makes one value at most.
+/// A state has two or three instructions for each id, and the ids of one moment. Bounds the memory, as an
+/// instruction makes one value at most.
 const MOST_INSTRUCTIONS: usize = 500_000;
 
 /// What the result may hold: bytes of text, and so many more for each value.
@@ -24,7 +24,8 @@ const COST_OF_A_VALUE: usize = 16;
 /// A dict of lists of texts is three deep.
 const DEEPEST: usize = 16;
 
-/// The ten bytes of a date are all that is ever encoded. What is longer is not copied: it could be, again and again.
+/// The ten bytes of a date are all that is ever encoded. What is longer is not copied: it could be, again and
+/// again.
 const LONGEST_ENCODED: usize = 2 * 10;
 
 /// Python 3.8 to 3.14 write up to version 5.
@@ -93,8 +94,8 @@ enum Node<'a> {
     Zone(FixedOffset),
 }
 
-/// The only things of Python's that a pickle may name: what a date is made of. None of them is called; what they would
-/// give is known.
+/// The only things of Python's that a pickle may name: what a date is made of. None of them is called; what
+/// they would give is known.
 #[derive(Clone, Copy, Debug)]
 enum Callable {
     DateTime,
@@ -531,7 +532,8 @@ fn unescape(line: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Ten bytes: year (2), month with a flag for the hour that comes twice, day, hour, minute, second, microsecond (3).
+/// Ten bytes: year (2), month with a flag for the hour that comes twice, day, hour, minute, second,
+/// microsecond (3).
 fn date_time(bytes: &[u8]) -> Option<NaiveDateTime> {
     let [century, year, month, day, hour, minute, second, micro @ ..] = bytes else { return None };
     let [high, middle, low] = *<&[u8; 3]>::try_from(micro).ok()?;

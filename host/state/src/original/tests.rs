@@ -1,4 +1,5 @@
-//! Pickles that Python made (`testdata/make.py` says how), and what an attacker or a bad disk could put in their place.
+//! Pickles that Python made (`testdata/make.py` says how), and what an attacker or a bad disk could put in
+//! their place.
 
 use std::fs;
 
@@ -173,7 +174,8 @@ fn the_ways_to_make_an_object_are_refused() {
             PickleError::Instruction(instruction)
         );
     }
-    // A date of the thirteenth month, of one byte, of nothing, without a tuple of arguments, and one built of itself.
+    // A date of the thirteenth month, of one byte, of nothing, without a tuple of arguments, and one built of
+    // itself.
     let arguments: [&[u8]; 5] = [b"C\x0a\x07\xe6\x0d\x01\0\0\0\0\0\0\x85", b"C\x01\x07\x85", b")", b"}", b"q\0h\0\x85"];
     for arguments in arguments {
         let pickle = [b"cdatetime\ndatetime\n", arguments, b"R."].concat();

@@ -1,5 +1,5 @@
-//! The one connection to a redis server: made with time-outs, TLS, password and database, made anew when it breaks, and
-//! what goes wrong with it in words. What is asked over it is left to the database.
+//! The one connection to a redis server: made with time-outs, TLS, password and database, made anew when it
+//! breaks, and what goes wrong with it in words. What is asked over it is left to the database.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -17,8 +17,9 @@ use crate::error::{RedisProblem, StateError};
 /// How long the server may take to connect, and then for each answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long nobody tries again after a wait in vain. All services share the connection: without this, a thousand of them
-/// would wait one after the other for a server that does not answer, each for its own five seconds.
+/// How long nobody tries again after a wait in vain. All services share the connection: without this, a
+/// thousand of them would wait one after the other for a server that does not answer, each for its own five
+/// seconds.
 const REST: Duration = Duration::from_secs(1);
 
 /// The refusals that are called by their names. One that is not known could be anything, even the password.
@@ -91,8 +92,8 @@ impl Link {
         &self.settings
     }
 
-    /// Asks on the connection that there is; if that one breaks, once more on a new one. So every command must be one
-    /// that may be repeated.
+    /// Asks on the connection that there is; if that one breaks, once more on a new one. So every command
+    /// must be one that may be repeated.
     ///
     /// # Errors
     /// [`StateError::Redis`].
@@ -111,9 +112,9 @@ impl Link {
         answer.map_err(|problem| self.failed(problem))
     }
 
-    /// Takes the connection out while it is in use: what is not known to be in order is not put back. An answer that
-    /// comes too late, or is left over from one that was not understood, would be taken for that to the next question,
-    /// which may be another service's.
+    /// Takes the connection out while it is in use: what is not known to be in order is not put back. An
+    /// answer that comes too late, or is left over from one that was not understood, would be taken for that
+    /// to the next question, which may be another service's.
     fn ask_on<T: FromRedisValue>(&self, place: &mut Option<Connection>, command: &Cmd) -> Result<T, RedisProblem> {
         if let Some(mut connection) = place.take() {
             match command.query(&mut connection) {
@@ -125,7 +126,8 @@ impl Link {
                     *place = Some(connection);
                     return Err(problem(&error));
                 }
-                // Closed while it was idle, or half-open since the server was started anew, or to one that was primary.
+                // Closed while it was idle, or half-open since the server was started anew, or to one that
+                // was primary.
                 Err(_) => {}
             }
         }
@@ -194,8 +196,8 @@ fn failed(settings: &RedisSettings, problem: RedisProblem) -> StateError {
     StateError::Redis { address: format!("{}:{}", settings.host, settings.port), problem }
 }
 
-/// Whether the connection is as good after this error as before it: the server has said no, and may say yes to the next.
-/// Not so a server that became a replica: the name may lead to the new primary already.
+/// Whether the connection is as good after this error as before it: the server has said no, and may say yes
+/// to the next. Not so a server that became a replica: the name may lead to the new primary already.
 fn in_order(error: &RedisError) -> bool {
     code(error).is_some_and(|code| code != "READONLY")
 }
@@ -221,8 +223,8 @@ fn problem(error: &RedisError) -> RedisProblem {
 /// The first word of a server's refusal.
 fn code(error: &RedisError) -> Option<&str> {
     let code = error.code()?;
-    // Before redis 7, what a command in a script is refused with comes last: "ERR Error running script (call to f_…):
-    // @user_script:1: @user_script: 1: -OOM command not allowed when …".
+    // Before redis 7, what a command in a script is refused with comes last: "ERR Error running script (call
+    // to f_…): @user_script:1: @user_script: 1: -OOM command not allowed when …".
     let within = error.detail().filter(|detail| code == "ERR" && detail.contains("@user_script"));
     let within = within.and_then(|detail| detail.rsplit_once(": -"));
     Some(within.and_then(|(_, refusal)| refusal.split(' ').next()).unwrap_or(code))

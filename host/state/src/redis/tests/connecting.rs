@@ -1,4 +1,5 @@
-//! Reaching a server, or something in its place: what is wrong with it, in time, and without showing the password.
+//! Reaching a server, or something in its place: what is wrong with it, in time, and without showing the
+//! password.
 
 use std::net::TcpListener;
 use std::path::PathBuf;

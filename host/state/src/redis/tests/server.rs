@@ -1,4 +1,5 @@
-//! A redis-server of our own, which can be killed, emptied and filled up, and what can stand in its way or its place.
+//! A redis-server of our own, which can be killed, emptied and filled up, and what can stand in its way or
+//! its place.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
