@@ -67,9 +67,9 @@ impl ResponseBody {
     }
 
     pub(super) fn gzip(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
-        let watched: MapErr<_, fn(EgressError) -> io::Error> =
+        let timed: MapErr<_, fn(EgressError) -> io::Error> =
             TimedBody::new(body, origin, limits).map_err(io::Error::other);
-        let mut decoder = GzipDecoder::new(StreamReader::new(watched.into_data_stream()));
+        let mut decoder = GzipDecoder::new(StreamReader::new(timed.into_data_stream()));
         // One body may be several gzip members after one another; with the first alone it would be cut short.
         decoder.multiple_members(true);
         Self::new(Content::Gzip(Box::pin(decoder)), origin, limits)

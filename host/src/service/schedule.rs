@@ -426,10 +426,10 @@ mod tests {
     #[test]
     fn three_terminated_in_a_row_slow_a_service_down() {
         let mut backoff = Backoff::default();
-        let breach = || Err::<Result<(), _>, _>(Terminated::Trap("unreachable".into()));
-        let waits: Vec<u64> = (0..4).map(|_| backoff.after(&breach()).as_secs()).collect();
+        let trap = || Err::<Result<(), _>, _>(Terminated::Trap("unreachable".into()));
+        let waits: Vec<u64> = (0..4).map(|_| backoff.after(&trap()).as_secs()).collect();
         assert_eq!(waits, [5, 25, 600, 600]);
         assert_eq!(backoff.after_failure().as_secs(), 120, "a failure in between is another matter");
-        assert_eq!(backoff.after(&breach()).as_secs(), 120);
+        assert_eq!(backoff.after(&trap()).as_secs(), 120);
     }
 }

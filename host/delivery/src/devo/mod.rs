@@ -149,16 +149,16 @@ impl DevoHandle {
     /// Returns when all events taken so far are confirmed, or with the reason why they are not. In that case
     /// they are no longer kept, and the next `send` starts afresh.
     pub async fn flush(&self) -> Result<(), SendError> {
-        let mut untold = None;
+        let mut unreported = None;
         let mut number = 0;
         self.epoch.send_if_modified(|epoch| {
             number = epoch.number;
             if std::mem::take(&mut epoch.has_unreported_loss) {
-                untold = Some(self.loss(epoch));
+                unreported = Some(self.loss(epoch));
             }
             false
         });
-        if let Some(loss) = untold {
+        if let Some(loss) = unreported {
             return Err(loss);
         }
         let (reply, confirmed) = oneshot::channel();
