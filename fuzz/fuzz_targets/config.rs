@@ -1,5 +1,5 @@
-//! Fuzzes the law of the same name in `host/src/config/laws.rs`.
+//! Fuzzes the property of the same name in `host/config/src/properties.rs`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| devo_collector::config::laws::config(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| collector_config::properties::config(input));

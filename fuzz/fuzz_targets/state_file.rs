@@ -1,5 +1,5 @@
-//! Fuzzes the law of the same name in `host/src/state/laws.rs`.
+//! Fuzzes the property of the same name in `host/state/src/properties.rs`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| devo_collector::state::laws::state_file(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| collector_state::properties::state_file(input));

@@ -1,23 +1,27 @@
-//! The collector with one configuration: starts its tenant, reports on itself, and ends when all services have ended.
+//! The collector with one configuration: starts its tenant, reports on itself, and ends when all services
+//! have ended.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::anyhow;
+use collector_config::{ConfigError, Plan};
+use collector_model::ErrorCode;
+use collector_sandbox::Engine;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::admin::{Admin, Watched};
-use crate::config::{ConfigError, Plan};
-use crate::internal::Messages;
-use crate::sandbox::Engine;
-use crate::service::End;
-use crate::status::{Status, Threads};
+use crate::devo_compat::GlobalStatus;
+use crate::observe::admin::{Admin, ServiceRegistry};
+use crate::observe::status::Status;
+use crate::observe::telemetry::Messages;
+use crate::service::{End, Service};
 use crate::tenant::Tenant;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
-/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are given.
+/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are
+/// given.
 pub async fn run(
     plan: Plan,
     cache: Option<&Path>,
@@ -37,7 +41,10 @@ pub async fn run(
 /// Says why the collector ends.
 pub fn report(error: &anyhow::Error) {
     match error.downcast_ref::<ConfigError>() {
-        Some(known) => error!(class = known.class(), code = known.code(), "{known}"),
+        Some(known) => {
+            let ErrorCode { class, number: code } = known.code();
+            error!(class, code, "{known}");
+        }
         None => error!("{error:#}"),
     }
 }
@@ -50,19 +57,19 @@ async fn supervise(
     stop: CancellationToken,
 ) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
-    let watched = Watched::default();
-    let admin = Admin::bind(admin, watched.clone()).await?;
+    let registry = ServiceRegistry::default();
+    let admin = Admin::bind(admin, registry.clone()).await?;
     let engine = engine(&plan, cache)?;
     let tenant = Tenant::prepare(plan, messages.clone(), &engine, &stop)?;
-    let threads = Threads::new(tenant.services(), &outputs);
+    let status = GlobalStatus::new(tenant.services().iter().map(Service::threads), &outputs);
     tenant.announce();
     // Before the services begin: the original's lines have this order.
-    let status = Status::start(move |memory| threads.line(memory));
-    let _watching = watched.watch(None, tenant.services());
+    let reports = Status::start(move |memory| status.line(memory));
+    let _registered = registry.register(None, tenant.services());
     let running = tenant.start();
     let end = tokio::select! {
         end = running.ended() => end?,
-        never = status.report() => match never {},
+        never = reports.report() => match never {},
         never = admin.serve() => match never {},
     };
     match end {

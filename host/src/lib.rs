@@ -1,37 +1,33 @@
-//! The host of the collector: everything that a sandboxed collector component needs to carry a vendor's alerts to Devo.
+//! The collector: everything that runs around a sandboxed component so that it carries a vendor's alerts to
+//! Devo.
 //!
-//! `collector` runs one configuration and `tenants` hosts many, each of which is a `tenant`; `config` says what to do,
-//! `sandbox` runs the component, `capabilities` are what the component can reach; `egress`, `rate`, `state` and `senders`
-//! do that work, `service` decides when; `log`, `internal`, `status` and `admin` tell the
-//! operator. Fuzzing needs no more than the
-//! decoders, and builds without whatever needs the engine.
+//! A library for its own binary and for the benchmarks; what does the work is in the crates below it
+//! (`collector_sandbox`, `collector_config`, `collector_egress`, `collector_delivery`, `collector_state`,
+//! `collector_net`, `collector_model`). What is inside this one has an order too, from the lowest:
+//! `devo_compat`, the names that the original fixed; `service`, when a call is due and what a failure means;
+//! [`observe`], what the operator sees; `tenant`, what one configuration asks for, running; [`collector`],
+//! one of them, and [`tenants`], many. `tests/layers.rs` holds every `use` against it.
+//!
+//! ```no_run
+//! use collector_config::{Place, Plan, Policy, read};
+//! use devo_collector::{collector, observe::telemetry::Messages};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let plan = Plan::new(read(&Place::OnPremise("config.yaml".into()))?, &Policy::permissive())?;
+//! collector::run(plan, None, None, Messages::default(), CancellationToken::new()).await;
+//! # Ok(())
+//! # }
+//! ```
 
-#[cfg(not(fuzzing))]
-pub mod admin;
-#[cfg(not(fuzzing))]
-pub mod capabilities;
-#[cfg(not(fuzzing))]
+#![deny(missing_docs)]
+
 pub mod collector;
-pub mod config;
-pub mod egress;
-#[cfg(not(fuzzing))]
-pub mod internal;
-pub mod log;
-pub mod rate;
-#[cfg(not(fuzzing))]
-pub mod sandbox;
-pub mod secret;
-pub mod senders;
-#[cfg(not(fuzzing))]
-pub mod service;
-pub mod state;
-#[cfg(not(fuzzing))]
-pub mod status;
-#[cfg(not(fuzzing))]
-pub mod tenant;
-#[cfg(not(fuzzing))]
+mod component;
+mod devo_compat;
+pub mod observe;
+mod service;
+mod tenant;
 pub mod tenants;
 
-#[cfg(test)]
-#[path = "../../fuzz/replay.rs"]
-mod replay;
+pub use service::End;

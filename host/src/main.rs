@@ -1,24 +1,24 @@
 //! `devo-collector`: pulls CloudSEK XVigil alerts inside a WebAssembly sandbox and delivers them to Devo.
 //!
-//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest for one
-//! configuration, and `tenants` for many.
+//! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest
+//! for one configuration, and `tenants` for many.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use collector_config::{HostConfig, Persistence, Place, Plan, Policy};
+use collector_sandbox::usual_cache_folder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::config::{self, Persistence, Place, Plan, Policy};
-use devo_collector::internal::{self, Messages, Routes};
-use devo_collector::sandbox::usual_cache_folder;
-use devo_collector::service::End;
-use devo_collector::status::Memory;
-use devo_collector::tenants::{self, HostConfig};
-use devo_collector::{collector, log};
+use devo_collector::observe::log;
+use devo_collector::observe::status::allocator;
+use devo_collector::observe::telemetry::{self, Messages, Routes};
+use devo_collector::tenants;
+use devo_collector::{End, collector};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
 #[derive(Debug, Parser)]
@@ -40,7 +40,8 @@ struct Arguments {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "job_config_loc", "validate", "no_save_state"])]
     tenants: Option<PathBuf>,
 
-    /// What the operator of a hosting process decides; `host.yaml` beside the folder of the tenants if not given
+    /// What the operator of a hosting process decides; `host.yaml` beside the folder of the tenants if not
+    /// given
     #[arg(long, value_name = "FILE", requires = "tenants")]
     host_config: Option<PathBuf>,
 
@@ -89,7 +90,7 @@ impl Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.print_config_schema {
-        print!("{}", config::schema());
+        print!("{}", collector_config::schema());
         return ExitCode::SUCCESS;
     }
     let end = match &arguments.tenants {
@@ -108,11 +109,11 @@ fn main() -> ExitCode {
 
 /// Runs one configuration.
 fn collect(arguments: &Arguments) -> anyhow::Result<End> {
-    Memory::keep_freed();
-    let plan = config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
+    allocator::retain_freed();
+    let plan = collector_config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
-    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), internal::Layer(routes));
+    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), telemetry::Layer(routes));
     let mut plan = plan?;
     if arguments.no_save_state {
         plan.persistence = Persistence::Memory;
@@ -129,10 +130,10 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
 
 /// Runs the configurations of many tenants.
 fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
-    Memory::share_arenas();
+    allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let routes = Routes::default();
-    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), internal::Layer(routes.clone()));
+    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), telemetry::Layer(routes.clone()));
     let mut host = host?;
     host.admin = arguments.admin.or(host.admin);
     let cache = arguments.cache_folder();

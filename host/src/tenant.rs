@@ -1,25 +1,27 @@
-//! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing of each other.
+//! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing
+//! of each other.
 //!
-//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so, [`Tenant::start`] sets them
-//! going, and [`Running::ended`] waits until the last of them has ended and everything that it held is free again.
+//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so,
+//! [`Tenant::start`] sets them going, and [`Running::ended`] waits until the last of them has ended and
+//! everything that it held is free again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use collector_config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan};
+use collector_model::{ErrorCode, error_code};
+use collector_sandbox::{ComponentError, Engine, Sandbox};
+use collector_state::{RedisDatabase, StateFolder, Store};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use crate::config::{Cause, Component, ConfigError, OutputPlan, Persistence, Plan, ServicePlan};
-use crate::internal::Messages;
-use crate::log::{self, Process};
-use crate::rate::GENERIC_NOTICE;
-use crate::sandbox::{Engine, Sandbox};
+use crate::component::BUNDLED;
+use crate::devo_compat::{Process, SenderNames, ServiceThreads, announce_inputs, service_span};
+use crate::observe::status::Monitors;
+use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
-use crate::state::{RedisDatabase, StateFolder, Store};
-use crate::status::{Monitors, SenderNames};
 
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -46,25 +48,26 @@ pub struct Running {
 }
 
 impl Tenant {
-    /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and writes files
-    /// and may compile a component, so it is not for a runtime's worker that others wait for; must be called within a tokio runtime all the same.
+    /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and
+    /// writes files and may compile a component, so it is not for a runtime's worker that others wait for;
+    /// must be called within a tokio runtime all the same.
     ///
     /// # Errors
     /// The state can't be kept, or a component can't be run.
     pub fn prepare(plan: Plan, messages: Messages, engine: &Engine, stop: &CancellationToken) -> anyhow::Result<Self> {
         plan.warnings.iter().for_each(|warning| warn!("{warning}"));
-        log::span(Process::Input, log::MAIN_THREAD).in_scope(|| announce_inputs(&plan.services));
+        announce_inputs(&plan.services);
         let store = open_store(&plan.persistence)?;
         let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
         let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
-            let (identity, thread) = (service.identity.clone(), service.threads().puller);
-            match Service::new(service, &tenant.outputs, &tenant.store, sandbox, stop.clone()) {
+            let (identity, thread) = (service.identity.clone(), ServiceThreads::of(&service).puller);
+            match Service::new(service, &tenant.outputs, &tenant.store, &sandbox, stop.clone()) {
                 Ok(service) => tenant.services.push(service),
                 Err(error) => {
-                    let (class, code) = error.kind();
-                    log::service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
+                    let ErrorCode { class, number: code } = error.code();
+                    service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
                     tenant.end = End::Failed;
                 }
             }
@@ -84,11 +87,13 @@ impl Tenant {
             if service.validate().await {
                 info!("{}: the API accepts the credentials", service.identity());
             } else {
+                let ErrorCode { class, number: code } = error_code::CREDENTIALS_REFUSED;
                 error!(
-                    class = "SetupError",
-                    code = 100,
-                    "SetupError [CODE:0100] reason: The remote data is not pullable with the given credentials. Check the \
-                     error traces for details. ({})",
+                    class,
+                    code,
+                    "{} reason: The remote data is not pullable with the given credentials. Check the error traces for \
+                     details. ({})",
+                    error_code::CREDENTIALS_REFUSED,
                     service.identity()
                 );
                 end = End::Failed;
@@ -113,8 +118,8 @@ impl Tenant {
 }
 
 impl Running {
-    /// Returns when the last service has ended, and its state is free for whoever comes next. Failed if any could not go
-    /// on without the operator.
+    /// Returns when the last service has ended, and its state is free for whoever comes next. Failed if any
+    /// could not go on without the operator.
     ///
     /// # Errors
     /// A service panicked; the others were ended with it.
@@ -138,7 +143,8 @@ impl Running {
     }
 }
 
-/// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's lock.
+/// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's
+/// lock.
 async fn release(store: Store) {
     let free = async {
         while store.is_shared() {
@@ -151,33 +157,17 @@ async fn release(store: Store) {
 }
 
 fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox>> {
-    engine.sandbox(component).map_err(|error| match component {
-        Component::Bundled => anyhow!("the bundled component can't be run: {error}"),
-        Component::File { key, .. } => error.at(key).into(),
-    })
+    match component {
+        Component::Bundled => {
+            engine.sandbox(BUNDLED).map_err(|error| anyhow!("the bundled component can't be run: {error}"))
+        }
+        Component::File { path, key } => engine.sandbox_of_file(path).map_err(|error| unusable(key, &error).into()),
+    }
 }
 
-/// The steps that were taken for every service before it starts, in the original's words.
-fn announce_inputs(services: &[ServicePlan]) {
-    for service in services {
-        info!("Validating service input config");
-        info!("Running overriding rules");
-        for (rule, key) in service.overrides.iter().enumerate() {
-            info!("Overriding rule #{} - service key {key} takes the place of the collector's own setting", rule + 1);
-        }
-        info!("Validating the rate limiter config given by the user");
-        if service.limiter.is_generic() {
-            info!("{GENERIC_NOTICE}");
-        }
-        info!("Adding raw config to the collector store");
-        info!("Running custom validation rules");
-        info!("{} Finalizing the execution of init_variables()", service.threads().puller);
-    }
-    let inputs: BTreeSet<_> =
-        services.iter().map(|service| (service.threads().input, service.period.as_secs())).collect();
-    for (input, seconds) in inputs {
-        info!("{input} - Starting thread (execution_period={seconds}s)");
-    }
+/// A component that can't be run, as an error of the configuration under the key that names it.
+fn unusable(key: &str, error: &ComponentError) -> ConfigError {
+    Cause::Value { key: key.to_owned(), reason: error.to_string() }.cure(error.remedy())
 }
 
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
@@ -187,4 +177,20 @@ fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
         Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
     };
     opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_component_that_cannot_be_run_is_an_error_of_its_key() {
+        let engine = Engine::alone(None, &[]).unwrap();
+        let component = Component::File { path: "/nowhere/acme.wasm".into(), key: "inputs.acme.component".to_owned() };
+        let error = sandbox(&engine, &component).err().unwrap();
+        assert_eq!(error.downcast_ref::<ConfigError>().unwrap().code(), error_code::KEY_VALUE);
+        let error = error.to_string();
+        assert!(error.contains("the key inputs.acme.component has a value that can't be used"), "{error}");
+        assert!(error.contains("Give the path of a component"), "{error}");
+    }
 }

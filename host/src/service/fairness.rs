@@ -1,13 +1,13 @@
-//! Whether live and backfill both get what is theirs, over hours of a timetable and a limiter that work together, on a clock
-//! that the test turns.
+//! Whether live and backfill both get what is theirs, over hours of a timetable and a limiter that work
+//! together, on a clock that the test turns.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use collector_egress::rate::{InputLimiter, Kind, Limit, Limiter};
 use tokio::time::{Instant, sleep};
 
 use super::schedule::{Next, Period, Timetable, Waits};
-use crate::rate::{InputLimiter, Kind, Limit, Limiter};
 
 const PERIOD: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -110,7 +110,8 @@ fn a_pull_is_in_time_and_backfill_has_the_rest() {
         assert!(share >= backfill_an_hour, "{limits:?} {wanted}: {share} backfill requests an hour");
         if wanted <= 2 {
             let longest = history.longest_between_pulls();
-            // Of many calls some are remembered as one: what they took is free again by a 255th of the window later.
+            // Of many calls some are remembered as one: what they took is free again by a 255th of the window
+            // later.
             let grain =
                 limits.iter().filter(|limit| limit.requests > NonZeroU32::new(255)).map(|limit| limit.period / 255);
             let in_time = PERIOD + Duration::from_secs(1) + grain.max().unwrap_or_default();

@@ -1,32 +1,38 @@
-//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the puller pulls
-//! every period, for ever.
+//! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the
+//! puller pulls every period, for ever.
 //!
-//! `schedule` decides when, `call` makes a call of the component and judges its outcome, `setup` and `puller` are the two
-//! tasks, named as the original's threads. Nothing that goes wrong in a call ends the service but what only the operator can
-//! mend: a wrong setting, or a state that can't be used.
+//! `schedule` decides when, `invoke` makes a call of the component and judges its outcome, `setup` and
+//! `puller` are the two tasks, named as the original's threads. Nothing that goes wrong in a call ends the
+//! service but what only the operator can mend: a wrong setting, or a state that can't be used.
 
-mod call;
 #[cfg(test)]
 mod fairness;
+mod invoke;
 mod puller;
 mod schedule;
 mod setup;
 
 use std::sync::Arc;
 
+use collector_config::{Component, OutputPlan, Receiver, ServicePlan};
+use collector_delivery::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
+use collector_egress::{ApiClient, EgressError};
+use collector_model::metrics::ServiceMetrics;
+use collector_model::{ErrorCode, Identity, Limits, error_code};
+use collector_sandbox::host::config::SettingsView;
+use collector_sandbox::host::http::HttpView;
+use collector_sandbox::host::keyvalue::BucketView;
+use collector_sandbox::host::logging::LogView;
+use collector_sandbox::host::output::OutputView;
+use collector_sandbox::{Sandbox, Views};
+use collector_state::{Bucket, OriginalError, StateError, Store, find_original};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span, info, warn};
+use tracing::{Instrument, Span, info};
 
-use crate::config::{Component, Identity, Limits, OutputPlan, Receiver, ServicePlan, ServiceThreads};
-use crate::egress::{ApiClient, EgressError};
-use crate::log::{self, Process};
-use crate::sandbox::{Grant, Sandbox};
-use crate::senders::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
-use crate::state::{Bucket, OriginalError, StateError, Store, find_original};
-use crate::status::{Figures, SenderNames, SenderService};
-use call::Caller;
-use puller::Puller;
+use crate::devo_compat::{Process, SenderNames, SenderService, ServiceThreads, service_span};
+use invoke::Caller;
+use puller::{Allowance, Puller};
 pub use schedule::Backoff;
 use schedule::Period;
 use setup::{Readiness, Setup};
@@ -37,33 +43,47 @@ const STATE_KEY: &str = "state";
 /// A service that is ready to run.
 pub struct Service {
     threads: ServiceThreads,
-    grant: Arc<Grant>,
+    observed: Arc<Observed>,
     setup_span: Span,
     setup: Setup,
+    puller_span: Span,
     puller: Puller,
+}
+
+/// What is seen of a service from outside, for as long as it runs: by the metrics, the status page and the
+/// reports on what was sent. Whoever looks does not hold it, so that a service that has ended is gone.
+pub struct Observed {
+    /// What it is known by.
+    pub identity: Identity,
+    /// What one of its calls may use.
+    pub limits: Limits,
+    /// What is counted of it.
+    pub metrics: Arc<ServiceMetrics>,
+    /// Its outputs, with the numbers of what was sent.
+    pub outputs: Arc<Outputs>,
 }
 
 /// Why a service can't start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// There is no way to its API: certificates or proxy can't be used.
-    #[error("SetupError [CODE:0102] reason: {0}")]
+    #[error("{code} reason: {0}", code = error_code::NO_WAY_TO_API)]
     Api(#[from] EgressError),
     /// Its state can't be used.
-    #[error("PrePullError [CODE:0203] reason: The persisted state can't be loaded: {0}")]
+    #[error("{code} reason: The persisted state can't be loaded: {0}", code = error_code::STATE_UNUSABLE)]
     State(#[from] StateError),
     /// The state of the original collector is there, and can't be used.
-    #[error("PrePullError [CODE:0204] reason: {0}")]
+    #[error("{code} reason: {0}", code = error_code::ORIGINAL_STATE_UNUSABLE)]
     Original(#[from] OriginalError),
 }
 
 impl StartError {
-    /// The class of the error as the original names it, and its code.
-    pub fn kind(&self) -> (&'static str, u16) {
+    /// Its code.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Api(_) => ("SetupError", 102),
-            Self::State(_) => ("PrePullError", 203),
-            Self::Original(_) => ("PrePullError", 204),
+            Self::Api(_) => error_code::NO_WAY_TO_API,
+            Self::State(_) => error_code::STATE_UNUSABLE,
+            Self::Original(_) => error_code::ORIGINAL_STATE_UNUSABLE,
         }
     }
 }
@@ -83,47 +103,53 @@ impl Service {
         plan: ServicePlan,
         outputs: &[OutputPlan],
         store: &Store,
-        sandbox: Arc<Sandbox>,
+        sandbox: &Arc<Sandbox>,
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
-        let threads = plan.threads();
-        let identity = plan.identity;
+        let threads = ServiceThreads::of(&plan);
+        let (identity, limits) = (plan.identity, plan.limits);
         let bucket = store.bucket(identity.to_string());
         // What the original has left is of use to no other component.
         if plan.component == Component::Bundled {
             take_over_original(store, &bucket, &identity)?;
         }
-        let grant = Arc::new(Grant {
-            api: ApiClient::new(plan.api)?,
-            limiter: plan.limiter,
-            bucket,
-            outputs: Outputs::new(outputs.iter().map(|output| start(output, &identity, &plan.limits)).collect()),
-            dead_letters: RecordLetters {
-                file: plan.dead_letters_file,
-                service: identity.to_string(),
-                required: !matches!(store, Store::Memory(_)),
+        let api = ApiClient::new(plan.api)?;
+        let outputs = outputs.iter().map(|output| start(output, &identity, &limits));
+        let outputs = Arc::new(Outputs::new(outputs.collect()));
+        let puller_span = service_span(Process::Input, &threads.puller, &identity);
+        let views = Views {
+            http: HttpView { api: api.clone(), limiter: plan.limiter.clone() },
+            bucket: BucketView(bucket),
+            output: OutputView {
+                outputs: outputs.clone(),
+                dead_letters: RecordLetters {
+                    file: plan.dead_letters_file,
+                    service: identity.to_string(),
+                    required: !matches!(store, Store::Memory(_)),
+                },
+                table: plan.table,
             },
-            table: plan.table,
-            settings: plan.settings,
-            limits: plan.limits,
-            span: log::service_span(Process::Input, &threads.puller, &identity),
-            figures: Figures::default(),
-            identity,
-        });
-        let caller = Caller::new(sandbox, grant.clone(), stop);
+            log: LogView(puller_span.clone()),
+            settings: SettingsView(plan.settings),
+        };
+        let metrics = Arc::<ServiceMetrics>::default();
+        let guest = sandbox.guest(views, limits, metrics.clone());
+        let caller = Caller::new(guest, outputs.clone(), metrics.clone(), stop);
         let readiness = Readiness::default();
+        let allowance = Allowance { limiter: plan.limiter, requests_of_a_call: limits.requests };
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token, plan.refresh),
-            puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period)),
-            setup_span: log::service_span(Process::Input, &threads.setup, &grant.identity),
+            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token, api, plan.refresh),
+            puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period), allowance),
+            setup_span: service_span(Process::Input, &threads.setup, &identity),
+            puller_span,
             threads,
-            grant,
+            observed: Arc::new(Observed { identity, limits, metrics, outputs }),
         })
     }
 
     /// What the service is known by.
     pub fn identity(&self) -> &Identity {
-        &self.grant.identity
+        &self.observed.identity
     }
 
     /// The names of its threads.
@@ -131,22 +157,14 @@ impl Service {
         &self.threads
     }
 
-    /// What the service may reach; its outputs have the numbers of what was sent.
-    pub fn grant(&self) -> &Arc<Grant> {
-        &self.grant
+    /// What is seen of it from outside.
+    pub fn observed(&self) -> &Arc<Observed> {
+        &self.observed
     }
 
     /// Says in the original's words that the service starts.
     pub fn announce(&self) {
-        let ServiceThreads { puller, setup, service, .. } = &self.threads;
-        let seconds = self.puller.period().seconds();
-        log::span(Process::Input, log::MAIN_THREAD).in_scope(|| {
-            info!("{service} - Starting thread (execution_period={seconds}s)");
-            info!("{setup} -> Starting thread");
-            info!("{puller} - Starting thread (execution_period={seconds}s)");
-        });
-        self.setup_span.in_scope(|| warn!("The token/header/authentication has not been created yet"));
-        self.grant.span.in_scope(|| warn!("Waiting until setup will be executed"));
+        self.threads.announce(self.puller.period().seconds(), &self.setup_span, &self.puller_span);
     }
 
     /// Whether the API accepts settings and credentials. Pulls nothing.
@@ -155,16 +173,18 @@ impl Service {
         matches!(accepted, Ok(true))
     }
 
-    /// Runs until the stop, or until it can't go on.
+    /// Runs until the stop, or until it can't go on. Whoever observes it sees it until then.
     pub async fn run(self) -> End {
+        let Self { setup, setup_span, puller, puller_span, observed: _observed, .. } = self;
         tokio::select! {
-            end = self.setup.run().instrument(self.setup_span) => end,
-            end = self.puller.run().instrument(self.grant.span.clone()) => end,
+            end = setup.run().instrument(setup_span) => end,
+            end = puller.run().instrument(puller_span) => end,
         }
     }
 }
 
-/// Where there is no state yet but one of the original collector, that one is taken over: once, for then there is one.
+/// Where there is no state yet but one of the original collector, that one is taken over: once, for then
+/// there is one.
 fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Result<(), StartError> {
     if bucket.get(STATE_KEY)?.is_some() {
         return Ok(());
@@ -180,7 +200,7 @@ fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Re
 fn start(plan: &OutputPlan, service: &Identity, limits: &Limits) -> Output {
     let framer = Framer::of_this_machine();
     let thread = SenderNames::new(plan).sender(SenderService::Standard, 0);
-    log::service_span(Process::Output, &thread, service).in_scope(|| match &plan.receiver {
+    service_span(Process::Output, &thread, service).in_scope(|| match &plan.receiver {
         Receiver::Devo(settings) => {
             let settings = DevoSettings { queue_in_bytes: limits.queue_in_bytes, ..(**settings).clone() };
             Output::Devo(DevoHandle::start(settings, framer))

@@ -1,18 +1,19 @@
-//! The puller task: waits for the set-up, makes the state ready, then pulls every period, and goes on with the rest of what
-//! the source has for as long as the next pull is not due.
+//! The puller task: waits for the set-up, makes the state ready, then pulls every period, and goes on with
+//! the rest of what the source has for as long as the next pull is not due.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
+use collector_egress::rate::{self, Kind, Limiter};
+use collector_model::metrics::Summary;
+use collector_sandbox::{Budget, Outcome};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::End;
-use super::call::{Caller, Interrupted};
+use super::invoke::{Caller, ServiceExit};
 use super::schedule::{Backoff, Next, Period, Reason, Timetable, Waits};
 use super::setup::Readiness;
-use crate::rate::{self, Kind};
-use crate::sandbox::{Budget, Grant, Outcome, Summary};
 
 /// The puller task of one service.
 pub struct Puller {
@@ -20,6 +21,15 @@ pub struct Puller {
     readiness: Readiness,
     name: String,
     period: Period,
+    allowance: Allowance,
+}
+
+/// Of what the budget of a call is made.
+pub struct Allowance {
+    /// What the operator's request limits leave.
+    pub limiter: Limiter,
+    /// The limit of one call.
+    pub requests_of_a_call: u32,
 }
 
 /// What the calls of one cycle did together.
@@ -42,8 +52,8 @@ impl Totals {
 
 impl Puller {
     /// `name` is the one that the original prints.
-    pub fn new(caller: Caller, readiness: Readiness, name: String, period: Period) -> Self {
-        Self { caller, readiness, name, period }
+    pub fn new(caller: Caller, readiness: Readiness, name: String, period: Period, allowance: Allowance) -> Self {
+        Self { caller, readiness, name, period, allowance }
     }
 
     /// How often it pulls.
@@ -54,41 +64,41 @@ impl Puller {
     /// Runs until the stop, or until it can't go on without the operator.
     pub async fn run(&self) -> End {
         match self.pull_for_ever().await {
-            Err(Interrupted(end)) => end,
+            Err(ServiceExit(end)) => end,
             Ok(never) => match never {},
         }
     }
 
-    async fn pull_for_ever(&self) -> Result<Infallible, Interrupted> {
-        self.caller.pause(self.readiness.ready()).await?;
+    async fn pull_for_ever(&self) -> Result<Infallible, ServiceExit> {
+        self.caller.run_until_stopped(self.readiness.ready()).await?;
         self.pre_pull().await?;
         info!("Starting data collection every {} seconds", self.period.seconds());
         Cycles::new(self).run().await
     }
 
-    async fn wait_for_setup(&self) -> Result<(), Interrupted> {
+    async fn wait_for_setup(&self) -> Result<(), ServiceExit> {
         if !self.readiness.is_ready() {
             warn!("Waiting until setup will be executed");
         }
-        self.caller.pause(self.readiness.ready()).await
+        self.caller.run_until_stopped(self.readiness.ready()).await
     }
 
-    /// Makes the persisted state ready. What the component says is wrong with it or with the settings, only the operator can
-    /// mend; anything else may pass.
-    async fn pre_pull(&self) -> Result<(), Interrupted> {
+    /// Makes the persisted state ready. What the component says is wrong with it or with the settings, only
+    /// the operator can mend; anything else may pass.
+    async fn pre_pull(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
         loop {
             info!("{} Starting the execution of pre_pull()", self.name);
-            let outcome = self.caller.guarded(self.caller.sandbox().pre_pull(self.caller.grant())).await?;
+            let outcome = self.caller.with_grace(self.caller.guest().pre_pull()).await?;
             if matches!(outcome, Ok(Ok(()))) {
                 info!("{} Finalizing the execution of pre_pull()", self.name);
                 return Ok(());
             }
             let wait = backoff.after(&outcome);
             self.caller.report(outcome)?;
-            self.readiness.doubt();
+            self.readiness.invalidate();
             info!("pre_pull() is tried again in {} seconds", wait.as_secs());
-            self.caller.pause(sleep(wait)).await?;
+            self.caller.run_until_stopped(sleep(wait)).await?;
             self.wait_for_setup().await?;
         }
     }
@@ -117,7 +127,7 @@ impl<'a> Cycles<'a> {
         }
     }
 
-    async fn run(mut self) -> Result<Infallible, Interrupted> {
+    async fn run(mut self) -> Result<Infallible, ServiceExit> {
         loop {
             match self.timetable.next(self.now(), self.waits()) {
                 Next::Pull(time) => {
@@ -132,21 +142,21 @@ impl<'a> Cycles<'a> {
                         Reason::Limits => rate::announce(wait),
                         Reason::Failure => {}
                     }
-                    self.puller.caller.pause(sleep(wait)).await?;
+                    self.caller().run_until_stopped(sleep(wait)).await?;
                 }
             }
         }
     }
 
-    async fn pull(&mut self, time: Duration) -> Result<(), Interrupted> {
+    async fn pull(&mut self, time: Duration) -> Result<(), ServiceExit> {
         self.timetable.begin_pull(self.now());
-        let budget = budget(self.grant(), Kind::Live, time, self.timetable.is_pending());
-        let call = self.puller.caller.sandbox().pull(self.grant(), budget);
-        match self.puller.caller.guarded(call).await? {
+        let budget = self.puller.allowance.budget(Kind::Live, time, self.timetable.is_pending());
+        let call = self.caller().guest().pull(budget);
+        match self.caller().with_grace(call).await? {
             Ok(Ok(summary)) => {
                 let pulled = self.timetable.end_pull(self.now(), summary.up_to_date);
-                self.grant().figures.add_call(&summary);
-                self.grant().figures.add_cycle(pulled.took, pulled.missed);
+                self.caller().metrics().add_call(&summary);
+                self.caller().metrics().add_cycle(pulled.took, pulled.missed);
                 self.totals.get_or_insert_default().add(&summary);
                 self.pull_backoff = Backoff::default();
             }
@@ -160,16 +170,16 @@ impl<'a> Cycles<'a> {
         Ok(())
     }
 
-    async fn backfill(&mut self, time: Duration) -> Result<(), Interrupted> {
+    async fn backfill(&mut self, time: Duration) -> Result<(), ServiceExit> {
         if !self.puller.readiness.is_ready() {
             return self.wait_for_setup_until_due().await;
         }
-        let budget = budget(self.grant(), Kind::Backfill, time, true);
-        let call = self.puller.caller.sandbox().backfill(self.grant(), budget);
-        match self.puller.caller.guarded(call).await? {
+        let budget = self.puller.allowance.budget(Kind::Backfill, time, true);
+        let call = self.caller().guest().backfill(budget);
+        match self.caller().with_grace(call).await? {
             Ok(Ok(summary)) => {
                 self.timetable.end_backfill(summary.up_to_date);
-                self.grant().figures.add_call(&summary);
+                self.caller().metrics().add_call(&summary);
                 self.totals.get_or_insert_default().add(&summary);
                 self.backfill_backoff = Backoff::default();
             }
@@ -184,15 +194,15 @@ impl<'a> Cycles<'a> {
     }
 
     /// The state was not advanced, so the source will be read again: what is queued would only repeat.
-    async fn give_up(&self, outcome: Outcome<Summary>) -> Result<(), Interrupted> {
-        self.grant().outputs.discard().await;
-        self.puller.caller.report(outcome)?;
-        self.puller.readiness.doubt();
+    async fn give_up(&self, outcome: Outcome<Summary>) -> Result<(), ServiceExit> {
+        self.caller().discard().await;
+        self.caller().report(outcome)?;
+        self.puller.readiness.invalidate();
         Ok(())
     }
 
     /// A pull that is due meanwhile goes first.
-    async fn wait_for_setup_until_due(&self) -> Result<(), Interrupted> {
+    async fn wait_for_setup_until_due(&self) -> Result<(), ServiceExit> {
         let (_, rest) = self.timetable.cycle(self.now());
         if rest.is_zero() {
             return self.puller.wait_for_setup().await;
@@ -201,7 +211,7 @@ impl<'a> Cycles<'a> {
             // Either way, it is looked again what is to be done.
             let _ = tokio::time::timeout(rest, self.puller.readiness.ready()).await;
         };
-        self.puller.caller.pause(ready).await
+        self.caller().run_until_stopped(ready).await
     }
 
     /// Says once, in the original's words, that the cycle is over.
@@ -231,8 +241,8 @@ impl<'a> Cycles<'a> {
         }
     }
 
-    fn grant(&self) -> &'a std::sync::Arc<Grant> {
-        self.puller.caller.grant()
+    fn caller(&self) -> &'a Caller {
+        &self.puller.caller
     }
 
     fn now(&self) -> Duration {
@@ -240,7 +250,7 @@ impl<'a> Cycles<'a> {
     }
 
     fn waits(&self) -> Waits {
-        let limiter = &self.grant().limiter;
+        let limiter = &self.puller.allowance.limiter;
         Waits {
             live: limiter.wait(Kind::Live, self.timetable.is_pending()),
             backfill: limiter.wait(Kind::Backfill, true),
@@ -248,10 +258,12 @@ impl<'a> Cycles<'a> {
     }
 }
 
-/// What a call may use of the request limits in this time, and of the limit of a call: less than that, so that a component
-/// which repeats a request at the end is not ended for it.
-fn budget(grant: &Grant, kind: Kind, time: Duration, pending: bool) -> Budget {
-    let limit = grant.limits.requests;
-    let requests = grant.limiter.free(kind, time, pending).min(limit - limit / 10).max(1);
-    Budget { requests, milliseconds: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
+impl Allowance {
+    /// What a call may use of the request limits in this time, and of the limit of a call: less than that, so
+    /// that a component which repeats a request at the end is not ended for it.
+    fn budget(&self, kind: Kind, time: Duration, pending: bool) -> Budget {
+        let limit = self.requests_of_a_call;
+        let requests = self.limiter.free(kind, time, pending).min(limit - limit / 10).max(1);
+        Budget { requests, milliseconds: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
+    }
 }

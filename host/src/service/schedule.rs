@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::sandbox::Outcome;
+use collector_sandbox::Outcome;
 
-/// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API has long been
-/// back.
+/// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API
+/// has long been back.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
 
-/// So many calls in a row that the host had to end slow a service down: it costs the others time and will hardly mend itself.
-const BREACHES: u32 = 3;
+/// Consecutive terminated calls before a service is slowed down: they cost the others time, and will hardly
+/// mend themselves.
+const TERMINATED_CALLS: u32 = 3;
 
 /// The wait of a service that is slowed down.
 const SLOW: Duration = Duration::from_secs(600);
@@ -17,15 +18,16 @@ const SLOW: Duration = Duration::from_secs(600);
 /// The longest time that one call is given: what it has found is confirmed and recorded by then.
 const LONGEST_CALL: Duration = Duration::from_secs(30);
 
-/// A call that has used up its time still has to finish its page, have its events confirmed and store its state. Where the
-/// period leaves so much, it gets this long for it before the next pull is due: an answer of a slow API takes a few seconds,
-/// a confirmation one round trip.
+/// A call that has used up its time still has to finish its page, have its events confirmed and store its
+/// state. Where the period leaves so much, it gets this long for it before the next pull is due: an answer of
+/// a slow API takes a few seconds, a confirmation one round trip.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// No backfill is begun for less: its set-up, one page and a confirmation would take longer than that.
 const SHORTEST_BACKFILL: Duration = Duration::from_millis(500);
 
-/// A pull that begins later than this after it was due is a missed tick. Less is the machine's ordinary unpunctuality.
+/// A pull that begins later than this after it was due is a missed tick. Less is the machine's ordinary
+/// unpunctuality.
 const UNPUNCTUAL: Duration = Duration::from_secs(1);
 
 /// A pull every so often, counted from start to start.
@@ -92,9 +94,9 @@ pub enum Reason {
 
 /// The cycles of a service: a pull when it is due, then backfills until the next one is.
 ///
-/// A backfill is begun only if it can end before that; its failures hold back no pull. Neither kind of call starves: where
-/// pulls take all of the time, every other cycle has one short backfill, and where the limits let through backfills alone,
-/// they go first. All times count from any fixed moment.
+/// A backfill is begun only if it can end before that; its failures hold back no pull. Neither kind of call
+/// starves: where pulls take all of the time, every other cycle has one short backfill, and where the limits
+/// let through backfills alone, they go first. All times count from any fixed moment.
 #[derive(Debug)]
 pub struct Timetable {
     period: Period,
@@ -172,8 +174,8 @@ impl Timetable {
         Next::Wait(if pull > now { pull } else { pull_opens } - now, reason)
     }
 
-    /// The part that backfill has in it, which may begin at `opens`. The next pull begins at `pull_opens`: when it is due, or
-    /// later, where the limits let none through then.
+    /// The part that backfill has in it, which may begin at `opens`. The next pull begins at `pull_opens`:
+    /// when it is due, or later, where the limits let none through then.
     fn next_backfill(&self, now: Duration, opens: Duration, pull_opens: Duration) -> Option<Next> {
         let shortest = self.period.shortest_backfill();
         let time = pull_opens.saturating_sub(self.period.margin()).saturating_sub(opens.max(now));
@@ -222,11 +224,11 @@ impl Timetable {
     }
 }
 
-/// Growing waits after failures: 5, 25, then 120 seconds; 600 after three breaches of limits in a row.
+/// Growing waits after failures: 5, 25, then 120 seconds; 600 after three terminated calls in a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     failures: u32,
-    breaches: u32,
+    terminated: u32,
 }
 
 impl Backoff {
@@ -234,21 +236,21 @@ impl Backoff {
     pub fn after<T>(&mut self, outcome: &Outcome<T>) -> Duration {
         match outcome {
             Ok(_) => self.after_failure(),
-            Err(_) => self.after_breach(),
+            Err(_) => self.after_terminated(),
         }
     }
 
     /// The wait after one more failure that the component has told of.
     pub fn after_failure(&mut self) -> Duration {
-        self.breaches = 0;
+        self.terminated = 0;
         self.grow()
     }
 
     /// The wait after one more call that the host has ended.
-    fn after_breach(&mut self) -> Duration {
-        self.breaches = self.breaches.saturating_add(1);
+    fn after_terminated(&mut self) -> Duration {
+        self.terminated = self.terminated.saturating_add(1);
         let wait = self.grow();
-        if self.breaches < BREACHES { wait } else { SLOW }
+        if self.terminated < TERMINATED_CALLS { wait } else { SLOW }
     }
 
     fn grow(&mut self) -> Duration {
@@ -260,7 +262,7 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::Breach;
+    use collector_sandbox::Terminated;
 
     const FREE: Waits = Waits { live: Duration::ZERO, backfill: Duration::ZERO };
 
@@ -422,12 +424,12 @@ mod tests {
     }
 
     #[test]
-    fn three_breaches_in_a_row_slow_a_service_down() {
+    fn three_terminated_in_a_row_slow_a_service_down() {
         let mut backoff = Backoff::default();
-        let breach = || Err::<Result<(), _>, _>(Breach::Trap("unreachable".into()));
-        let waits: Vec<u64> = (0..4).map(|_| backoff.after(&breach()).as_secs()).collect();
+        let trap = || Err::<Result<(), _>, _>(Terminated::Trap("unreachable".into()));
+        let waits: Vec<u64> = (0..4).map(|_| backoff.after(&trap()).as_secs()).collect();
         assert_eq!(waits, [5, 25, 600, 600]);
         assert_eq!(backoff.after_failure().as_secs(), 120, "a failure in between is another matter");
-        assert_eq!(backoff.after(&breach()).as_secs(), 120);
+        assert_eq!(backoff.after(&trap()).as_secs(), 120);
     }
 }

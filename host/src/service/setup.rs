@@ -1,17 +1,19 @@
-//! The set-up task: checks settings and credentials at the start, every now and then, and after a pull that failed.
+//! The set-up task: checks settings and credentials at the start, every now and then, and after a pull that
+//! failed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_egress::ApiClient;
+use collector_model::{Secret, error_code};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::End;
-use super::call::{Caller, Interrupted};
+use super::invoke::{Caller, ServiceExit};
 use super::schedule::Backoff;
-use crate::secret::Secret;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -39,7 +41,7 @@ impl Readiness {
     }
 
     /// A pull has failed: the set-up is to look again at once.
-    pub fn doubt(&self) {
+    pub fn invalidate(&self) {
         self.ready.send_replace(false);
         self.wanted.notify_one();
     }
@@ -51,24 +53,32 @@ pub struct Setup {
     readiness: Readiness,
     module: &'static str,
     token: Secret,
+    api: ApiClient,
     refresh: Duration,
 }
 
 impl Setup {
     /// `module` is the name of what pulls, as the original prints it.
-    pub fn new(caller: Caller, readiness: Readiness, module: &'static str, token: Secret, refresh: Duration) -> Self {
-        Self { caller, readiness, module, token, refresh }
+    pub fn new(
+        caller: Caller,
+        readiness: Readiness,
+        module: &'static str,
+        token: Secret,
+        api: ApiClient,
+        refresh: Duration,
+    ) -> Self {
+        Self { caller, readiness, module, token, api, refresh }
     }
 
     /// Runs until the stop, or until the set-up can't succeed without the operator.
     pub async fn run(&self) -> End {
         match self.check_for_ever().await {
-            Err(Interrupted(end)) => end,
+            Err(ServiceExit(end)) => end,
             Ok(never) => match never {},
         }
     }
 
-    async fn check_for_ever(&self) -> Result<Infallible, Interrupted> {
+    async fn check_for_ever(&self) -> Result<Infallible, ServiceExit> {
         loop {
             self.check().await?;
             let due = async {
@@ -77,32 +87,32 @@ impl Setup {
                     () = self.readiness.wanted.notified() => {}
                 }
             };
-            self.caller.pause(due).await?;
+            self.caller.run_until_stopped(due).await?;
         }
     }
 
     /// Tries until it succeeds.
-    async fn check(&self) -> Result<(), Interrupted> {
+    async fn check(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
         while !self.check_once().await? {
             let wait = backoff.after_failure();
             info!("The setup is tried again in {} seconds", wait.as_secs());
-            self.caller.pause(sleep(wait)).await?;
+            self.caller.run_until_stopped(sleep(wait)).await?;
         }
         Ok(())
     }
 
     /// Whether settings and credentials are accepted.
-    pub async fn check_once(&self) -> Result<bool, Interrupted> {
+    pub async fn check_once(&self) -> Result<bool, ServiceExit> {
         if let Err(reason) = self.refresh_token().await {
-            self.caller.tell("SetupError", 101, &format!("{reason}."));
+            self.caller.record_failure(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
             return Ok(false);
         }
-        let call = self.caller.sandbox().set_up(self.caller.grant());
-        let outcome = self.caller.guarded(call).await?;
+        let call = self.caller.guest().set_up();
+        let outcome = self.caller.with_grace(call).await?;
         let succeeded = matches!(outcome, Ok(Ok(())));
         self.caller.report(outcome)?;
-        self.caller.grant().figures.set_ready(succeeded);
+        self.caller.metrics().set_ready(succeeded);
         if succeeded {
             self.readiness.ready.send_replace(true);
             info!("Setup for module <{}> has been successfully executed", self.module);
@@ -116,7 +126,7 @@ impl Setup {
             let token = self.token.clone();
             let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
-            self.caller.grant().api.set_credential(&token).map_err(|error| error.to_string())?;
+            self.api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

@@ -1,21 +1,22 @@
-//! The folder of the tenants: which there are, and what the configuration of one says now. Everything here reads files,
-//! and is not for a runtime's worker.
+//! The folder of the tenants: which there are, and what the configuration of one says now. Everything here
+//! reads files, and is not for a runtime's worker.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use collector_config::{Cause, ConfigError, Files, Fingerprint, Plan, Policy};
+use collector_model::TenantName;
 use tracing::warn;
 
-use super::change::{Configuration, Look};
-use super::name::Name;
-use crate::config::{self, Cause, ConfigError, Files, Fingerprint, Plan, Policy};
+use super::reconcile::{Configuration, Look};
 
-/// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be one is told.
+/// The names of all tenants. Files and hidden folders are left alone; what looks like a tenant and can't be
+/// one is told.
 ///
 /// # Errors
 /// The folder can't be read.
-pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
+pub fn names(folder: &Path) -> io::Result<BTreeSet<TenantName>> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -28,7 +29,7 @@ pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
             warn!("{} is a symbolic link and no tenant: put the folder itself there", path.display());
             continue;
         }
-        match Name::new(&name) {
+        match TenantName::new(&name) {
             Some(name) => names.extend([name]),
             None => warn!(
                 "{:?} is no name for a tenant: it may have letters, digits, '.', '_' and '-', the first one a letter or a \
@@ -41,7 +42,7 @@ pub fn names(folder: &Path) -> io::Result<BTreeSet<Name>> {
 }
 
 /// Looks whether there is such a tenant, and if so, at its configuration, unless that is the `known` one.
-pub fn look(folder: &Path, name: &Name, known: Option<&Fingerprint>, policy: &Policy) -> Look {
+pub fn look(folder: &Path, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> Look {
     let product = folder.join(name.shared().as_ref());
     if product.is_symlink() || !product.is_dir() {
         return Look::Gone;
@@ -49,19 +50,19 @@ pub fn look(folder: &Path, name: &Name, known: Option<&Fingerprint>, policy: &Po
     if let Some(known) = known
         && known.now() == *known
     {
-        return Look::Same;
+        return Look::Unchanged;
     }
     let files = match Files::within(&product) {
         Ok(files) => files,
         Err(_) => return Look::Gone,
     };
     let plan = plan(&files, policy).map(Box::new);
-    Look::Seen(Configuration { plan, fingerprint: files.fingerprint() })
+    Look::Changed(Configuration { plan, fingerprint: files.fingerprint() })
 }
 
 /// What the configuration asks for, with everything checked that can be checked while another one still runs.
 fn plan(files: &Files, policy: &Policy) -> Result<Plan, ConfigError> {
-    let plan = Plan::new(config::read_tenant(files, policy)?, policy)?;
+    let plan = Plan::new(collector_config::read_tenant(files, policy)?, policy)?;
     for service in &plan.services {
         service.api.check().map_err(|error| {
             let key = format!("inputs.{}", service.identity.input);
@@ -83,15 +84,18 @@ mod tests {
         }
         std::fs::write(folder.join("notes"), "").unwrap();
         std::os::unix::fs::symlink("acme", folder.join("link")).unwrap();
-        let found: Vec<String> = names(&folder).unwrap().iter().map(Name::to_string).collect();
+        let found: Vec<String> = names(&folder).unwrap().iter().map(TenantName::to_string).collect();
         assert_eq!(found, ["acme", "globex-2"]);
         let policy = Policy::hosted();
-        let named = |name: &str| look(&folder, &Name::new(name).unwrap(), None, &policy);
+        let named = |name: &str| look(&folder, &TenantName::new(name).unwrap(), None, &policy);
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
-        let Look::Seen(seen) = named("acme") else { panic!("a tenant") };
+        let Look::Changed(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
-        assert!(matches!(look(&folder, &Name::new("acme").unwrap(), Some(&seen.fingerprint), &policy), Look::Same));
+        assert!(matches!(
+            look(&folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
+            Look::Unchanged
+        ));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,19 +1,17 @@
-//! Many tenants in one process: each sub-folder of a folder is one, in the layout of a single collector (`config/`,
-//! `certs/`, `state/`). They are added, changed and removed while the process runs, and know nothing of each other.
+//! Many tenants in one process: each sub-folder of a folder is one, in the layout of a single collector
+//! (`config/`, `certs/`, `state/`). They are added, changed and removed while the process runs, and know
+//! nothing of each other.
 //!
-//! `host_config` is what the operator decides. `watch` notices that something has changed, `folder` looks at what is there
-//! now, `change` decides what that means for a tenant, `keeper` keeps one running, [`supervisor`] brings them together.
-//! `name` and `spread` are what a tenant is called and when it begins; `open_files` makes room for all of them.
+//! `watch` notices that something has changed, `folder` looks at what is there now, `reconcile` decides what
+//! that means for a tenant, `runner` keeps one running, and `supervisor` brings them together. `jitter` is
+//! when within its period a tenant begins; `open_files` raises the limit that they would meet first.
 
-mod change;
 mod folder;
-mod host_config;
-mod keeper;
-mod name;
+mod jitter;
 mod open_files;
-mod spread;
+mod reconcile;
+mod runner;
 mod supervisor;
 mod watch;
 
-pub use host_config::HostConfig;
 pub use supervisor::run;

@@ -1,5 +1,5 @@
-//! Brings folders and running tenants together: looks at what has changed, and starts, changes and stops tenants
-//! accordingly. It reads no file itself and waits for no tenant, so that none can hold it up.
+//! Brings folders and running tenants together: looks at what has changed, and starts, changes and stops
+//! tenants accordingly. It reads no file itself and waits for no tenant, so that none can hold it up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use collector_config::{HostConfig, Plan, Policy};
+use collector_model::{ErrorCode, TenantName};
+use collector_sandbox::Engine;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,36 +20,34 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
-use super::change::{Action, Known, Look, decide};
-use super::host_config::HostConfig;
-use super::keeper::{self, Outcome};
-use super::name::Name;
+use super::reconcile::{Action, Known, Look, decide};
+use super::runner::{Outcome, TenantRunner};
 use super::watch::{Changes, Watch};
-use super::{folder, open_files, spread};
-use crate::admin::{Admin, Watched};
-use crate::config::{Plan, Policy};
-use crate::internal::{Messages, Routes};
-use crate::log;
-use crate::sandbox::Engine;
+use super::{folder, jitter, open_files};
+use crate::devo_compat::tenant_span;
+use crate::observe::admin::{Admin, ServiceRegistry};
+use crate::observe::status::Status;
+use crate::observe::telemetry::{Messages, Routes};
 use crate::service::End;
-use crate::status::Status;
 use crate::tenant::Tenant;
 
 /// Tenants that are prepared at the same time: it is disk and computing, of which more at once is not faster.
-const STARTS: usize = 8;
+const PREPARE_SLOTS: usize = 8;
 
-/// Tenants that begin at the same time: the first cycle of each costs ten times as much as a later one, and each call that
-/// is under way has memory of its own. Without a bound, ten thousand that begin within a minute pile up.
-const BEGINNINGS: usize = 64;
+/// Tenants that warm up at the same time: the first cycle of each costs ten times as much as a later one, and
+/// each call that is under way has memory of its own. Without a bound, ten thousand that begin within a
+/// minute pile up.
+const WARM_UP_SLOTS: usize = 64;
 
-/// A tenant that needs longer to begin, since its API is slow or away, is in nobody's way any more.
-const LONGEST_BEGINNING: Duration = Duration::from_secs(1);
+/// A tenant that needs longer for its first cycle, since its API is slow or away, is in nobody's way any
+/// more.
+const LONGEST_WARM_UP: Duration = Duration::from_secs(1);
 
 /// How often all tenants are looked at where not every change is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever takes longer
-/// than this is left behind; what it has not confirmed is pulled again at the next start.
+/// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever
+/// takes longer than this is left behind; what it has not confirmed is pulled again at the next start.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
 /// Hosts the tenants of a folder until the stop.
@@ -68,14 +69,14 @@ pub async fn run(
     folder::names(&root).with_context(unusable)?;
     open_files::raise();
     let HostConfig { admin, policy, .. } = decided;
-    let watched = Watched::default();
-    let admin = Admin::bind(admin, watched.clone()).await?;
+    let registry = ServiceRegistry::default();
+    let admin = Admin::bind(admin, registry.clone()).await?;
     let host = Arc::new(Host {
         engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         routes,
-        watched,
-        starts: Semaphore::new(STARTS),
-        beginnings: Semaphore::new(BEGINNINGS),
+        registry,
+        prepare_slots: Semaphore::new(PREPARE_SLOTS),
+        warm_up_slots: Semaphore::new(WARM_UP_SLOTS),
         running: AtomicUsize::new(0),
         stop: stop.clone(),
     });
@@ -84,7 +85,7 @@ pub async fn run(
         root,
         policy: Arc::new(policy),
         tenants: BTreeMap::new(),
-        keepers: BTreeMap::new(),
+        runners: BTreeMap::new(),
         host: host.clone(),
     };
     let status = Status::start(move |_| host.line());
@@ -118,9 +119,9 @@ pub async fn run(
 struct Host {
     engine: Engine,
     routes: Routes,
-    watched: Watched,
-    starts: Semaphore,
-    beginnings: Semaphore,
+    registry: ServiceRegistry,
+    prepare_slots: Semaphore,
+    warm_up_slots: Semaphore,
     running: AtomicUsize,
     stop: CancellationToken,
 }
@@ -130,9 +131,9 @@ struct Supervisor {
     root: PathBuf,
     policy: Arc<Policy>,
     watch: Watch,
-    tenants: BTreeMap<Name, Hosted>,
+    tenants: BTreeMap<TenantName, Hosted>,
     /// Those of tenants that are gone as well, until they have stopped.
-    keepers: BTreeMap<Name, JoinHandle<()>>,
+    runners: BTreeMap<TenantName, JoinHandle<()>>,
     host: Arc<Host>,
 }
 
@@ -140,8 +141,8 @@ struct Supervisor {
 #[derive(Default)]
 struct Hosted {
     known: Known,
-    /// The way to its keeper, while it has one; dropping it stops the tenant.
-    orders: Option<watch::Sender<Arc<Plan>>>,
+    /// The way to its runner, while it has one; dropping it stops the tenant.
+    updates: Option<watch::Sender<Arc<Plan>>>,
 }
 
 impl Supervisor {
@@ -167,8 +168,8 @@ impl Supervisor {
     }
 
     /// Looks at these tenants, a few at a time, and acts on each as soon as it was looked at.
-    async fn look(&mut self, names: BTreeSet<Name>) {
-        let known = |name: &Name| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
+    async fn look(&mut self, names: BTreeSet<TenantName>) {
+        let known = |name: &TenantName| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
         let looks: Vec<_> = names.into_iter().map(|name| (known(&name), name)).collect();
         let (root, policy) = (self.root.clone(), self.policy.clone());
         let mut looks = futures_util::stream::iter(looks)
@@ -180,7 +181,7 @@ impl Supervisor {
                     (name, tokio::task::spawn_blocking(look).await)
                 }
             })
-            .buffer_unordered(STARTS);
+            .buffer_unordered(PREPARE_SLOTS);
         while let Some((name, look)) = looks.next().await {
             match look {
                 Ok(look) => self.act(name, look),
@@ -191,42 +192,42 @@ impl Supervisor {
                 ),
             }
         }
-        self.keepers.retain(|_, keeper| !keeper.is_finished());
+        self.runners.retain(|_, runner| !runner.is_finished());
     }
 
-    fn act(&mut self, name: Name, look: Look) {
-        let Hosted { known, orders } = self.tenants.remove(&name).unwrap_or_default();
+    fn act(&mut self, name: TenantName, look: Look) {
+        let Hosted { known, updates } = self.tenants.remove(&name).unwrap_or_default();
         let (known, action) = decide(known, look);
-        let mut hosted = Hosted { known, orders };
+        let mut hosted = Hosted { known, updates };
         match action {
-            Action::Leave => {}
+            Action::Unchanged => {}
             Action::Stop => {
-                if hosted.orders.is_some() {
+                if hosted.updates.is_some() {
                     info!(tenant = %name, "The tenant {name} is gone, and is stopped");
                 }
                 self.watch.forget(&name);
-                // Of a tenant that is gone, nothing is kept; its keeper ends by itself.
+                // Of a tenant that is gone, nothing is kept; its runner ends by itself.
                 return;
             }
             Action::Start(plan) => {
                 info!(tenant = %name, "The tenant {name} is started");
-                hosted.orders = Some(self.keep(&name, *plan));
+                hosted.updates = Some(self.keep_running(&name, *plan));
             }
             Action::Restart(plan) => {
                 info!(tenant = %name, "The tenant {name} has changed, and is started again");
-                if let Some(orders) = &hosted.orders {
-                    orders.send_replace(Arc::new(*plan));
+                if let Some(updates) = &hosted.updates {
+                    updates.send_replace(Arc::new(*plan));
                 }
             }
-            Action::TakenBack => {
+            Action::Reverted => {
                 info!(tenant = %name, "The tenant {name} has the configuration again that it runs with");
             }
             Action::Refuse(problem) => {
-                let meanwhile = match hosted.orders {
+                let meanwhile = match hosted.updates {
                     Some(_) => "It runs on with the configuration before",
                     None => "It is started when that is mended",
                 };
-                let (class, code) = (problem.class(), problem.code());
+                let ErrorCode { class, number: code } = problem.code();
                 error!(tenant = %name, class, code, "The tenant {name}: {problem} {meanwhile}");
             }
         }
@@ -236,32 +237,34 @@ impl Supervisor {
         self.tenants.insert(name, hosted);
     }
 
-    fn keep(&mut self, name: &Name, plan: Plan) -> watch::Sender<Arc<Plan>> {
-        let (orders, taken) = watch::channel(Arc::new(plan));
-        let (host, stop) = (self.host.clone(), self.host.stop.clone());
-        let placed = name.clone();
-        let place = move |plan: &Plan| spread::offset(&placed, plan);
-        let runs = name.clone();
-        let run = move |plan: Arc<Plan>, end| {
-            let run = host.clone().run(runs.clone(), plan, end);
-            tokio::spawn(run.instrument(log::tenant_span(runs.shared())))
+    fn keep_running(&mut self, name: &TenantName, plan: Plan) -> watch::Sender<Arc<Plan>> {
+        let (updates, received) = watch::channel(Arc::new(plan));
+        let (host, offset_of, started) = (self.host.clone(), name.clone(), name.clone());
+        let runner = TenantRunner {
+            name: name.clone(),
+            updates: received,
+            stop: self.host.stop.clone(),
+            jitter: move |plan: &Plan| jitter::offset(&offset_of, plan),
+            start: move |plan: Arc<Plan>, end| {
+                let run = host.clone().run(started.clone(), plan, end);
+                tokio::spawn(run.instrument(tenant_span(started.shared())))
+            },
         };
-        let keeper = keeper::keep(name.clone(), taken, stop, place, run);
         // A tenant that was gone and is back may not have stopped yet.
-        let previous = self.keepers.remove(name);
-        let keeper = async move {
+        let previous = self.runners.remove(name);
+        let runner = async move {
             if let Some(previous) = previous {
                 let _ = previous.await;
             }
-            keeper.await;
+            runner.run().await;
         };
-        self.keepers.insert(name.clone(), tokio::spawn(keeper));
-        orders
+        self.runners.insert(name.clone(), tokio::spawn(runner));
+        updates
     }
 
     /// Waits until all tenants have stopped in good order, or for as long as that may take.
     async fn stop(self) {
-        let all = join_all(self.keepers.into_values());
+        let all = join_all(self.runners.into_values());
         if tokio::time::timeout(LONGEST_STOP, all).await.is_ok() {
             info!("All tenants have stopped");
         } else {
@@ -273,18 +276,18 @@ impl Supervisor {
 
 impl Host {
     /// Runs a tenant once, from its preparation to its end.
-    async fn run(self: Arc<Self>, name: Name, plan: Arc<Plan>, end: CancellationToken) -> Outcome {
+    async fn run(self: Arc<Self>, name: TenantName, plan: Arc<Plan>, end: CancellationToken) -> Outcome {
         let _counted = Counted::new(&self.running);
         let messages = Messages::default();
         // Forgotten however this ends, a panic included.
         let _routed = Routed::new(&self.routes, &name, messages.clone());
-        let beginning = tokio::select! {
-            beginning = self.beginnings.acquire() => beginning?,
+        let warm_up = tokio::select! {
+            slot = self.warm_up_slots.acquire() => slot?,
             () = end.cancelled() => return Ok(End::Stopped),
         };
         let tenant = {
             let _permit = tokio::select! {
-                permit = self.starts.acquire() => permit?,
+                permit = self.prepare_slots.acquire() => permit?,
                 () = end.cancelled() => return Ok(End::Stopped),
             };
             let (host, messages, end, span) = (self.clone(), messages.clone(), end.clone(), tracing::Span::current());
@@ -296,14 +299,14 @@ impl Host {
             tokio::task::spawn_blocking(prepare).await??
         };
         tenant.announce();
-        let _watching = self.watched.watch(Some(name.shared().clone()), tenant.services());
-        let grants: Vec<_> = tenant.services().iter().map(|service| service.grant().clone()).collect();
-        let begun = async move { join_all(grants.iter().map(|grant| grant.figures.begun())).await };
+        let _registered = self.registry.register(Some(name.shared().clone()), tenant.services());
+        let services: Vec<_> = tenant.services().iter().map(|service| service.observed().clone()).collect();
+        let begun = async move { join_all(services.iter().map(|service| service.metrics.begun())).await };
         let mut ended = pin!(tenant.start().ended());
         let outcome = tokio::select! {
             outcome = &mut ended => outcome,
-            _ = tokio::time::timeout(LONGEST_BEGINNING, begun) => {
-                drop(beginning);
+            _ = tokio::time::timeout(LONGEST_WARM_UP, begun) => {
+                drop(warm_up);
                 ended.await
             }
         };
@@ -337,11 +340,11 @@ impl Drop for Counted<'_> {
 /// The lines of a tenant become its messages for as long as this lives.
 struct Routed<'a> {
     routes: &'a Routes,
-    name: Name,
+    name: TenantName,
 }
 
 impl<'a> Routed<'a> {
-    fn new(routes: &'a Routes, name: &Name, messages: Messages) -> Self {
+    fn new(routes: &'a Routes, name: &TenantName, messages: Messages) -> Self {
         routes.add(Some(name.shared().clone()), messages);
         Self { routes, name: name.clone() }
     }

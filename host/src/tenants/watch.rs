@@ -1,5 +1,6 @@
-//! Notices changes of the tenants' files. Watched are the folders in which a change matters, and not `state/`, where
-//! something is written with every pull. What has changed is not judged here: whoever is told looks for himself.
+//! Notices changes of the tenants' files. Watched are the folders in which a change matters, and not
+//! `state/`, where something is written with every pull. What has changed is not judged here: whoever is told
+//! looks for himself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -7,13 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use collector_config::Fingerprint;
+use collector_model::TenantName;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
-
-use super::name::Name;
-use crate::config::Fingerprint;
 
 /// Files are mostly changed several at a time, and each in several steps: so much quiet is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -27,7 +27,7 @@ pub struct Changes {
     /// Anywhere: some changes went by unseen.
     pub anywhere: bool,
     /// At these tenants.
-    pub tenants: BTreeSet<Name>,
+    pub tenants: BTreeSet<TenantName>,
 }
 
 /// A device and an inode: what a folder is, whatever its name leads to later.
@@ -38,7 +38,7 @@ pub struct Watch {
     folder: PathBuf,
     /// None where this machine lets nothing be watched.
     watcher: Option<RecommendedWatcher>,
-    followed: BTreeMap<Name, BTreeMap<PathBuf, Identity>>,
+    followed: BTreeMap<TenantName, BTreeMap<PathBuf, Identity>>,
     seen: Arc<Seen>,
     is_complete: bool,
 }
@@ -97,9 +97,9 @@ impl Watch {
         self.seen.take()
     }
 
-    /// Watches the folders of these files of a tenant from now on, and no others of it. A folder that is watched for the
-    /// first time may have changed just before: then the tenant counts as changed once more.
-    pub fn follow(&mut self, name: &Name, files: &Fingerprint) {
+    /// Watches the folders of these files of a tenant from now on, and no others of it. A folder that is
+    /// watched for the first time may have changed just before: then the tenant counts as changed once more.
+    pub fn follow(&mut self, name: &TenantName, files: &Fingerprint) {
         let product = self.folder.join(name.shared().as_ref());
         let wanted: BTreeSet<&Path> =
             files.folders().chain([&*product]).filter(|path| path.starts_with(&product)).collect();
@@ -123,7 +123,7 @@ impl Watch {
     }
 
     /// Watches nothing more of a tenant that is gone.
-    pub fn forget(&mut self, name: &Name) {
+    pub fn forget(&mut self, name: &TenantName) {
         for path in self.followed.remove(name).unwrap_or_default().keys() {
             self.remove(path);
         }
@@ -181,14 +181,16 @@ fn hear(seen: &Seen, folder: &Path, event: notify::Result<Event>) {
 }
 
 /// The tenant to which a path belongs.
-fn tenant_of(folder: &Path, path: &Path) -> Option<Name> {
-    Name::new(path.strip_prefix(folder).ok()?.components().next()?.as_os_str().to_str()?)
+fn tenant_of(folder: &Path, path: &Path) -> Option<TenantName> {
+    TenantName::new(path.strip_prefix(folder).ok()?.components().next()?.as_os_str().to_str()?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Files, Policy, read_tenant};
+    use collector_config::Files;
+    use collector_config::Policy;
+    use collector_config::read_tenant;
 
     #[test]
     fn a_path_belongs_to_the_tenant_whose_folder_it_is_in() {
@@ -207,7 +209,7 @@ mod tests {
         std::fs::create_dir_all(folder.join("acme")).unwrap();
         let folder = folder.canonicalize().unwrap();
         let mut watch = Watch::start(&folder);
-        let acme = Name::new("acme").unwrap();
+        let acme = TenantName::new("acme").unwrap();
         let look = |watch: &mut Watch| {
             let files = Files::within(&folder.join("acme")).unwrap();
             let _ = read_tenant(&files, &Policy::hosted());
@@ -222,7 +224,7 @@ mod tests {
         std::fs::write(folder.join("acme/config/config.yaml"), "a").unwrap();
         assert!(watch.changes().await.tenants.contains(&acme));
         std::fs::create_dir(folder.join("globex")).unwrap();
-        assert_eq!(watch.changes().await.tenants, BTreeSet::from([Name::new("globex").unwrap()]));
+        assert_eq!(watch.changes().await.tenants, BTreeSet::from([TenantName::new("globex").unwrap()]));
         assert!(watch.is_complete());
         std::fs::remove_dir_all(&folder).unwrap();
     }

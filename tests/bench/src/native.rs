@@ -7,11 +7,12 @@ use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
-use devo_collector::config::{Plan, Receiver};
-use devo_collector::egress::{ApiClient, ResponseBody};
-use devo_collector::rate::{Kind, Limiter};
-use devo_collector::senders::{self, DevoHandle, DevoSettings, Framer, Output, Outputs, Table};
-use devo_collector::state::{Bucket, StateFolder, Store};
+use collector_config::{Plan, Receiver};
+use collector_delivery::{DevoHandle, DevoSettings, Framer, Output, Outputs};
+use collector_egress::rate::{Kind, Limiter};
+use collector_egress::{ApiClient, ResponseBody};
+use collector_model::Table;
+use collector_state::{Bucket, StateFolder, Store};
 use http::header::RETRY_AFTER;
 use http_body_util::{BodyExt, Empty};
 use tokio::runtime::Handle;
@@ -32,7 +33,7 @@ pub struct Native {
 impl Native {
     /// Prepares the first service of a configuration, as the host does. Must be called within a tokio runtime.
     pub fn prepare(plan: Plan) -> Result<Self> {
-        let devo_collector::config::Persistence::Files(folder) = &plan.persistence else {
+        let collector_config::Persistence::Files(folder) = &plan.persistence else {
             return Err(anyhow!("the state is kept in files here"));
         };
         let store = Store::files(StateFolder::open(folder)?);
@@ -130,7 +131,8 @@ impl Platform for Native {
         if table != self.table.as_str() {
             return Err(format!("the table {table} is refused"));
         }
-        let events: Vec<_> = events.iter().map(|&Event { time, body }| senders::Event { time, body }).collect();
+        let events: Vec<_> =
+            events.iter().map(|&Event { time, body }| collector_delivery::Event { time, body }).collect();
         self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
     }
 

@@ -8,10 +8,10 @@ use bench::native::Native;
 use clap::Parser;
 use cloudsek_xvigil::progress::Budget;
 use cloudsek_xvigil::pull;
-use devo_collector::config::{self, Place, Plan, Policy};
-use devo_collector::internal::{self, Routes};
-use devo_collector::log;
-use devo_collector::status::Memory;
+use collector_config::{Place, Plan, Policy};
+use devo_collector::observe::log;
+use devo_collector::observe::status::allocator;
+use devo_collector::observe::telemetry::{self, Routes};
 
 /// Does the collector's work natively.
 #[derive(Debug, Parser)]
@@ -22,10 +22,10 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    Memory::keep_freed();
-    let source = config::read(&Place::OnPremise(Arguments::parse().config))?;
+    allocator::retain_freed();
+    let source = collector_config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
-    log::Format::Text.start(false, internal::Layer(Routes::default()));
+    log::Format::Text.start(false, telemetry::Layer(Routes::default()));
     // As many as the host has.
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use devo_collector::capabilities::output::{OutputView, add_to_linker};
-use devo_collector::senders::{Outputs, RecordLetters, Table};
-use devo_collector::status::Figures;
+use collector_delivery::{Outputs, RecordLetters};
+use collector_model::metrics::ServiceMetrics;
+use collector_sandbox::host::output::{OutputCall, OutputView, add_to_linker};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, Store};
@@ -22,11 +22,9 @@ const LIST: usize = 1024;
 const ENTRY: usize = 24;
 
 struct Service {
-    outputs: Outputs,
-    dead_letters: RecordLetters,
+    output: OutputView,
     letters_told: AtomicBool,
-    table: Table,
-    figures: Figures,
+    metrics: ServiceMetrics,
 }
 
 /// A repetition hands over these events.
@@ -37,21 +35,21 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
     let engine = Engine::new(&config)?;
     let component = Component::new(&engine, wat::parse_str(component(events))?)?;
     let mut linker = Linker::<Service>::new(&engine);
-    add_to_linker(&mut linker, |service| OutputView {
-        outputs: &service.outputs,
-        dead_letters: &service.dead_letters,
+    add_to_linker(&mut linker, |service| OutputCall {
+        view: &service.output,
         letters_told: &service.letters_told,
-        table: &service.table,
-        figures: &service.figures,
+        metrics: &service.metrics,
     })?;
     let table = sandbox::ALERTS_TABLE.parse()?;
     let service = Service {
-        outputs: Outputs::new(Vec::new()),
-        // None is handed over.
-        dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+        output: OutputView {
+            outputs: Arc::new(Outputs::new(Vec::new())),
+            // None is handed over.
+            dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+            table,
+        },
         letters_told: AtomicBool::new(false),
-        table,
-        figures: Figures::default(),
+        metrics: ServiceMetrics::default(),
     };
     let mut store = Store::new(&engine, service);
     store.set_epoch_deadline(u64::MAX);

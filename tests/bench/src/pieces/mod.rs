@@ -14,7 +14,8 @@ use cloudsek_xvigil::alert::{Alert, Tail};
 use cloudsek_xvigil::ledger::Ledger;
 use cloudsek_xvigil::settings::Settings;
 use cloudsek_xvigil::state::State;
-use devo_collector::senders::{self, Framer, Table};
+use collector_delivery::Framer;
+use collector_model::Table;
 use sandbox::alerts::Batch;
 
 /// Events of one repetition.
@@ -158,7 +159,7 @@ fn frame() -> Result<Repetition> {
     Ok(Box::new(move || {
         out.clear();
         for body in &events {
-            framer.append(&mut out, &table, &senders::Event { time, body });
+            framer.append(&mut out, &table, &collector_delivery::Event { time, body });
         }
     }))
 }

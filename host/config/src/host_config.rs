@@ -1,0 +1,177 @@
+//! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once,
+//! at the start.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use collector_model::Limits;
+use serde::Deserialize;
+
+use super::document::Limits as AskedLimits;
+use super::policy::{Hosts, Policy};
+use super::quota::Quota;
+
+/// Its name beside the folder of the tenants.
+const FILE: &str = "host.yaml";
+
+/// What the operator decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostConfig {
+    /// Whether the log has more detail.
+    pub debug: bool,
+    /// Where metrics and health are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// What tenants may ask for.
+    pub policy: Policy,
+}
+
+/// The file as it is written. A key that is not known is an error: one that is misspelt would leave open what
+/// was to be closed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    debug: bool,
+    admin: Option<SocketAddr>,
+    /// The most that one call of a tenant's component may use.
+    limits: AskedLimits,
+    /// The most that a tenant's configuration may ask for besides.
+    quota: Quota,
+    allow_components: bool,
+    egress: Egress,
+    allow_redis: bool,
+    allow_environment_variables: bool,
+}
+
+/// Where tenants may connect to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Egress {
+    allow_private_addresses: bool,
+    allow_http: bool,
+    allow_proxy: bool,
+    api_hosts: Hosts,
+    output_hosts: Hosts,
+}
+
+impl HostConfig {
+    /// Reads the file that was named, or the `host.yaml` beside the folder of the tenants if there is one.
+    /// Without any, tenants are allowed nothing that needs the operator's leave.
+    ///
+    /// # Errors
+    /// The named file is missing, or what is there can't be read or understood.
+    pub fn read(named: Option<&Path>, tenants: &Path) -> Result<Self> {
+        let beside = || {
+            let folder = tenants.canonicalize().ok()?;
+            Some(folder.parent()?.join(FILE)).filter(|file| file.exists())
+        };
+        let file: Option<PathBuf> = named.map(Path::to_owned).or_else(beside);
+        let Some(file) = file else { return Ok(Self::of(Document::default())) };
+        let shown = file.display();
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("the operator's file {shown} can't be read; nothing was started"))?;
+        Self::parse(&text).with_context(|| format!("the operator's file {shown} is not valid; nothing was started"))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        // An empty file, or one of comments alone, leaves everything as it is.
+        let options = serde_saphyr::options! { with_snippet: false };
+        let value: serde_json::Value = serde_saphyr::from_str_with_options(text, options)?;
+        if value.is_null() {
+            return Ok(Self::of(Document::default()));
+        }
+        let mut unknown = Vec::new();
+        let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
+        let reader = serde_ignored::Deserializer::new(value, &mut note);
+        let document = serde_path_to_error::deserialize(reader)
+            .map_err(|error| anyhow!("the key {}: {}", error.path(), error.inner()))?;
+        if let Some(key) = unknown.first() {
+            bail!("the key {key} is not known");
+        }
+        Ok(Self::of(document))
+    }
+
+    fn of(document: Document) -> Self {
+        let Document { debug, admin, limits, quota, egress, .. } = document;
+        let policy = Policy {
+            limits: Some(limits.over(Limits::default())),
+            quota,
+            allow_private_addresses: egress.allow_private_addresses,
+            allow_http: egress.allow_http,
+            allow_proxy: egress.allow_proxy,
+            // Standard output is the operator's, and so is how much is logged.
+            allow_console: false,
+            allow_debug: false,
+            allow_components: document.allow_components,
+            allow_redis: document.allow_redis,
+            allow_environment: document.allow_environment_variables,
+            api_hosts: egress.api_hosts,
+            output_hosts: egress.output_hosts,
+        };
+        Self { debug, admin, policy }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn without_a_word_of_the_operator_everything_that_needs_leave_is_closed() {
+        for text in ["", "# nothing\n", "{}"] {
+            assert_eq!(HostConfig::parse(text).unwrap().policy, Policy::hosted(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_says_holds() {
+        let text = "
+debug: true
+admin: 127.0.0.1:9464
+limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
+quota: {services: 2, shortest_period_in_seconds: 30}
+egress:
+  allow_private_addresses: true
+  allow_http: true
+  allow_proxy: true
+  api_hosts: {allow: [api.cloudsek.com]}
+  output_hosts: {deny: ['*.example.com']}
+allow_components: true
+allow_redis: true
+allow_environment_variables: true
+";
+        let HostConfig { debug, admin, policy } = HostConfig::parse(text).unwrap();
+        assert_eq!(admin, Some(SocketAddr::from(([127, 0, 0, 1], 9464))));
+        let quota = Quota { services: 2, shortest_period: Duration::from_secs(30), ..Quota::default() };
+        assert_eq!(policy.quota, quota);
+        let limits = policy.limits.unwrap();
+        assert!(debug);
+        assert_eq!((limits.memory_in_bytes, limits.wall), (1000, Duration::from_secs(9)));
+        assert_eq!(limits.cpu, Limits::default().cpu);
+        assert!(policy.allow_private_addresses && policy.allow_http && policy.allow_proxy);
+        assert!(policy.allow_redis && policy.allow_components && policy.allow_environment);
+        assert!(!policy.allow_console && !policy.allow_debug);
+        assert_ne!(policy.api_hosts, Hosts::default());
+        assert_ne!(policy.output_hosts, Hosts::default());
+    }
+
+    #[test]
+    fn a_key_that_is_misspelt_is_an_error_and_not_an_open_door() {
+        for (text, key) in [
+            ("egres: {}", "egres"),
+            ("egress: {output_hosts: {denny: [a]}}", "egress.output_hosts"),
+            ("limits: {memory_in_bytes: lots}", "limits.memory_in_bytes"),
+            ("limits: {memory: 1}", "limits.memory"),
+            ("quota: {outputs: many}", "quota.outputs"),
+            ("quota: {output: 1}", "quota.output"),
+            ("admin: 9464", "admin"),
+            ("egress: {allow_htp: true}", "egress.allow_htp"),
+            ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
+        ] {
+            let error = HostConfig::parse(text).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+}

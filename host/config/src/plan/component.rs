@@ -1,0 +1,17 @@
+//! Which collector component a service runs.
+
+use std::path::PathBuf;
+
+/// Where the code comes from that pulls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// The one that this program carries.
+    Bundled,
+    /// Another one, in this file. `key` names it in the configuration, for errors.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The key that names it.
+        key: String,
+    },
+}

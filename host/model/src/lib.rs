@@ -1,0 +1,36 @@
+//! What the crates of the host speak about: the names of services, tables and tenants, the limits of a call,
+//! secrets, the codes of errors, and what is counted while services work.
+//!
+//! Plain values. Nothing here opens a connection, and nothing writes a line or a page: who counts is given a
+//! counter of [`metrics`], who shows it reads that.
+//!
+//! ```
+//! use collector_model::{Identity, Limit, Limits, Table};
+//!
+//! let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+//! assert_eq!(identity.to_string(), "cloudsek;cloudsek_1;alerts");
+//!
+//! let table: Table = "drp.cloudsek.xvigil.alerts".parse()?;
+//! assert!("a table: with a colon".parse::<Table>().is_err());
+//!
+//! let limits = Limits { requests: 40, ..Limits::default() };
+//! assert_eq!((Limit::Requests.key(), limits.amount(Limit::Requests)), ("requests", 40));
+//! # Ok::<(), collector_model::TableError>(())
+//! ```
+
+#![deny(missing_docs)]
+
+pub mod error_code;
+mod identity;
+mod limits;
+pub mod metrics;
+mod secret;
+mod table;
+mod tenant_name;
+
+pub use error_code::ErrorCode;
+pub use identity::Identity;
+pub use limits::{Limit, Limits};
+pub use secret::{Secret, SecretError};
+pub use table::{LONGEST_TABLE, Table, TableError};
+pub use tenant_name::TenantName;

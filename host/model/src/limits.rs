@@ -1,0 +1,145 @@
+//! What one call of a component may use.
+
+use std::time::Duration;
+
+/// What one call of a component may use. Exceeding one ends the call, and costs no other tenant
+/// anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// All linear memories together.
+    pub memory_in_bytes: usize,
+    /// Elements of all tables together: their memory counts in no linear memory.
+    pub table_elements: usize,
+    /// Time in which the component's own code runs.
+    pub cpu: Duration,
+    /// Time from the start to the end of the call, waits included.
+    pub wall: Duration,
+    /// What the component may hand over in one call of a host function.
+    pub host_call_in_bytes: usize,
+    /// Handles that are open at the same time: requests, bodies, streams.
+    pub handles: usize,
+    /// Requests to the API.
+    pub requests: u32,
+    /// Requests under way at the same time, answers that are being read included.
+    pub concurrent_requests: u32,
+    /// Lines in the log, those that its level leaves out not included.
+    pub log_lines: u32,
+    /// The largest answer of the API, after decompression.
+    pub max_body_in_bytes: u64,
+    /// The largest value in the key-value store.
+    pub state_in_bytes: usize,
+    /// Events that wait for one output, or for its confirmation.
+    pub queue_in_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A piece of 4 MiB, a page of the largest size on top of it, and the ids of a busy day.
+            memory_in_bytes: 256 * 1024 * 1024,
+            table_elements: 100_000,
+            cpu: Duration::from_secs(60),
+            // A piece takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its
+            // attempts.
+            wall: Duration::from_secs(600),
+            // The events of a page of the largest size.
+            host_call_in_bytes: 128 * 1024 * 1024,
+            handles: 1_000,
+            // A piece of 30 s, on pages that an API near by answers within 3 ms.
+            requests: 10_000,
+            concurrent_requests: 8,
+            log_lines: 5_000,
+            max_body_in_bytes: 64 * 1024 * 1024,
+            // The state of a busy service is around two megabytes.
+            state_in_bytes: 16 * 1024 * 1024,
+            // Two pieces: one that is being confirmed and one that is being written.
+            queue_in_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// The limit's amount, in the unit of its key.
+    pub fn amount(&self, limit: Limit) -> u64 {
+        let bytes = |bytes: usize| bytes as u64;
+        match limit {
+            Limit::Memory => bytes(self.memory_in_bytes),
+            Limit::Tables => self.table_elements as u64,
+            Limit::Cpu => u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
+            Limit::Wall => self.wall.as_secs(),
+            Limit::HostCall => bytes(self.host_call_in_bytes),
+            Limit::Handles => self.handles as u64,
+            Limit::Requests => self.requests.into(),
+            Limit::ConcurrentRequests => self.concurrent_requests.into(),
+            Limit::LogLines => self.log_lines.into(),
+            Limit::Body => self.max_body_in_bytes,
+            Limit::State => bytes(self.state_in_bytes),
+            Limit::Queue => bytes(self.queue_in_bytes),
+        }
+    }
+}
+
+/// What a component can use too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// All linear memories together.
+    Memory,
+    /// Elements of all tables together.
+    Tables,
+    /// Time in which the component's own code runs.
+    Cpu,
+    /// Time from the start to the end of the call.
+    Wall,
+    /// What is handed over in one call of a host function.
+    HostCall,
+    /// Handles that are open at the same time.
+    Handles,
+    /// Requests to the API.
+    Requests,
+    /// Requests under way at the same time.
+    ConcurrentRequests,
+    /// Lines in the log.
+    LogLines,
+    /// A larger answer is cut off, and the component is told.
+    Body,
+    /// A larger value is refused, and the component goes on.
+    State,
+    /// Whoever sends more waits.
+    Queue,
+}
+
+impl Limit {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 12] = [
+        Self::Memory,
+        Self::Tables,
+        Self::Cpu,
+        Self::Wall,
+        Self::HostCall,
+        Self::Handles,
+        Self::Requests,
+        Self::ConcurrentRequests,
+        Self::LogLines,
+        Self::Body,
+        Self::State,
+        Self::Queue,
+    ];
+
+    /// The setting, below `limits`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_in_bytes",
+            Self::Tables => "table_elements",
+            Self::Cpu => "cpu_in_milliseconds",
+            Self::Wall => "wall_in_seconds",
+            Self::HostCall => "host_call_in_bytes",
+            Self::Handles => "handles",
+            Self::Requests => "requests",
+            Self::ConcurrentRequests => "concurrent_requests",
+            Self::LogLines => "log_lines",
+            Self::Body => "max_body_in_bytes",
+            Self::State => "state_in_bytes",
+            Self::Queue => "queue_in_bytes",
+        }
+    }
+}

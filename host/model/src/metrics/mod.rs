@@ -1,0 +1,10 @@
+//! What is counted: of one service while it works, and of the process. Read when somebody asks, by the
+//! metrics, the status page and the log; no text is made here.
+
+mod process;
+mod progress;
+mod service;
+
+pub use process::Memory;
+pub use progress::{Account, BackfillProgress, Progress, Summary, Uncheckable};
+pub use service::{Count, ServiceMetrics};

@@ -1,0 +1,162 @@
+//! Whom TLS clients trust: the machine's root certificates, and those of a `ca_file` besides. Devo gives its
+//! customers a chain of their own, so the outputs have their own trust; how a TLS client begins is the same
+//! for all.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
+use thiserror::Error;
+
+/// The configurations in use, by the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take
+/// 86 KB once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB.
+/// Nothing of a tenant is in it; the sessions that it can resume authenticate the server alone.
+static IN_USE: Mutex<Vec<(Vec<u8>, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+
+/// Why there is nobody to trust.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum TrustError {
+    /// The file of extra root certificates is of no use.
+    #[error("ca_file {path}: {problem}", path = .path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: CaFileProblem,
+    },
+    /// The machine has no root certificates and none are configured.
+    #[error("no root certificates were found on this machine")]
+    NoRootCertificates,
+}
+
+/// What is wrong with a `ca_file`.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CaFileProblem {
+    /// It can't be read.
+    #[error("can't be read ({0}); check the path and its permissions")]
+    Unreadable(io::ErrorKind),
+    /// It has no certificate in PEM form.
+    #[error("holds no certificate; it must be PEM, with -----BEGIN CERTIFICATE----- lines")]
+    NoCertificate,
+    /// One of its certificates is damaged.
+    #[error("holds a certificate that can't be used ({0}); replace the file")]
+    BadCertificate(String),
+}
+
+/// How every TLS client begins: with TLS 1.2 and 1.3, and the provider named here. Taken from the process,
+/// two crates could each bring one and rustls would panic.
+pub fn tls_client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the ciphers of TLS 1.2 and 1.3")
+}
+
+/// The TLS configuration of HTTP clients with this `ca_file`.
+///
+/// # Errors
+/// [`TrustError::CaFile`] when the file is of no use, [`TrustError::NoRootCertificates`] when there is
+/// nothing to trust.
+pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TrustError> {
+    let pem = match ca_file {
+        Some(path) => read(path)?,
+        None => Vec::new(),
+    };
+    // Held while the roots are read, so that a thousand tenants that start together read them once.
+    let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    in_use.retain(|(_, config)| config.strong_count() > 0);
+    let known = |(key, config): &(Vec<u8>, Weak<ClientConfig>)| (*key == pem).then(|| config.upgrade()).flatten();
+    // An empty ca_file must not pass for "no ca_file".
+    if !(ca_file.is_some() && pem.is_empty())
+        && let Some(config) = in_use.iter().find_map(known)
+    {
+        return Ok(config);
+    }
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = ca_file {
+        add_ca_file(&mut roots, path, &pem)?;
+    }
+    // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
+    // the end.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(TrustError::NoRootCertificates);
+    }
+    let mut config = tls_client_builder().with_root_certificates(roots).with_no_client_auth();
+    // The clients speak HTTP/1.1 alone; a server that prefers HTTP/2 must not choose it.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let config = Arc::new(config);
+    in_use.push((pem, Arc::downgrade(&config)));
+    Ok(config)
+}
+
+/// Whether a `ca_file` is of use, without the machine's own roots.
+///
+/// # Errors
+/// [`TrustError::CaFile`].
+pub fn check_ca_file(path: &Path) -> Result<(), TrustError> {
+    add_ca_file(&mut RootCertStore::empty(), path, &read(path)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
+    std::fs::read(path).map_err(|error| unusable(path, CaFileProblem::Unreadable(error.kind())))
+}
+
+fn add_ca_file(roots: &mut RootCertStore, path: &Path, pem: &[u8]) -> Result<(), TrustError> {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate =
+            certificate.map_err(|error| unusable(path, CaFileProblem::BadCertificate(error.to_string())))?;
+        roots.add(certificate).map_err(|error| unusable(path, CaFileProblem::BadCertificate(error.to_string())))?;
+    }
+    if roots.is_empty() { Err(unusable(path, CaFileProblem::NoCertificate)) } else { Ok(()) }
+}
+
+fn unusable(path: &Path, problem: CaFileProblem) -> TrustError {
+    TrustError::CaFile { path: path.to_owned(), problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn problem_of(content: &[u8]) -> CaFileProblem {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let outcome = https_client_config(Some(file.path()));
+        assert_eq!(check_ca_file(file.path()).as_ref().unwrap_err(), outcome.as_ref().unwrap_err());
+        match outcome {
+            Err(TrustError::CaFile { problem, .. }) => problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_ca_file_without_a_usable_certificate_is_an_error() {
+        assert_eq!(problem_of(b""), CaFileProblem::NoCertificate);
+        assert_eq!(problem_of(b"no PEM here"), CaFileProblem::NoCertificate);
+        let garbage = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(problem_of(garbage), CaFileProblem::BadCertificate(_)));
+    }
+
+    #[test]
+    fn a_missing_ca_file_is_named() {
+        let error = https_client_config(Some(Path::new("/nowhere/ca.pem"))).unwrap_err();
+        assert!(error.to_string().starts_with("ca_file /nowhere/ca.pem: can't be read"), "{error}");
+    }
+
+    #[test]
+    fn clients_with_the_same_trust_share_it() {
+        // A certificate of our own: not every machine has roots.
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(certificate.pem().as_bytes()).unwrap();
+        let first = https_client_config(Some(file.path())).unwrap();
+        assert!(Arc::ptr_eq(&first, &https_client_config(Some(file.path())).unwrap()));
+        assert_eq!(first.alpn_protocols, [b"http/1.1"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! The calls of a component for one service: each on a fresh instance, with fresh limits.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use collector_egress::rate::Kind;
+use collector_model::Limit;
+use collector_model::metrics::Summary;
+use futures_util::future::BoxFuture;
+use tracing::Instrument;
+use wasmtime::Store;
+
+use crate::bindings::Implemented;
+use crate::bindings::exports::devo::collector::service::{Budget, Failure, Guest as Exports};
+use crate::call::CallState;
+use crate::meter;
+use crate::sandbox::Sandbox;
+use crate::slow_lane::CpuBound;
+use crate::stopwatch::Stopwatch;
+use crate::terminated::Terminated;
+use crate::views::Context;
+
+/// What a call came to: the component's own answer, or why the host terminated it.
+pub type Outcome<T> = Result<Result<T, Failure>, Terminated>;
+
+/// What a function that the component exports is going to answer.
+type Answer<'a, T> = BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
+
+/// A component with what one service lets it reach. Clones share both.
+#[derive(Clone)]
+pub struct Guest {
+    sandbox: Arc<Sandbox>,
+    context: Arc<Context>,
+}
+
+impl Guest {
+    pub(crate) fn new(sandbox: Arc<Sandbox>, context: Context) -> Self {
+        Self { sandbox, context: Arc::new(context) }
+    }
+
+    /// Calls `set-up`.
+    pub async fn set_up(&self) -> Outcome<()> {
+        self.run(Kind::Live, |component, store| Box::pin(exports(component).call_set_up(store))).await
+    }
+
+    /// Calls `pre-pull`.
+    pub async fn pre_pull(&self) -> Outcome<()> {
+        self.run(Kind::Live, |component, store| Box::pin(exports(component).call_pre_pull(store))).await
+    }
+
+    /// Calls `pull`.
+    pub async fn pull(&self, budget: Budget) -> Outcome<Summary> {
+        let pulled =
+            self.run(Kind::Live, move |component, store| Box::pin(exports(component).call_pull(store, budget)));
+        Ok(pulled.await?.map(Summary::from))
+    }
+
+    /// Calls `backfill`.
+    pub async fn backfill(&self, budget: Budget) -> Outcome<Summary> {
+        let pulled =
+            self.run(Kind::Backfill, move |component, store| Box::pin(exports(component).call_backfill(store, budget)));
+        Ok(pulled.await?.map(Summary::from))
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        export: impl for<'a> FnOnce(&'a Implemented, &'a mut Store<CallState>) -> Answer<'a, T> + Send + 'static,
+    ) -> Outcome<T> {
+        let cpu_bound = CpuBound::default();
+        // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one
+        // has none.
+        let call = Box::pin(self.clone().call(kind, cpu_bound.clone(), export).in_current_span());
+        match &self.sandbox.slow_lane {
+            Some(lane) => lane.drive(call, &cpu_bound).await,
+            None => call.await,
+        }
+    }
+
+    async fn call<T>(
+        self,
+        kind: Kind,
+        cpu_bound: CpuBound,
+        export: impl for<'a> FnOnce(&'a Implemented, &'a mut Store<CallState>) -> Answer<'a, T>,
+    ) -> Outcome<T> {
+        let Self { sandbox, context } = self;
+        let (limits, metrics) = (context.limits, context.metrics.clone());
+        let _ticking = sandbox.ticker.run();
+        let mut store = Store::new(sandbox.pre.engine(), CallState::new(context, kind, sandbox.ticker.tick()));
+        meter::apply(&limits, cpu_bound, &mut store);
+        // Epochs don't interrupt a host function, so the whole call has a time-out around it.
+        let call = async {
+            let started = Instant::now();
+            let component = sandbox.pre.instantiate_async(&mut store).await?;
+            metrics.add_instance(started.elapsed());
+            export(&component, &mut store).await
+        };
+        let (started, mut stopwatch) = (Instant::now(), Stopwatch::default());
+        let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call)).await;
+        metrics.add_computed(stopwatch.total());
+        metrics.note_use(Limit::Wall, started.elapsed().as_secs());
+        store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
+        let outcome = match outcome {
+            Ok(Ok(answer)) => store.data().terminated().map_or(Ok(answer), Err),
+            Ok(Err(error)) => Err(store.data_mut().terminated_by(&error)),
+            Err(_) => Err(Terminated::LimitExceeded { limit: Limit::Wall, allowed: limits }),
+        };
+        if let Err(Terminated::LimitExceeded { limit, .. }) = outcome {
+            metrics.add_exceeded(limit);
+        }
+        outcome
+    }
+}
+
+/// What the component exports.
+fn exports(component: &Implemented) -> &Exports {
+    component.devo_collector_service()
+}

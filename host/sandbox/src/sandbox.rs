@@ -1,0 +1,38 @@
+//! A component, compiled and linked once, from which instances are made.
+
+use std::sync::Arc;
+
+use collector_model::Limits;
+use collector_model::metrics::ServiceMetrics;
+use wasmtime::component::InstancePre;
+
+use crate::bindings::ImplementedPre;
+use crate::call::CallState;
+use crate::guest::Guest;
+use crate::slow_lane::SlowLane;
+use crate::ticker::Ticker;
+use crate::views::{Context, Views};
+
+/// A component, ready to be instantiated. Shared by all services that run it.
+pub struct Sandbox {
+    pub(crate) pre: ImplementedPre<CallState>,
+    pub(crate) ticker: Arc<Ticker>,
+    /// Where calls go that compute for long, if there are others that they could be in the way of.
+    pub(crate) slow_lane: Option<Arc<SlowLane>>,
+}
+
+impl Sandbox {
+    pub(crate) fn new(
+        pre: InstancePre<CallState>,
+        ticker: Arc<Ticker>,
+        slow_lane: Option<Arc<SlowLane>>,
+    ) -> wasmtime::Result<Arc<Self>> {
+        Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane }))
+    }
+
+    /// The component for one service, which lets it reach these views. Each of its calls may use what the
+    /// limits allow, and is counted in the metrics.
+    pub fn guest(self: &Arc<Self>, views: Views, limits: Limits, metrics: Arc<ServiceMetrics>) -> Guest {
+        Guest::new(self.clone(), Context { views, limits, metrics })
+    }
+}

@@ -1,0 +1,34 @@
+//! Lines as the original writes them: `2024-02-16T11:55:03.475    INFO InputProcess::MainThread -> text`,
+//! with local time, level, and where the line comes from; a hosted tenant's name stands before the process:
+//! `acme/InputProcess::...`.
+
+use std::fmt;
+
+use chrono::Local;
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::{Facts, Origin, level};
+
+pub struct Lines;
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let (time, level) = (Local::now().format("%Y-%m-%dT%H:%M:%S%.3f"), level(*event.metadata().level()));
+        // Whatever was quoted in it must not look like another line.
+        let message = Facts::of(event).message.replace(char::is_control, " ");
+        Origin::of(context.event_scope(), |Origin { tenant, process, thread, .. }| {
+            write!(writer, "{time} {level:>7} ")?;
+            if let Some(tenant) = tenant {
+                write!(writer, "{tenant}/")?;
+            }
+            writeln!(writer, "{process}::{thread} -> {message}")
+        })
+    }
+}

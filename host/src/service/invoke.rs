@@ -1,0 +1,116 @@
+//! A call of the component, and what its outcome means for the service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use collector_delivery::Outputs;
+use collector_model::metrics::ServiceMetrics;
+use collector_model::{ErrorCode, error_code};
+use collector_sandbox::{Failure, Fault, Guest, Outcome, Terminated};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::End;
+
+/// How long a call that is under way may go on once the collector is to stop. What it has not confirmed by
+/// then is left uncommitted and is pulled again at the next start.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The service ends; what follows can't be done.
+#[derive(Debug, Clone, Copy)]
+pub struct ServiceExit(pub End);
+
+/// Calls the component for one service.
+#[derive(Clone)]
+pub struct Caller {
+    guest: Guest,
+    outputs: Arc<Outputs>,
+    metrics: Arc<ServiceMetrics>,
+    stop: CancellationToken,
+}
+
+impl Caller {
+    pub fn new(guest: Guest, outputs: Arc<Outputs>, metrics: Arc<ServiceMetrics>, stop: CancellationToken) -> Self {
+        Self { guest, outputs, metrics, stop }
+    }
+
+    /// The component to call.
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// Where the service is counted.
+    pub fn metrics(&self) -> &ServiceMetrics {
+        &self.metrics
+    }
+
+    /// Gives up what no output has confirmed: what a call that came to nothing has sent will be sent again.
+    pub async fn discard(&self) {
+        self.outputs.discard().await;
+    }
+
+    /// A call that a stop gives a few seconds to end in good order, and then abandons.
+    pub async fn with_grace<T>(&self, call: impl Future<Output = T>) -> Result<T, ServiceExit> {
+        tokio::pin!(call);
+        let outcome = tokio::select! {
+            outcome = &mut call => return Ok(outcome),
+            () = self.stop.cancelled() => tokio::time::timeout(GRACE, call).await,
+        };
+        if outcome.is_err() {
+            warn!("The call under way was abandoned; what it had not confirmed is pulled again at the next start");
+            self.discard().await;
+        }
+        Err(ServiceExit(End::Stopped))
+    }
+
+    /// Waits, unless the collector is to stop.
+    pub async fn run_until_stopped(&self, wait: impl Future<Output = ()>) -> Result<(), ServiceExit> {
+        tokio::select! {
+            () = wait => Ok(()),
+            () = self.stop.cancelled() => Err(ServiceExit(End::Stopped)),
+        }
+    }
+
+    /// Says what went wrong, and ends the service where trying again can't help.
+    pub fn report<T>(&self, outcome: Outcome<T>) -> Result<(), ServiceExit> {
+        match outcome {
+            Ok(Ok(_)) => {}
+            Ok(Err(failure)) => {
+                let (class, Fault { code, reason, remedy }) = described(&failure);
+                self.record_failure(ErrorCode { class, number: *code }, &format!("{reason} {remedy}"));
+                if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
+                    return Err(ServiceExit(End::Failed));
+                }
+            }
+            Err(terminated) => {
+                let (code, remedy) = match terminated {
+                    Terminated::LimitExceeded { .. } => {
+                        (error_code::LIMIT_EXCEEDED, "Raise the limit if the amount of data is legitimate.")
+                    }
+                    Terminated::Trap(_) => (error_code::TRAP, "Contact support if it goes on."),
+                };
+                self.record_failure(code, &format!("{terminated}. Nothing of the call is committed. {remedy}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of the service, in the log and in its metrics.
+    pub fn record_failure(&self, code: ErrorCode, reason: &str) {
+        let text = format!("{code} reason: {reason}");
+        let ErrorCode { class, number: code } = code;
+        self.metrics.add_failure(&text);
+        error!(class, code, "{text}");
+    }
+}
+
+/// The class of a failure as the original names it.
+fn described(failure: &Failure) -> (&'static str, &Fault) {
+    match failure {
+        Failure::InitVariables(fault) => ("InitVariablesError", fault),
+        Failure::SetUp(fault) => ("SetupError", fault),
+        Failure::PrePull(fault) => ("PrePullError", fault),
+        Failure::Pull(fault) => ("PullError", fault),
+        Failure::Api(fault) => ("ApiError", fault),
+    }
+}

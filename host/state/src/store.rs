@@ -1,0 +1,344 @@
+//! The store that a tenant's key-value capability stands on: buckets of values, in files, in redis or,
+//! without persistence, in memory. A bucket is all that a service's sandbox gets to see; who gets which is
+//! left to the sandbox.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::error::{FolderProblem, StateError};
+use super::file;
+use super::folder::StateFolder;
+use super::name::{self, file_name, parse_file_name};
+use super::redis::RedisDatabase;
+
+/// Where values are kept. Clones share them.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In files (`persistence.type: filesystem`).
+    Files(Arc<StateFolder>),
+    /// In a redis server (`persistence.type: redis`).
+    Redis(Arc<RedisDatabase>),
+    /// In memory, gone with the process (`persistence.type: memory`).
+    Memory(Arc<Mutex<Values>>),
+}
+
+/// Values by bucket and key.
+type Values = BTreeMap<(String, String), Vec<u8>>;
+
+impl Store {
+    /// A store in an open folder.
+    pub fn files(folder: StateFolder) -> Self {
+        Self::Files(Arc::new(folder))
+    }
+
+    /// A store in a redis server.
+    pub fn redis(database: RedisDatabase) -> Self {
+        Self::Redis(Arc::new(database))
+    }
+
+    /// An empty store in memory.
+    pub fn memory() -> Self {
+        Self::Memory(Arc::default())
+    }
+
+    /// Whether somebody else holds the store as well. Dropping the last one releases a folder.
+    pub fn is_shared(&self) -> bool {
+        match self {
+            Self::Files(folder) => Arc::strong_count(folder) > 1,
+            Self::Redis(database) => Arc::strong_count(database) > 1,
+            Self::Memory(values) => Arc::strong_count(values) > 1,
+        }
+    }
+
+    /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
+    pub fn bucket(&self, name: impl Into<String>) -> Bucket {
+        Bucket { name: name.into(), store: self.clone() }
+    }
+}
+
+/// The values of one service. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    name: String,
+    store: Store,
+}
+
+impl Bucket {
+    /// The name it was opened with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of a key; none if it was never set, or was deleted.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`] when there is a value and it is not what was set, [`StateError::Read`],
+    /// [`StateError::Folder`] when the folder is gone, [`StateError::Redis`], [`StateError::NameTooLong`].
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        match &self.store {
+            Store::Files(folder) => {
+                let value = file::read(&self.path(folder, key)?)?;
+                if value.is_none() {
+                    folder.check_still_there()?;
+                }
+                Ok(value)
+            }
+            Store::Redis(database) => database.get(&self.name, key),
+            Store::Memory(values) => Ok(lock(values).get(&self.entry(key)).cloned()),
+        }
+    }
+
+    /// Sets the value of a key. When this returns, the value outlives a crash and a power cut; when it fails,
+    /// the old one stays. What was there is not looked at: a corrupt value is replaced, and kept as the
+    /// previous one.
+    ///
+    /// # Errors
+    /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
+    pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StateError> {
+        match &self.store {
+            Store::Files(folder) => file::write(&self.path(folder, key)?, value),
+            Store::Redis(database) => database.set(&self.name, key, value),
+            Store::Memory(values) => {
+                lock(values).insert(self.entry(key), value.to_vec());
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes a key, its value and the one before; a corrupt one too. There need not be any.
+    ///
+    /// # Errors
+    /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
+    pub fn delete(&self, key: &str) -> Result<(), StateError> {
+        match &self.store {
+            Store::Files(folder) => file::delete(&self.path(folder, key)?),
+            Store::Redis(database) => database.delete(&self.name, key),
+            Store::Memory(values) => {
+                lock(values).remove(&self.entry(key));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether [`Bucket::get`] would give a value, or an error in place of one.
+    ///
+    /// # Errors
+    /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::Redis`],
+    /// [`StateError::NameTooLong`].
+    pub fn exists(&self, key: &str) -> Result<bool, StateError> {
+        match &self.store {
+            Store::Files(folder) => {
+                let exists = file::exists(&self.path(folder, key)?)?;
+                if !exists {
+                    folder.check_still_there()?;
+                }
+                Ok(exists)
+            }
+            Store::Redis(database) => database.exists(&self.name, key),
+            Store::Memory(values) => Ok(lock(values).contains_key(&self.entry(key))),
+        }
+    }
+
+    /// The keys that have a value, in order.
+    ///
+    /// # Errors
+    /// [`StateError::Folder`] when the folder is gone or can't be listed, [`StateError::Redis`].
+    pub fn list(&self) -> Result<Vec<String>, StateError> {
+        let mut keys = match &self.store {
+            Store::Files(folder) => {
+                folder.check_still_there()?;
+                self.list_files(folder).map_err(|error| StateError::Folder {
+                    path: folder.path().to_owned(),
+                    problem: FolderProblem::NotReadable(error),
+                })?
+            }
+            Store::Redis(database) => database.list(&self.name)?,
+            Store::Memory(values) => {
+                lock(values).keys().filter(|(bucket, _)| *bucket == self.name).map(|(_, key)| key.clone()).collect()
+            }
+        };
+        keys.sort();
+        Ok(keys)
+    }
+
+    fn list_files(&self, folder: &StateFolder) -> std::io::Result<Vec<String>> {
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(folder.path())? {
+            let found = entry?.file_name().to_str().and_then(parse_file_name);
+            keys.extend(found.filter(|(bucket, _)| *bucket == self.name).map(|(_, key)| key));
+        }
+        Ok(keys)
+    }
+
+    fn path(&self, folder: &StateFolder, key: &str) -> Result<PathBuf, StateError> {
+        let name = file_name(&self.name, key);
+        if name.len() > name::LONGEST {
+            return Err(StateError::NameTooLong { length: name.len(), limit: name::LONGEST, name });
+        }
+        Ok(folder.path().join(name))
+    }
+
+    fn entry(&self, key: &str) -> (String, String) {
+        (self.name.clone(), key.to_owned())
+    }
+}
+
+/// A panic elsewhere can't leave the map half changed: each change is one call.
+fn lock<T>(values: &Mutex<T>) -> MutexGuard<'_, T> {
+    values.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::scratch::Scratch;
+    use crate::redis::tests::Server;
+
+    /// The same statement about every kind of store.
+    fn on_each(statement: impl Fn(Store)) {
+        let scratch = Scratch::new();
+        statement(Store::files(StateFolder::open(scratch.path()).unwrap()));
+        statement(Server::start(&["--save", ""]).store());
+        statement(Store::memory());
+    }
+
+    #[test]
+    fn a_bucket_gives_back_what_was_set() {
+        on_each(|store| {
+            let bucket = store.bucket("cloudsek;cloudsek_1;alerts");
+            assert_eq!(bucket.get("state").unwrap(), None);
+            assert!(!bucket.exists("state").unwrap());
+            bucket.set("state", b"one").unwrap();
+            bucket.set("state", b"two").unwrap();
+            bucket.set("walk/1", b"").unwrap();
+            assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+            assert_eq!(bucket.get("walk/1").unwrap().unwrap(), b"");
+            assert_eq!(bucket.list().unwrap(), ["state", "walk/1"]);
+            bucket.delete("state").unwrap();
+            assert_eq!(bucket.get("state").unwrap(), None);
+            assert_eq!(bucket.list().unwrap(), ["walk/1"]);
+        });
+    }
+
+    #[test]
+    fn a_bucket_never_shows_anothers_values() {
+        on_each(|store| {
+            let names = ["a;b", "a-b", "a", "a.b", "../a", "", "%"];
+            for name in names {
+                store.bucket(name).set("state", name.as_bytes()).unwrap();
+            }
+            for name in names {
+                assert_eq!(store.bucket(name).get("state").unwrap().unwrap(), name.as_bytes());
+                assert_eq!(store.bucket(name).list().unwrap(), ["state"], "{name:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn the_keys_of_a_bucket_are_apart_from_each_other() {
+        on_each(|store| {
+            let bucket = store.bucket("cloudsek;cloudsek_1;alerts");
+            let keys: Vec<String> = (0..24).map(|number| format!("digests.{number}")).collect();
+            for round in ["one", "two"] {
+                for key in &keys {
+                    bucket.set(key, format!("{round} of {key}").as_bytes()).unwrap();
+                }
+                bucket.set("state", round.as_bytes()).unwrap();
+            }
+            for key in &keys {
+                assert_eq!(bucket.get(key).unwrap().unwrap(), format!("two of {key}").as_bytes());
+            }
+            assert_eq!(bucket.list().unwrap().len(), 25);
+            bucket.delete("digests.7").unwrap();
+            assert_eq!(bucket.get("digests.7").unwrap(), None);
+            assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+            assert_eq!(bucket.get("digests.8").unwrap().unwrap(), b"two of digests.8");
+        });
+    }
+
+    #[test]
+    fn a_crash_between_two_keys_leaves_each_of_them_whole() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let bucket = store.bucket("a");
+        for key in ["digests.0", "state"] {
+            bucket.set(key, b"one").unwrap();
+        }
+        bucket.set("digests.0", b"two").unwrap();
+        // The second one is cut off in the middle of its file.
+        fs::write(scratch.join("a.state.9.tmp"), "devo-collector-state 1 ").unwrap();
+        drop((bucket, store));
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let value = |key| store.bucket("a").get(key).unwrap().unwrap();
+        assert_eq!((value("digests.0"), value("state")), (b"two".to_vec(), b"one".to_vec()));
+        assert!(!scratch.names().iter().any(|name| name.ends_with(".tmp")));
+    }
+
+    #[test]
+    fn a_key_that_is_corrupt_or_gone_is_an_error_that_names_its_file_and_no_other_key_suffers() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let bucket = store.bucket("a");
+        for value in ["one", "two"] {
+            for key in ["digests.0", "digests.1", "state"] {
+                bucket.set(key, value.as_bytes()).unwrap();
+            }
+        }
+        fs::write(scratch.join("a.digests%2E0.value"), "nonsense").unwrap();
+        fs::remove_file(scratch.join("a.digests%2E1.value")).unwrap();
+        for (key, file) in [("digests.0", "a.digests%2E0.value"), ("digests.1", "a.digests%2E1.value")] {
+            let error = bucket.get(key).unwrap_err();
+            assert!(matches!(error, StateError::Corrupt { .. }), "{error}");
+            assert!(error.to_string().contains(file) && error.to_string().contains("rename"), "{error}");
+        }
+        assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+    }
+
+    #[test]
+    fn values_outlive_the_process() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        store.bucket("a").set("state", b"one").unwrap();
+        drop(store);
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        assert_eq!(store.bucket("a").get("state").unwrap().unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_corrupt_value_can_be_reset() {
+        let scratch = Scratch::new();
+        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("a");
+        bucket.set("state", b"one").unwrap();
+        fs::write(scratch.join("a.state"), "").unwrap();
+        assert!(matches!(bucket.get("state"), Err(StateError::Corrupt { .. })));
+        bucket.delete("state").unwrap();
+        assert_eq!(bucket.get("state").unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_that_goes_away_is_an_error_and_not_an_empty_store() {
+        let scratch = Scratch::new();
+        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("a");
+        fs::remove_dir_all(scratch.path()).unwrap();
+        let gone = |error| matches!(error, Some(StateError::Folder { problem: FolderProblem::Gone, .. }));
+        assert!(matches!(bucket.set("state", b"one"), Err(StateError::Write { .. })));
+        assert!(gone(bucket.get("state").err()) && gone(bucket.exists("state").err()) && gone(bucket.list().err()));
+        // As after an unmount: a folder is there, and it is another one.
+        fs::create_dir(scratch.path()).unwrap();
+        assert!(gone(bucket.get("state").err()) && gone(bucket.exists("state").err()) && gone(bucket.list().err()));
+    }
+
+    #[test]
+    fn a_name_too_long_for_a_file_is_an_error_that_says_so() {
+        let scratch = Scratch::new();
+        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("ä".repeat(40));
+        assert!(matches!(bucket.set("state", b""), Err(StateError::NameTooLong { length: 246, .. })));
+        let longest = "a".repeat(name::LONGEST - ".state".len());
+        let bucket = Store::files(StateFolder::open(scratch.join("b")).unwrap()).bucket(longest);
+        bucket.set("state", b"one").unwrap();
+        bucket.set("state", b"two").unwrap();
+        assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+    }
+}
