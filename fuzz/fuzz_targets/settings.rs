@@ -1,4 +1,4 @@
-//! Fuzzes the law of the same name in `guest/src/laws.rs`.
+//! Fuzzes the property of the same name in `guest/src/laws.rs`.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What one call of the component may use: a breach ends that call, names the limit, and loses nothing.
+//! What one call of the component may use: exceeding a limit ends it, names the limit, and loses nothing.
 
 use anyhow::Result;
 use chrono::TimeDelta;

@@ -56,7 +56,7 @@ struct Egress {
 
 impl HostConfig {
     /// Reads the file that was named, or the `host.yaml` beside the folder of the tenants if there is one.
-    /// Without any, tenants are allowed nothing that needs the operator's leave.
+    /// Without any, tenants are allowed nothing that needs the operator's permission.
     ///
     /// # Errors
     /// The named file is missing, or what is there can't be read or understood.

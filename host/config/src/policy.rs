@@ -15,7 +15,7 @@ use super::document;
 use super::error::{ConfigError, refused};
 use super::quota::{self, Quota};
 
-/// What configurations may ask for. By default: nothing of what needs somebody's leave.
+/// What configurations may ask for. By default: nothing of what needs permission.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Policy {
     /// The most that a call may use, which is also what it gets that asks for nothing. None: no bound.

@@ -35,24 +35,24 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            // A piece of 4 MiB, a page of the largest size on top of it, and the ids of a busy day.
+            // A chunk of 4 MiB, a page of the largest size on top of it, and the ids of a busy day.
             memory_in_bytes: 256 * 1024 * 1024,
             table_elements: 100_000,
             cpu: Duration::from_secs(60),
-            // A piece takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its
+            // A chunk takes 30 s of pulling, three waits of 60 s at the most, and a flush with all of its
             // attempts.
             wall: Duration::from_secs(600),
             // The events of a page of the largest size.
             host_call_in_bytes: 128 * 1024 * 1024,
             handles: 1_000,
-            // A piece of 30 s, on pages that an API near by answers within 3 ms.
+            // A chunk of 30 s, on pages that an API near by answers within 3 ms.
             requests: 10_000,
             concurrent_requests: 8,
             log_lines: 5_000,
             max_body_in_bytes: 64 * 1024 * 1024,
             // The state of a busy service is around two megabytes.
             state_in_bytes: 16 * 1024 * 1024,
-            // Two pieces: one that is being confirmed and one that is being written.
+            // Two chunks: one that is being confirmed and one that is being written.
             queue_in_bytes: 8 * 1024 * 1024,
         }
     }

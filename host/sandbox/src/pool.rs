@@ -11,7 +11,7 @@ use crate::meter::MAX_ITEMS;
 /// Calls of a service that may be under way at once: one of its set-up, and one of its puller.
 const CALLS: usize = 2;
 
-/// What an instance leaves to the next one at the most. A piece of a long history takes less than six
+/// What an instance leaves to the next one at the most. A chunk of a long history takes less than six
 /// megabytes.
 const KEPT_IN_BYTES: usize = 8 << 20;
 

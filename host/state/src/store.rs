@@ -1,4 +1,4 @@
-//! The store that a tenant's key-value capability stands on: buckets of values, in files, in redis or,
+//! The store that a tenant's key-value interface stands on: buckets of values, in files, in redis or,
 //! without persistence, in memory. A bucket is all that a service's sandbox gets to see; who gets which is
 //! left to the sandbox.
 

@@ -7,7 +7,7 @@ use collector_model::metrics::Memory;
 /// Bytes in a MiB, the unit of the log's lines.
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// More than this is returned at once: a piece takes less, and whatever has taken more is not what usually
+/// More than this is returned at once: a chunk takes less, and whatever has taken more is not what usually
 /// happens.
 #[cfg(target_env = "gnu")]
 const MOST_KEPT_IN_BYTES: i32 = 16 << 20;
@@ -33,7 +33,7 @@ pub fn limit_arenas() {
     }
 }
 
-/// Lets all threads take memory from one arena, and that keep what was freed until [`trim`]: pieces of a long
+/// Lets all threads take memory from one arena, and that keep what was freed until [`trim`]: chunks of a long
 /// history take the same amount one after the other, and to return it to the system and get it again costs a
 /// fault for each page. For a process with one configuration; to be called before there are threads.
 pub fn retain_freed() {
