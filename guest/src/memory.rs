@@ -90,6 +90,9 @@ impl Memory {
                 digests.add_stored(value);
             }
         }
+        // A crash came before the state was stored that knows of them.
+        let stored = digests.range();
+        self.head.forgot |= stored.start > self.head.first && stored.end > self.head.next;
         if (digests.len() as u64) < self.head.count {
             // To deliver again is better than to lose.
             let (is, was) = (digests.len(), self.head.count);

@@ -171,7 +171,7 @@ impl<'a> Live<'a> {
         if contradiction || self.source.tells_of_more() || is_start {
             self.look(end.other(), read)?;
         }
-        if self.source.may_have_page_zero(self.now) {
+        if self.source.may_have_page_zero(self.now) && !self.prefix.numbered {
             self.ask_for_zero(read)?;
         }
         Ok(())
@@ -389,12 +389,14 @@ impl<'a> Live<'a> {
         let is_first_look = self.source.last_page.is_none();
         let (mut page, mut failing, mut empty) = (start, 0, 0);
         let mut outermost: Option<(u64, Seen)> = None;
+        let mut has_met_known = is_first_look;
         loop {
             let reading = self.ask_in_run(page, page < start, read)?;
             self.innermost = Some(page);
             match reading {
                 Reading::Records(seen) => {
                     let is_known = seen.any_known() && !self.shows_nothing_else_known(page, &seen);
+                    has_met_known |= is_known;
                     outermost.get_or_insert((page, seen));
                     // At the very start nothing is known: what lies before is for the pass.
                     if is_known || is_first_look {
@@ -428,9 +430,10 @@ impl<'a> Live<'a> {
         loop {
             self.source.last_page = Some(page);
             self.source.last_sum = Some(seen.sum);
-            let is_full = self.was_full(page, &seen);
-            let ends = !is_full && !self.source.promises(page + 1) && !self.source.tells_of_more();
-            if ends && !self.source.totals.are_missing() {
+            let is_full = self.source.is_full(page, seen.records);
+            // Where nothing is known up to the first page, what was known stands further on.
+            let ends = has_met_known && !is_full && !self.source.promises(page + 1) && !self.source.tells_of_more();
+            if ends && (self.source.totals_stand() || self.source.promises(page)) {
                 self.prefix.last = Some(page);
                 self.source.skipped = None;
                 return Ok(());
@@ -440,11 +443,12 @@ impl<'a> Live<'a> {
                 // Behind its last page a server may show an earlier one.
                 Reading::Records(next)
                     if next.new > 0
-                        || next.sum != seen.sum && self.source.promises(page)
+                        || self.source.promises(page) && !self.is_known_from_behind(&next, &seen)
                         || stale < EMPTY && !self.is_shown_again(&next, &seen) =>
                 {
                     stale = if next.new > 0 { 0 } else { stale + 1 };
-                    if next.new > 0 && !self.was_full(page - 1, &seen) {
+                    has_met_known |= next.any_known();
+                    if next.new > 0 && !self.source.is_full(page - 1, seen.records) {
                         // It was the last one when it was read, so records have come there since.
                         self.leave_open();
                     }
@@ -460,6 +464,12 @@ impl<'a> Live<'a> {
                     self.source.skipped = None;
                     return Ok(());
                 }
+                Reading::Records(next) if stale > 0 && next.sum == seen.sum => {
+                    // The page before was the first one of those that are shown behind the last one.
+                    self.source.behind_last = Some(next.sum);
+                    self.source.last_page = Some(page.saturating_sub(2).max(self.source.first()));
+                    return Ok(());
+                }
                 _ => return Ok(()),
             }
             // The history is for the first pass.
@@ -468,12 +478,6 @@ impl<'a> Live<'a> {
                 return Ok(());
             }
         }
-    }
-
-    /// Whether nothing can have come on this page since.
-    fn was_full(&self, page: u64, seen: &Seen) -> bool {
-        // What a full page is, a source of one page does not tell.
-        seen.records >= self.source.limit.into() || seen.records >= self.source.largest && page > self.source.first()
     }
 
     /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it that a pass has to
@@ -497,10 +501,14 @@ impl<'a> Live<'a> {
         reading
     }
 
+    /// Whether the page shows what the one before it has, or what passes have seen behind the last one.
+    fn is_known_from_behind(&self, seen: &Seen, before: &Seen) -> bool {
+        [Some(before.sum), self.source.behind_last].contains(&Some(seen.sum))
+    }
+
     /// Whether the page shows what the one before it has, the first one, or what is shown behind the last one.
     fn is_shown_again(&self, seen: &Seen, before: &Seen) -> bool {
-        let shown = [Some(before.sum), self.source.first_sum, self.source.behind_last];
-        shown.contains(&Some(seen.sum))
+        self.is_known_from_behind(seen, before) || self.source.first_sum == Some(seen.sum)
     }
 
     /// Takes note of the order from one page to the next, for pages may have one record each.

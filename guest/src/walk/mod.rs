@@ -24,7 +24,7 @@ use account::Accounting;
 use gaps::Gaps;
 use live::{Live, Prefix};
 use pass::{Kind, Pass, Plan};
-use reading::{Reading, Seen, Totals};
+use reading::{Reading, Seen};
 use schedule::{Order, Schedule};
 use source::{NUMBERED_EVERY, PassTells, Source};
 
@@ -152,9 +152,13 @@ impl Walk {
         if pass.found > 0 && self.schedule.passes > 0 {
             source.note_pass_find(pass.found_at(source), pass.found_newer);
         }
-        if pass.met_no_totals() {
+        if pass.is_whole() && pass.last_page.is_none() {
+            // An empty source says nothing of how its pages are numbered.
+            source.doubt_numbering();
+        }
+        if pass.met_no_total() {
             // The first page, which would have told, can't be read.
-            source.totals = Totals::default();
+            source.totals.records = None;
         }
         if pass.is_whole() {
             source.last_page = pass.last_page;

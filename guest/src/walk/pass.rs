@@ -112,7 +112,7 @@ pub struct Pass {
     /// What the source counted when the pass began, and whether that has changed since.
     total: Option<u64>,
     moved: bool,
-    /// Whether a page has said how much there is, and whether one has not that could have.
+    /// Whether a page has said how many records there are, and whether one has not that could have.
     said: bool,
     was_silent: bool,
     rose: bool,
@@ -120,6 +120,8 @@ pub struct Pass {
     /// The sum of the page read last, how often it came, and what the first page's was.
     sum: Option<u64>,
     repetitions: u32,
+    /// In a row: pages with the records of others.
+    repeats: u32,
     first_sum: Option<u64>,
     /// A page that is remembered to notice a server that begins anew behind its last page: where it stood and its sum.
     mark: Option<(u64, u64)>,
@@ -196,6 +198,7 @@ impl Pass {
             fell: false,
             sum: None,
             repetitions: 0,
+            repeats: 0,
             first_sum: None,
             mark: None,
             barren: 0,
@@ -287,7 +290,8 @@ impl Pass {
         self.stretches = from.map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect();
         self.probe = Probe::Done;
         (self.sum, self.first_sum, self.mark, self.expected) = (None, None, None, None);
-        (self.repetitions, self.barren, self.stale, self.empty, self.failures) = (0, 0, 0, 0, 0);
+        (self.repetitions, self.repeats, self.barren) = (0, 0, 0);
+        (self.stale, self.empty, self.failures) = (0, 0, 0);
         self.moved = true;
     }
 
@@ -326,8 +330,8 @@ impl Pass {
     fn observe_zero(&mut self, one: Option<Vec<u64>>, zero: &Reading, source: &mut Source) {
         self.probe = Probe::Done;
         self.said |= match zero {
-            Reading::Records(seen) => !seen.totals.are_missing(),
-            Reading::Empty(totals) => totals.is_some_and(|totals| !totals.are_missing()),
+            Reading::Records(seen) => seen.totals.records.is_some(),
+            Reading::Empty(totals) => totals.is_some_and(|totals| totals.records.is_some()),
             _ => false,
         };
         match (one, zero) {
@@ -374,10 +378,10 @@ impl Pass {
             // Page 0 is answered with page 1, or as many came just now as a page has.
             source.doubt_numbering();
         }
-        if (self.empty > 0 || self.was_short) && seen.new > 0 && is_on {
+        if (self.empty > 0 || self.was_short) && seen.new > 0 && self.way == Way::On {
             self.skipped = self.skipped.or(page.checked_sub(u64::from(self.empty) + 1));
         }
-        self.was_short = seen.records < source.largest;
+        self.was_short = !source.is_full(page, seen.records);
         (self.barren, self.empty, self.failures) = (0, 0, 0);
         if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
             self.end_stretch();
@@ -385,12 +389,15 @@ impl Pass {
         }
         if self.is_repeated(seen) {
             self.note_found(page, seen);
-            self.repetitions += 1;
+            // Records that move by whole pages look like a server that begins anew, for as many pages.
+            self.repetitions = if self.sum == Some(seen.sum) { self.repetitions + 1 } else { 1 };
+            self.repeats += 1;
             self.sum = Some(seen.sum);
             // Records of no order look the same where pages are small.
             self.again += if source.promises(page) { seen.records } else { 0 };
             let promised = self.promises(page + 1, source);
-            if self.repetitions >= if promised { PROMISED_REPETITIONS } else { REPETITIONS } {
+            let most = if promised { PROMISED_REPETITIONS } else { REPETITIONS };
+            if self.repetitions >= most || self.repeats >= BARREN {
                 source.behind_last = Some(seen.sum);
                 if promised {
                     let end = source.end().unwrap_or(page + 2).max(page + 2);
@@ -438,7 +445,7 @@ impl Pass {
 
     /// Takes the records of a page of its own. Gives the stretches that it does not come to any more.
     fn take(&mut self, page: u64, seen: &Seen, source: &mut Source) -> Vec<Stretch> {
-        self.repetitions = 0;
+        (self.repetitions, self.repeats) = (0, 0);
         self.entries += seen.records;
         self.unwanted += seen.unwanted;
         self.sum_of_all = self.sum_of_all.wrapping_add(seen.sum);
@@ -601,7 +608,8 @@ impl Pass {
             (self.way, self.trend) = (Way::Back, Trend::default());
             self.stretches.push_back(Stretch { from: from - 1, to: None, failures: 0 });
         }
-        (self.repetitions, self.barren, self.stale, self.empty, self.failures) = (0, 0, 0, 0, 0);
+        (self.repetitions, self.repeats, self.barren) = (0, 0, 0);
+        (self.stale, self.empty, self.failures) = (0, 0, 0);
         self.sum = None;
     }
 
@@ -637,8 +645,8 @@ impl Pass {
     }
 
     fn note_total(&mut self, totals: Totals) {
-        self.said |= !totals.are_missing();
-        self.was_silent |= totals.are_missing();
+        self.said |= totals.records.is_some();
+        self.was_silent |= totals.records.is_none();
         if let Some(now) = totals.records {
             self.moved |= self.total.is_some_and(|before| before != now);
             self.rose |= self.total.is_some_and(|before| before < now);
@@ -680,8 +688,8 @@ impl Pass {
         self.moved
     }
 
-    /// Whether the source says no more how much there is.
-    pub fn met_no_totals(&self) -> bool {
+    /// Whether the source says no more how many records there are.
+    pub fn met_no_total(&self) -> bool {
         self.is_whole && self.was_silent && !self.said
     }
 

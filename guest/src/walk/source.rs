@@ -168,6 +168,13 @@ impl Source {
         self.note_totals(page, totals.unwrap_or(self.totals));
     }
 
+    /// Whether a page with so many records is full. Of the first one that can't be told by what the largest page had, unless others
+    /// are known behind it.
+    pub fn is_full(&self, page: u64, records: u64) -> bool {
+        let has_others = page > self.first() || self.last_page.is_some_and(|last| last > page);
+        records >= self.limit.into() || records >= self.largest && has_others
+    }
+
     /// Takes note of a page that could not be read.
     pub fn note_failed(&mut self, page: u64) {
         self.readable = self.readable.filter(|readable| *readable != page);

@@ -42,7 +42,7 @@ fn rarities(random: &mut Random, history: &mut History) {
         3 | 4 => {
             history.memory = Some(random.pick(&[4, 8, 16, 32]));
             // Where the clock is wrong, so is what is taken for older than the overlap.
-            history.events.retain(|event| !matches!(event.what, What::Jump(_)));
+            history.events.retain(|event| !matches!(event.what, What::Jump(_) | What::Overlap(_)));
         }
         _ => {}
     }
@@ -122,6 +122,10 @@ fn newest_end(random: &mut Random) -> History {
     // Where every page shows the only one, and as many come as it has, nothing tells that page 0 is another one now.
     if history.shape.first_page == 0 && matches!(history.shape.past_end, PastEnd::LastPage | PastEnd::FirstPage) {
         history.shape.past_end = PastEnd::Empty;
+    }
+    // Where the only page has all that the total will ever say, nothing tells of another one.
+    if let Totals::Capped(_) = history.shape.totals {
+        history.shape.cap = None;
     }
     // Without a count, a short page at the end can't be told from the end.
     history.shape.short = None;
