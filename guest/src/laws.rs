@@ -1,4 +1,4 @@
-//! What holds for every input of the decoders of foreign bytes, whatever the bytes are: an answer of the API, a time, a
+//! What holds forevery input of the decoders of foreign bytes, whatever the bytes are: an answer of the API, a time, a
 //! state, settings, and a record under the operator's masks. Each law is one function, which the targets in `fuzz/` and the
 //! replay of their corpus below both call. It panics where the law is broken.
 

@@ -13,6 +13,7 @@ use crate::progress::{Budget, Summary};
 use crate::settings::Settings;
 use crate::state::{self, Cycle, State};
 use crate::statistics::Statistics;
+use crate::walk::Walk;
 use crate::walk::live::Cut;
 use crate::walk::reading::Reading;
 
@@ -138,10 +139,7 @@ pub fn pull<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Failur
     if failure.is_none() {
         walk.begin_due(window, Some(prefix), now);
     }
-    call.state.walk = walk;
-    call.deliver()?;
-    let summary = call.commit(text.as_deref(), failure.is_none())?;
-    failure.map_or(Ok(summary), Err)
+    finish(call, walk, text, failure)
 }
 
 /// Delivers more of what the source has, and records it as delivered.
@@ -219,9 +217,19 @@ pub fn backfill<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Fa
             walk.begin_due(call.window(), None, now);
         }
     }
+    finish(call, walk, text, failure)
+}
+
+/// Delivers what the call has taken and records it, and only then tells what has failed meanwhile.
+fn finish<P: Platform>(
+    mut call: Call<'_, P>,
+    walk: Walk,
+    before: Option<Vec<u8>>,
+    failure: Option<Failure>,
+) -> Result<Summary, Failure> {
     call.state.walk = walk;
     call.deliver()?;
-    let summary = call.commit(text.as_deref(), failure.is_none())?;
+    let summary = call.commit(before.as_deref(), failure.is_none())?;
     failure.map_or(Ok(summary), Err)
 }
 

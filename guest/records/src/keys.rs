@@ -243,39 +243,6 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The keys that came last, so many at the most. Stored as [`Keys`] without times.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Latest(Keys);
-
-impl Latest {
-    /// Reads what [`Latest::append_to`] has written, and gives what follows it too.
-    ///
-    /// # Errors
-    /// The text begins with anything else.
-    pub fn read(text: &[u8]) -> Pass<(Self, &[u8])> {
-        Keys::read(text).map(|(keys, rest)| (Self(keys), rest))
-    }
-
-    /// Appends the text that is stored, which has no line break.
-    pub fn append_to(&self, out: &mut Vec<u8>) {
-        self.0.append_to(out);
-    }
-
-    /// Whether `key` is among them.
-    pub fn contains(&mut self, key: &Key<'_>) -> bool {
-        self.0.contains(key)
-    }
-
-    /// Adds later ones, none of which is among them, and drops the first ones if there are more than `bound` then.
-    pub fn add(&mut self, later: &Keys, bound: usize) {
-        let excess = (self.0.len() + later.len()).saturating_sub(bound);
-        let before = std::mem::take(&mut self.0);
-        let dropped = excess.min(before.len());
-        self.0.append(&before, dropped..before.len());
-        (excess - dropped..later.len()).for_each(|position| self.0.push(later.key(position), None));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -295,24 +262,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn of_what_is_added_the_latest_stay(lists in prop::collection::vec(0_usize..9, 0..6), bound in 0_usize..20) {
-            let (mut latest, mut count) = (Latest::default(), 0);
-            for length in lists {
-                let mut later = Keys::default();
-                (count..count + length).for_each(|number| later.insert(&Key::stored(&number.to_string()), None));
-                latest.add(&later, bound);
-                count += length;
-                for number in 0..count {
-                    let is_known = latest.contains(&Key::stored(&number.to_string()));
-                    prop_assert_eq!(is_known, number + bound >= count, "{} of {}", number, count);
-                }
-            }
-            let mut text = Vec::new();
-            latest.append_to(&mut text);
-            prop_assert_eq!(Latest::read(&text).unwrap(), (latest, &b""[..]));
-        }
-
         #[test]
         fn what_is_written_is_one_line_of_json_and_is_read_as_it_was(
             members in prop::collection::vec((any::<String>(), prop::option::of(0_i64..9)), 0..20), is_taken in any::<[bool; 10]>(),

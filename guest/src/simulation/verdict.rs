@@ -130,7 +130,7 @@ pub fn fresh(driver: &Driver<'_>, due: &Due) -> Result<(), Failure> {
 
 /// Every record that stands at the source, can be read and is wanted, was delivered and confirmed.
 ///
-/// Where the first pages fail for ever, the call's requests have to reach one that answers: otherwise it looks as if
+/// Where the first pages fail forever, the call's requests have to reach one that answers: otherwise it looks as if
 /// none did.
 pub fn lost(driver: &Driver<'_>) -> Result<(), Failure> {
     let leading = driver.with(|world| {
@@ -166,8 +166,8 @@ fn is_wanted(driver: &Driver<'_>, world: &World, standing: &Standing) -> bool {
 /// Positions of the records that stand on pages that can be read, and that aren't hidden by what looks like
 /// the end.
 ///
-/// What can't be told from the end: a page that looks like nothing for ever where the source says that it has
-/// no more than the pages before it hold, or says that it has less than that; and any page that fails for ever
+/// What can't be told from the end: a page that looks like nothing forever where the source says that it has
+/// no more than the pages before it hold, or says that it has less than that; and any page that fails forever
 /// behind exactly as many records as the source counts; and what lies behind three pages with the same records.
 fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usize> {
     let size = world.source.shape.page_size(world.limit);
@@ -245,7 +245,7 @@ fn flutters(driver: &Driver<'_>) -> bool {
 ///
 /// One: a clear order, a count that stands, and a newest page that isn't the last one, or isn't full
 /// and has no copy behind it. Pages
-/// that fail for ever are asked for now and then, and retried; a source with neither order nor count is read
+/// that fail forever are asked for now and then, and retried; a source with neither order nor count is read
 /// in every cycle, and so is one without a count where late records contradict the order.
 fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     let history = driver.history;

@@ -10,7 +10,7 @@ use super::history::{Event, History, What};
 use super::imported::{self, Imported};
 use super::source::{Kind, Record, Source, Standing, moment};
 
-/// Operations after which a call is taken to go on for ever.
+/// Operations after which a call is taken to go on forever.
 const OPERATIONS: u64 = 100_000;
 
 /// Operations after a kill, all of which fail.
@@ -32,7 +32,7 @@ pub struct Call {
     pub requests: u32,
     /// Requests that it may make.
     pub budget: Option<u32>,
-    /// Requests after which it is taken to go on for ever.
+    /// Requests after which it is taken to go on forever.
     pub most: u32,
     pub operations: u64,
     pub dead: bool,

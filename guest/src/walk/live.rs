@@ -22,7 +22,7 @@ const FURTHEST: u64 = 64;
 /// Records at the newest end that are remembered, to know again what live has read itself.
 const TOP: usize = 4;
 
-/// Pages in a row that show nothing but what this look has read, after which a server is taken to repeat its last one for ever.
+/// Pages in a row that show nothing but what this look has read, after which a server is taken to repeat its last one forever.
 const REPETITIONS: u32 = 2;
 
 /// Pages without records that live passes where the last page should be.

@@ -19,7 +19,7 @@ use crate::planted::{self, Planted};
 /// Stretches at the most. What would be one more is a gap at once.
 const STRETCHES: usize = 16;
 
-/// Pages in a row with the same records after which a server is taken to repeat its last one for ever, and the same where it
+/// Pages in a row with the same records after which a server is taken to repeat its last one forever, and the same where it
 /// promises more. One repetition is not enough: as many records inserted at the top as a page has push it to the next one.
 const REPETITIONS: u32 = 2;
 const PROMISED_REPETITIONS: u32 = 3;
