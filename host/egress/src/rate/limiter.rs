@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as Queue, Notify};
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{Level, debug, info};
 
 use super::limit::Limit;
 use super::window::{Kind, Window};
@@ -17,12 +17,16 @@ const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// Says in the original's words that calls have to wait.
 pub fn announce(wait: Duration) {
-    let seconds = wait.as_secs_f64();
-    if wait > WORTH_TELLING {
-        info!("Local rate limit is blocking new calls for {seconds:.5} seconds");
-    } else {
-        debug!("Local rate limit is blocking new calls for {seconds:.5} seconds");
+    let (level, line) = announcement(wait);
+    match level {
+        Level::INFO => info!("{line}"),
+        _ => debug!("{line}"),
     }
+}
+
+fn announcement(wait: Duration) -> (Level, String) {
+    let level = if wait > WORTH_TELLING { Level::INFO } else { Level::DEBUG };
+    (level, format!("Local rate limit is blocking new calls for {:.5} seconds", wait.as_secs_f64()))
 }
 
 /// The limits of one input, which its services share.
@@ -194,7 +198,6 @@ impl Drop for GoesFirst<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::num::NonZeroU32;
 
     use proptest::prelude::*;
@@ -346,40 +349,13 @@ mod tests {
         assert_eq!(start.elapsed(), MINUTE);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_operator_is_told_in_the_originals_words() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::DEBUG)
-            .without_time()
-            .with_target(false)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
-        for milliseconds in [1_234, 1_000] {
-            let limiter = limiter(&[limit(milliseconds, 1)]);
-            limiter.admit(Kind::Live).await;
-            limiter.admit(Kind::Live).await;
-        }
-        assert_eq!(
-            String::from_utf8(lines.0.lock().unwrap().clone()).unwrap(),
-            " INFO Local rate limit is blocking new calls for 1.23400 seconds\n\
-             DEBUG Local rate limit is blocking new calls for 1.00000 seconds\n"
-        );
-    }
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+    #[test]
+    fn the_operator_is_told_in_the_originals_words() {
+        for (milliseconds, level, line) in [
+            (1_234, Level::INFO, "Local rate limit is blocking new calls for 1.23400 seconds"),
+            (1_000, Level::DEBUG, "Local rate limit is blocking new calls for 1.00000 seconds"),
+        ] {
+            assert_eq!(announcement(Duration::from_millis(milliseconds)), (level, line.to_string()));
         }
     }
 
