@@ -20,6 +20,9 @@ use crate::pull;
 /// and aren't there.
 pub const BESIDE_A_PASS: u64 = 3 + 12;
 
+/// The promises need a day, and so many passes where each takes longer than that.
+const PASSES: u32 = 3;
+
 /// Retries of one page, and the seconds that they may take: those of the answer are counted by the source.
 const RETRIES_IN_SECONDS: u64 = 10;
 const ATTEMPTS: u32 = 4;
@@ -302,7 +305,7 @@ impl<'a> Driver<'a> {
                 world.elapsed += Duration::from_secs(pause);
                 world.elapsed
             });
-            if now >= end {
+            if now >= end && step >= PASSES {
                 break;
             }
         }

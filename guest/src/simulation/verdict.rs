@@ -64,8 +64,9 @@ pub fn due(driver: &mut Driver<'_>, budget: u32) -> Due {
             let first = view.iter().position(is_open).unwrap_or(view.len()) as u64;
             (view.len() as u64).div_ceil(size) - first / size + 2
         };
-        // Whether there is a page 0 is asked with the first records.
+        // Whether there is a page 0 is asked with the first records, and one page may be a record short.
         let needed = if driver.received == 0 { needed + 2 } else { needed };
+        let needed = needed + u64::from(world.source.shape.short.is_some());
         let near = |page: u64| !newest_first || page < needed + 3;
         let answers = world.source.outage.is_none()
             && !world.source.hid_page_zero

@@ -28,6 +28,9 @@ const REPETITIONS: u32 = 2;
 /// Pages without records that live passes where the last page should be.
 const EMPTY: u32 = 12;
 
+/// Pages in a row without new records that live passes behind the last page, where the total tells of more and promises them.
+const PROMISED_STALE: u32 = 48;
+
 /// Why live could not go on: the budget is used up, or the API can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut;
@@ -143,7 +146,8 @@ impl<'a> Live<'a> {
         let (end, contradiction) = self.source.newest_end();
         // The total may stand still: so that what comes at either end is found.
         let end = if self.source.take_turns() { end.other() } else { end };
-        let end = if begins_at_first { End::First } else { end };
+        // Where nothing could be read, few requests tell whether the first pages can be; many may go to the other end.
+        let end = if begins_at_first || self.source.further > 0 { End::First } else { end };
         if let Some(before) = self.source.first_sum.filter(|_| self.source.looks_alike) {
             let first = self.ask_in_run(self.source.first(), false, read)?;
             if matches!(first, Reading::Records(first) if first.sum != before) {
@@ -156,7 +160,7 @@ impl<'a> Live<'a> {
         if self.all_failed() {
             // Whether it is the API or that end.
             self.look(end.other(), read)?;
-            if self.all_failed() && self.source.first == Some(1) && self.source.zero_is_empty {
+            if self.all_failed() && self.source.first == Some(1) {
                 self.ask_for_zero(read)?;
             }
             return self.look_further(FURTHER, read);
@@ -444,6 +448,8 @@ impl<'a> Live<'a> {
                 Reading::Records(next)
                     if next.new > 0
                         || self.source.promises(page) && !self.is_known_from_behind(&next, &seen)
+                        // The first one may have moved here; then what the total tells of stands behind it.
+                        || self.source.promises(page) && self.source.tells_of_more() && stale < PROMISED_STALE
                         || stale < EMPTY && !self.is_shown_again(&next, &seen) =>
                 {
                     stale = if next.new > 0 { 0 } else { stale + 1 };

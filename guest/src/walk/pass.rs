@@ -37,6 +37,9 @@ const GIVES_UP: u32 = 12;
 /// Failures after which a stretch that was jumped over is given up.
 const STRETCH_FAILURES: u32 = 4;
 
+/// Pages that a pass over all that is wanted looks at beyond the window, evenly spread, the last one at the other end.
+const LOOKS_ASIDE: u64 = 4;
+
 /// What a pass covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,7 +58,7 @@ enum Way {
     On,
     /// From the last page back to the first.
     Back,
-    /// One look at the other end, after the pass has left the window.
+    /// Looks at the other end, and on the way there, after the pass has left the window.
     Aside,
 }
 
@@ -131,6 +134,8 @@ pub struct Pass {
     stale: u32,
     empty: u32,
     failures: u32,
+    /// In a row: pages with nothing new behind the end that totals name, or that nothing promises.
+    nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
     /// The last page before new records that the pass may have gone past: they stood behind a page that was not full, or one
@@ -144,6 +149,10 @@ pub struct Pass {
     /// The page read last and the time of its last record, to see an order where pages have one record.
     before: Option<(u64, DateTime<Utc>)>,
     aside: bool,
+    /// Where it has left the window: which way it went, and what it would have read next.
+    left: Option<(Way, u64)>,
+    /// The other end has shown that what lies beyond may be wanted: it is read to the end.
+    reads_all: bool,
     /// A page that could not be read, when it could not be told whether others can.
     pub suspect: Option<u64>,
     /// Whether the pass has covered everything, not a window of it alone.
@@ -205,6 +214,7 @@ impl Pass {
             stale: 0,
             empty: 0,
             failures: 0,
+            nothing: 0,
             last_page: None,
             skipped: None,
             was_short: false,
@@ -212,6 +222,8 @@ impl Pass {
             trend: Trend::default(),
             before: None,
             aside: false,
+            left: None,
+            reads_all: false,
             suspect: None,
             is_whole: then_back.is_none(),
         };
@@ -378,9 +390,12 @@ impl Pass {
             // Page 0 is answered with page 1, or as many came just now as a page has.
             source.doubt_numbering();
         }
-        if (self.empty > 0 || self.was_short) && seen.new > 0 && self.way == Way::On {
-            self.skipped = self.skipped.or(page.checked_sub(u64::from(self.empty) + 1));
+        let has_skipped = self.was_short || (1..=PROMISED_REPETITIONS).contains(&self.nothing);
+        if has_skipped && seen.new > 0 && self.way == Way::On {
+            self.skipped = self.skipped.or(page.checked_sub(u64::from(self.nothing) + 1));
         }
+        let is_behind = source.end().map_or(!self.promises(page, source), |end| page >= end);
+        self.nothing = if seen.new == 0 && is_behind { self.nothing + 1 } else { 0 };
         self.was_short = !source.is_full(page, seen.records);
         (self.barren, self.empty, self.failures) = (0, 0, 0);
         if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
@@ -469,11 +484,15 @@ impl Pass {
         }
         self.before = seen.times.last().map(|time| (page, *time));
         match self.way {
-            Way::On => self.trend.follow(seen.times.iter().copied()),
-            Way::Back => self.trend.follow(seen.times.iter().rev().copied()),
+            Way::On => self.trend.follow(seen.times.iter().copied(), self.window),
+            Way::Back => self.trend.follow(seen.times.iter().rev().copied(), self.window),
             Way::Aside => {}
         }
         self.advance(page);
+        if self.way == Way::Aside {
+            self.go_back(seen);
+            return Vec::new();
+        }
         self.leave_the_window(page, source)
     }
 
@@ -504,7 +523,7 @@ impl Pass {
             }
             return;
         }
-        self.empty += 1;
+        (self.empty, self.nothing) = (self.empty + 1, self.nothing + 1);
         let stands = source.totals_stand() && source.totals.records <= Some(self.entries);
         if self.empty >= if stands || planted::is(Planted::EndsAtEmptyPage) { 1 } else { 2 } {
             self.end_stretch();
@@ -613,13 +632,15 @@ impl Pass {
         self.sum = None;
     }
 
-    /// Ends the pass where all that is still to come is older than the window, after one look at the other end.
+    /// Ends the pass where all that is still to come is older than the window, after a look at the other end.
     /// Gives the stretches before that, which were jumped over.
     fn leave_the_window(&mut self, page: u64, source: &Source) -> Vec<Stretch> {
-        let is_inward = self.way != Way::Aside && self.then_back.is_none();
+        let is_inward = self.way != Way::Aside && self.then_back.is_none() && !self.reads_all;
         let mut jumped = Vec::new();
         let Some(window) = self.window.filter(|_| is_inward) else { return jumped };
         let left = self.trend.falls() && self.trend.newest_possible().is_some_and(|newest| newest < window);
+        // What is wanted and not read now, no later pass would read: so records have to grow older beyond the window too.
+        let left = left && (self.kind == Kind::Overlap || self.trend.falls_beyond());
         let wrong_end = self.way == Way::On && self.trend.rises() && self.trend.newest() < Some(window);
         if left {
             let other = match self.way {
@@ -629,7 +650,14 @@ impl Pass {
             self.is_whole = false;
             jumped.extend(self.stretches.drain(..).filter(|stretch| stretch.to.is_some_and(|to| to <= page)));
             if let Some(other) = other.filter(|_| !self.aside) {
-                self.stretches.push_back(Stretch { from: other, to: Some(other + 1), failures: 0 });
+                let looks = if self.kind == Kind::All { LOOKS_ASIDE } else { 1 };
+                let mut looks: Vec<_> = (1..=looks).map(|part| between(page, other, part, looks)).collect();
+                looks.dedup();
+                looks.retain(|look| *look != page);
+                let looks = looks.into_iter().map(|from| Stretch { from, to: Some(from + 1), failures: 0 });
+                self.stretches.extend(looks);
+                let next = if self.way == Way::On { Some(page + 1) } else { page.checked_sub(1) };
+                self.left = next.filter(|next| *next >= self.lowest).map(|next| (self.way, next));
             }
             (self.way, self.aside) = (Way::Aside, true);
         } else if wrong_end && !self.aside {
@@ -642,6 +670,20 @@ impl Pass {
             }
         }
         jumped
+    }
+
+    /// A page beyond the window has these records. Where they are wanted, so may be others, whatever the times made of it: late
+    /// ones in a bulk look like an order. In the overlap, what was delivered proves nothing: one date may be wrong.
+    fn go_back(&mut self, seen: &Seen) {
+        let is_wanted = |time: &DateTime<Utc>| self.window.is_none_or(|window| *time >= window);
+        let contradicts = match self.kind {
+            Kind::All => seen.times.iter().any(is_wanted),
+            Kind::Overlap => seen.new > 0,
+        };
+        if let Some((way, from)) = self.left.filter(|_| contradicts) {
+            (self.way, self.reads_all, self.sum) = (way, true, None);
+            self.stretches = VecDeque::from([Stretch { from, to: None, failures: 0 }]);
+        }
     }
 
     fn note_total(&mut self, totals: Totals) {
@@ -709,4 +751,10 @@ impl Pass {
             None
         }
     }
+}
+
+/// The page that lies so many of all parts of the way from one to the other.
+fn between(from: u64, to: u64, part: u64, parts: u64) -> u64 {
+    let way = from.abs_diff(to) / parts * part + from.abs_diff(to) % parts * part / parts;
+    if to > from { from + way } else { from - way }
 }

@@ -19,6 +19,8 @@ pub struct Trend {
     steps: u64,
     /// To a record that is older than all before.
     lows: u64,
+    /// Such ones to a record from before the window.
+    lows_beyond: u64,
     /// To a record that is newer than all before.
     highs: u64,
     /// The most that a record is newer than an earlier one, in milliseconds.
@@ -26,12 +28,13 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// Takes note of the next records' times, in the walk's direction.
-    pub fn follow(&mut self, times: impl Iterator<Item = DateTime<Utc>>) {
+    /// Takes note of the next records' times, in the walk's direction. What is from before `window` lies beyond it.
+    pub fn follow(&mut self, times: impl Iterator<Item = DateTime<Utc>>, window: Option<DateTime<Utc>>) {
         for time in times {
             if let (Some(previous), Some(oldest), Some(newest)) = (self.previous, self.oldest, self.newest) {
                 self.steps += u64::from(time != previous);
                 self.lows += u64::from(time < oldest);
+                self.lows_beyond += u64::from(time < oldest && window.is_some_and(|window| time < window));
                 self.highs += u64::from(time > newest);
                 self.highest_rise = self.highest_rise.max((time - oldest).num_milliseconds());
             }
@@ -49,6 +52,11 @@ impl Trend {
     /// Whether records grow older along the walk.
     pub fn falls(&self) -> bool {
         self.lows >= CONVINCING && self.lows * SHARE >= self.steps
+    }
+
+    /// Whether enough records beyond the window were each older than all before.
+    pub fn falls_beyond(&self) -> bool {
+        self.lows_beyond >= CONVINCING
     }
 
     /// Whether records grow newer along the walk.
