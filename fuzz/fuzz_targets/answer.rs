@@ -1,5 +1,5 @@
-//! Fuzzes the property of the same name in `guest/src/laws.rs`.
+//! Fuzzes the property of the same name in `guest/src/properties.rs`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| cloudsek_xvigil::laws::answer(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cloudsek_xvigil::properties::answer(input));

@@ -1,5 +1,5 @@
-//! Fuzzes the property of the same name in `guest/src/laws.rs`.
+//! Fuzzes the property of the same name in `guest/src/properties.rs`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| cloudsek_xvigil::laws::time(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| cloudsek_xvigil::properties::time(input));

@@ -68,7 +68,7 @@ pub struct Call<'a, P: Platform> {
     newest: Option<DateTime<Utc>>,
     statistics: Statistics,
     odd: u64,
-    gone_round: u64,
+    skipped: u64,
     /// The first page that could not be read.
     failure: Option<Failure>,
 }
@@ -112,7 +112,7 @@ impl<'a, P: Platform> Call<'a, P> {
             newest: None,
             statistics: Statistics::default(),
             odd: 0,
-            gone_round: 0,
+            skipped: 0,
             failure: None,
         }
     }
@@ -286,7 +286,7 @@ impl<'a, P: Platform> Call<'a, P> {
         }
         seen.delivered = self.memory.count();
         let count = taken.len() as u64 + (self.letters.len() - letters) as u64;
-        self.platform.log(Level::Debug, &format!("A page of {} records, {count} of which are new", seen.records));
+        self.platform.log(Level::Debug, &format!("Page read: {} records, {count} new", seen.records));
         self.statistics.received += seen.records;
         self.statistics.duplicates += seen.records - count;
         self.bytes += taken.iter().map(|alert| alert.text.len()).sum::<usize>();
@@ -307,7 +307,7 @@ impl<'a, P: Platform> Call<'a, P> {
             new += 1;
             self.bytes += text.len();
             let reason = format!("The record at byte {offset} of page {page} is not JSON: {error}");
-            self.warn(&format!("{reason}. It is kept as a dead letter"));
+            self.warn(&format!("{reason}. It is sent to the dead letters"));
             self.letters.push(Letter { reason, content: text.to_vec() });
         }
         self.statistics.dead_letters += new;
@@ -355,7 +355,7 @@ impl<'a, P: Platform> Call<'a, P> {
         // A date in the future must not move the window, or it would hide everything until that day.
         self.newest = self.newest.max(alert.time.filter(|time| *time <= now));
         if alert.key.is_content() {
-            self.warn("An alert without an id is delivered; it is known by its content from now on");
+            self.warn("An alert without an id is delivered; its content identifies it from now on");
         }
         if alert.time.is_none() {
             self.warn(&format!(
@@ -381,22 +381,22 @@ impl<'a, P: Platform> Call<'a, P> {
         }
     }
 
-    /// Says that a page is gone round for now.
+    /// Says that a page is skipped for now.
     pub fn warn_of_gap(&mut self, page: u64, words: &str) {
-        self.gone_round += 1;
-        if self.gone_round <= WARNINGS {
+        self.skipped += 1;
+        if self.skipped <= WARNINGS {
             self.platform.log(
                 Level::Warning,
-                &format!("Page {page} can't be read; it is gone round, and asked for again in a while: {words}"),
+                &format!("Skipping page {page}, which can't be read; it will be retried: {words}"),
             );
         }
     }
 
-    /// Says that live has gone round pages.
+    /// Says that live has skipped pages.
     pub fn warn_of_gaps(&self, gaps: &Gaps) {
         self.platform.log(
             Level::Warning,
-            &format!("Pages that can't be read are gone round, and asked for again in a while: {}", gaps.describe()),
+            &format!("Skipping pages that can't be read; they will be retried: {}", gaps.describe()),
         );
     }
 
@@ -408,7 +408,7 @@ impl<'a, P: Platform> Call<'a, P> {
             Account::Missing(0) => (Level::Info, "Every record that the source counts has been read".to_owned()),
             Account::Missing(count) => {
                 let mut text = format!(
-                    "{count} of the records that the source counts stand on none of its pages that can be read"
+                    "{count} of the records that the source counts are missing from the pages that can be read"
                 );
                 if !gaps.is_empty() {
                     text.push_str(&format!("; pages that can't be read: {}", gaps.describe()));
@@ -533,7 +533,7 @@ fn is_of_access(failure: &Failure) -> bool {
     !failure.is_of_page() && !matches!(failure.code, 496 | 497)
 }
 
-/// What a failure says, for a page that is gone round.
+/// What a failure says, for a page that is skipped.
 fn words(failure: &Failure) -> String {
     format!("ApiError [CODE:{:04}] reason: {}", failure.code, failure.reason)
 }

@@ -29,7 +29,7 @@ pub mod walk;
 mod component;
 
 #[cfg(any(test, fuzzing))]
-pub mod laws;
+pub mod properties;
 
 #[cfg(test)]
 #[path = "../../fuzz/replay.rs"]

@@ -99,8 +99,8 @@ impl Memory {
             platform.log(
                 Level::Warning,
                 &format!(
-                    "Of {was} alerts that were delivered {is} are remembered, for values of the store are missing; the others are \
-                     delivered again as far as the source has them and they are older than the overlap"
+                    "Only {is} of {was} delivered alerts are remembered: values are missing from the store. The others are delivered \
+                     again if the source still has them and they are older than the overlap"
                 ),
             );
             for written in self.ledger.ids.written() {

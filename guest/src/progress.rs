@@ -60,7 +60,7 @@ pub enum Account {
     Unknown,
     /// It can't be told.
     Unchecked(Uncheckable),
-    /// So many records are counted by the source and stand on none of the pages that can be read.
+    /// So many records are counted by the source and missing from the pages that can be read.
     Missing(u64),
 }
 

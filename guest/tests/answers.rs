@@ -155,7 +155,7 @@ fn an_api_that_gives_no_page_is_an_error_and_loses_nothing() {
 }
 
 #[test]
-fn a_page_that_is_none_is_gone_round_and_loses_nothing() {
+fn a_page_that_is_none_is_skipped_and_loses_nothing() {
     for (status, body, _, code, _) in NONE {
         let world = World::paged(PLAIN, 10);
         world.source(|source| source.add_history(45, start(), minutes(97)));

@@ -1,4 +1,4 @@
-//! Pages that can't be read: gone round, told, asked for again, and no reason to hold anything else back.
+//! Pages that can't be read: skipped, reported, retried, and no reason to hold anything else back.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -41,7 +41,7 @@ fn a_page_that_cant_be_read_holds_nothing_else_back_and_is_told_with_the_words_o
             assert!(!matches!(status, 400 | 422) || warnings[0].contains("X17: this page is broken"), "{warnings:?}");
             drop(inner);
             world.run_minutes(10);
-            let told = "WARNING 10 of the records that the source counts stand on none of its pages that can be read";
+            let told = "WARNING 10 of the records that the source counts are missing from the pages that can be read";
             assert_eq!(world.count_in_log(told), 1, "{order:?} {status} {:#?}", world.inner().log);
         }
     }
@@ -102,7 +102,7 @@ fn a_page_that_was_promised_and_is_not_found_is_no_end() {
     world.set("request.limit", "10");
     world.inner().source.shape.totals = Totals::Off(1);
     world.settle();
-    let told = "WARNING 1 of the records that the source counts stand on none of its pages that can be read";
+    let told = "WARNING 1 of the records that the source counts are missing from the pages that can be read";
     assert_eq!(world.count_in_log(told), 1, "{:#?}", world.inner().log);
     world.source(|source| {
         source.shape.totals = Totals::Numbers;

@@ -44,7 +44,7 @@ fn the_account_names_the_pages_that_cant_be_read() {
     world.inner().page_replies = BTreeMap::from([(3, Reply { status: 400, retry_after: None, body: "" })]);
     world.settle();
     world.run_minutes(5);
-    assert_eq!(world.count_in_log("WARNING 10 of the records that the source counts stand on none of its pages that can be read; pages that can't be read: 3 ("), 1);
+    assert_eq!(world.count_in_log("WARNING 10 of the records that the source counts are missing from the pages that can be read; pages that can't be read: 3 ("), 1);
 }
 
 /// Live begins at the page that the wrong total names and gives up after twelve empty ones; the hourly pass goes back from the

@@ -341,7 +341,7 @@ fn a_page_over_max_body_in_bytes_is_error_497_and_comes_when_the_limit_is_raised
     stage.settings.input += "max_body_in_bytes: 20000\n";
     stage.configure().unwrap();
     let collector = stage.start().unwrap();
-    // It may be a matter of that page alone, so the collector goes round it, and says so.
+    // It may be a matter of that page alone, so the collector skips it, and says so.
     let line =
         collector.wait_for_line(&["can't be read", "[CODE:0497]", "larger than max_body_in_bytes"], PATIENCE).unwrap();
     assert!(line.contains("WARNING") && line.contains("CloudSekPuller("), "{line}");

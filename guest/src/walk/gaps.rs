@@ -1,4 +1,4 @@
-//! Pages that could not be read although there should be records on them: gone round, kept, and asked for again.
+//! Pages that could not be read although there should be records on them: skipped, kept, and retried.
 
 use std::ops::Range;
 

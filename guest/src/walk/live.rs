@@ -11,7 +11,7 @@ use super::schedule::Schedule;
 use super::source::{End, Source};
 use crate::planted::{self, Planted};
 
-/// Failing pages that live goes round.
+/// Failing pages that live skips.
 const FAILING: u32 = 3;
 
 /// Where all of the first pages fail, live asks for so many pages behind the first one, for others in each cycle, and for none

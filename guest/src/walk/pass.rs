@@ -1,7 +1,7 @@
 //! A pass: the whole source, or the window, read page by page.
 //!
 //! An end is believed where a page without records stands that nothing promises, never at a short page or a count. A page that
-//! can't be read, or is empty although it was promised, is a gap: the pass goes round it. What it jumps over where page after
+//! can't be read, or is empty although it was promised, is a gap: the pass skips it. What it jumps over where page after
 //! page fails becomes a stretch of its own, for later.
 
 use std::collections::VecDeque;

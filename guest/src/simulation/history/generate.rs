@@ -74,7 +74,7 @@ fn second_pass(random: &mut Random) -> History {
     history.shape.holes.retain(|hole| hole.times < 4);
     let pages = history.shape.deep.map_or(history.pages(), |(first, _)| first.min(history.pages()));
     history.cycles = 1;
-    // A first pass asks forevery page once, so it is not over before the last of these requests.
+    // A first pass asks for every page once, so it is not over before the last of these requests.
     if pages > 2 {
         for _ in 0..random.within(1, 6) {
             let what = stir(random);

@@ -1,8 +1,8 @@
-//! What holds forevery input of the decoders of foreign bytes, whatever the bytes are: an answer of the API, a time, a
-//! state, settings, and a record under the operator's masks. Each law is one function, which the targets in `fuzz/` and the
-//! replay of their corpus below both call. It panics where the law is broken.
+//! What holds for every input of the decoders of untrusted bytes, whatever the bytes are: an answer of the API, a time, a
+//! state, settings, and a record under the operator's masks. Each property is one function, which the targets in `fuzz/` and the
+//! replay of their corpus below both call. It panics where the property is broken.
 
-#![allow(clippy::unwrap_used, reason = "a law may fail by panicking")]
+#![allow(clippy::unwrap_used, reason = "a property may fail by panicking")]
 
 use alert_records::json::{self, Pointer};
 use alert_records::page::{self, Odd, Page, Unreadable};
