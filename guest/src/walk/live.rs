@@ -150,7 +150,10 @@ impl<'a> Live<'a> {
         let end = if begins_at_first || self.source.further > 0 { End::First } else { end };
         if let Some(before) = self.source.first_sum.filter(|_| self.source.looks_alike) {
             let first = self.ask_in_run(self.source.first(), false, read)?;
-            if matches!(first, Reading::Records(first) if first.sum != before) {
+            if let Reading::Records(first) = first
+                && first.sum != before
+            {
+                self.source.first_sum = Some(first.sum);
                 // What was the only page may have become two. If that is cut off, the next look asks.
                 self.source.doubt_numbering();
                 self.learn_numbering(read)?;
