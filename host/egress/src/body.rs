@@ -1,6 +1,7 @@
 //! The body of an answer: it ends in time, within its size, and whole, or else in an error. Gzip is undone on
-//! the way, and the size counts what comes out of it, so that a small bomb can't fill the memory. Reading it
-//! is left to the component. Of an error's body only the beginning passes, and none of our credentials.
+//! the way. The size counts what comes out of it, so that a small bomb can't fill the memory, and what goes
+//! into it, so that one that unpacks to nothing ends too. Reading it is left to the component. Of an error's
+//! body only the beginning passes, and none of our credentials.
 
 use std::io;
 use std::pin::Pin;
@@ -20,6 +21,10 @@ use super::echo::Secrets;
 use super::error::{BodyWait, EgressError};
 use super::origin::Origin;
 
+mod paced;
+
+use paced::Paced;
+
 /// How much is decompressed at a time, and so by how much a body can overrun its limit before it is stopped.
 const DECODED_PIECE: usize = 32 * 1024;
 
@@ -32,7 +37,7 @@ pub(super) struct BodyLimits {
     pub(super) idle: Duration,
     /// Longest wait for all pieces together.
     pub(super) whole: Duration,
-    /// Most bytes, after decompression.
+    /// Most bytes, before and after decompression.
     pub(super) bytes: u64,
 }
 
@@ -59,7 +64,7 @@ enum Content {
     Gzip(Pin<Box<Gunzip>>),
 }
 
-type Gunzip = GzipDecoder<StreamReader<BodyDataStream<MapErr<TimedBody, fn(EgressError) -> io::Error>>, Bytes>>;
+type Gunzip = GzipDecoder<StreamReader<BodyDataStream<MapErr<Paced, fn(EgressError) -> io::Error>>, Bytes>>;
 
 impl ResponseBody {
     pub(super) fn plain(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
@@ -67,9 +72,9 @@ impl ResponseBody {
     }
 
     pub(super) fn gzip(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
-        let timed: MapErr<_, fn(EgressError) -> io::Error> =
-            TimedBody::new(body, origin, limits).map_err(io::Error::other);
-        let mut decoder = GzipDecoder::new(StreamReader::new(timed.into_data_stream()));
+        let paced: MapErr<_, fn(EgressError) -> io::Error> =
+            Paced::new(TimedBody::new(body, origin, limits), origin, limits.bytes).map_err(io::Error::other);
+        let mut decoder = GzipDecoder::new(StreamReader::new(paced.into_data_stream()));
         // One body may be several gzip members after one another; with the first alone it would be cut short.
         decoder.multiple_members(true);
         Self::new(Content::Gzip(Box::pin(decoder)), origin, limits)

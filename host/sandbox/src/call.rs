@@ -1,11 +1,9 @@
 //! The state of one call of a component.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
 use collector_egress::rate::Kind;
 use collector_model::Limit;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
@@ -16,6 +14,7 @@ use crate::host::keyvalue::KeyValueCall;
 use crate::host::logging::LogCall;
 use crate::host::output::OutputCall;
 use crate::meter::Meter;
+use crate::stopwatch::Stopwatch;
 use crate::terminated::Terminated;
 use crate::views::Context;
 
@@ -31,7 +30,7 @@ pub(crate) struct CallState {
 }
 
 impl CallState {
-    pub(crate) fn new(context: Arc<Context>, kind: Kind, tick: Duration) -> Self {
+    pub(crate) fn new(context: Arc<Context>, kind: Kind, computed: Stopwatch) -> Self {
         let Context { views, limits, metrics } = &*context;
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(limits.handles);
@@ -41,7 +40,7 @@ impl CallState {
             http: WasiHttpCtx::new(),
             requests: HttpCall::new(views.http.clone(), *limits, metrics.clone(), kind),
             letters_told: AtomicBool::new(false),
-            meter: Meter::new(*limits, tick),
+            meter: Meter::new(*limits, computed),
             context,
         }
     }

@@ -13,7 +13,7 @@ use wasmtime::Store;
 use crate::bindings::Implemented;
 use crate::bindings::exports::devo::collector::service::{Budget, Failure, Guest as Exports};
 use crate::call::CallState;
-use crate::meter;
+use crate::meter::{self, CPU_BOUND};
 use crate::sandbox::Sandbox;
 use crate::slow_lane::CpuBound;
 use crate::stopwatch::Stopwatch;
@@ -86,8 +86,9 @@ impl Guest {
         let Self { sandbox, context } = self;
         let (limits, metrics) = (context.limits, context.metrics.clone());
         let _ticking = sandbox.ticker.run();
-        let mut store = Store::new(sandbox.pre.engine(), CallState::new(context, kind, sandbox.ticker.tick()));
-        meter::apply(&limits, cpu_bound, &mut store);
+        let stopwatch = Stopwatch::default();
+        let mut store = Store::new(sandbox.pre.engine(), CallState::new(context, kind, stopwatch.clone()));
+        meter::apply(&limits, &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
             let started = Instant::now();
@@ -95,14 +96,22 @@ impl Guest {
             metrics.add_instance(started.elapsed());
             export(&component, &mut store).await
         };
-        let (started, mut stopwatch) = (Instant::now(), Stopwatch::default());
-        let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call)).await;
+        // What functions of the host compute is the call's too, and no epoch interrupts it.
+        let goes_on = |computed| {
+            if computed > CPU_BOUND {
+                cpu_bound.set();
+            }
+            computed <= limits.cpu
+        };
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call, goes_on)).await;
         metrics.add_computed(stopwatch.total());
         metrics.note_use(Limit::Wall, started.elapsed().as_secs());
         store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
         let outcome = match outcome {
-            Ok(Ok(answer)) => store.data().terminated().map_or(Ok(answer), Err),
-            Ok(Err(error)) => Err(store.data_mut().terminated_by(&error)),
+            Ok(Some(Ok(answer))) => store.data().terminated().map_or(Ok(answer), Err),
+            Ok(Some(Err(error))) => Err(store.data_mut().terminated_by(&error)),
+            Ok(None) => Err(Terminated::LimitExceeded { limit: Limit::Cpu, allowed: limits }),
             Err(_) => Err(Terminated::LimitExceeded { limit: Limit::Wall, allowed: limits }),
         };
         if let Err(Terminated::LimitExceeded { limit, .. }) = outcome {

@@ -27,7 +27,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     io::streams::add_to_linker::<CallState, Table>(&mut linker, CallState::table)?;
     wasi::keyvalue::store::add_to_linker::<CallState, keyvalue::KeyValue>(&mut linker, CallState::keyvalue)?;
     wasi::config::store::add_to_linker::<CallState, config::Config>(&mut linker, CallState::config)?;
-    wasi::logging::logging::add_to_linker::<CallState, logging::Logging>(&mut linker, CallState::logging)?;
+    logging::add_to_linker(&mut linker)?;
     output::add_to_linker(&mut linker, CallState::output)?;
     Ok(linker)
 }

@@ -6,7 +6,7 @@ use collector_model::{Limit, Limits};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use crate::call::CallState;
-use crate::slow_lane::CpuBound;
+use crate::stopwatch::Stopwatch;
 use crate::terminated::{Terminated, limit_behind};
 
 /// Memories, tables and instances that a component may have. Each takes address space even when it is empty.
@@ -17,17 +17,15 @@ pub(crate) struct Meter {
     limits: Limits,
     memory_in_bytes: usize,
     table_elements: usize,
-    /// From one look at a computing component to the next.
-    tick: Duration,
-    ticks: u32,
+    computed: Stopwatch,
     log_lines: u32,
     /// The first limit that was exceeded.
     exceeded: Option<Limit>,
 }
 
 impl Meter {
-    pub(crate) fn new(limits: Limits, tick: Duration) -> Self {
-        Self { limits, memory_in_bytes: 0, table_elements: 0, tick, ticks: 0, log_lines: 0, exceeded: None }
+    pub(crate) fn new(limits: Limits, computed: Stopwatch) -> Self {
+        Self { limits, memory_in_bytes: 0, table_elements: 0, computed, log_lines: 0, exceeded: None }
     }
 
     /// Counts a line of the log.
@@ -53,13 +51,9 @@ impl Meter {
         [
             (Limit::Memory, self.memory_in_bytes as u64),
             (Limit::Tables, self.table_elements as u64),
-            (Limit::Cpu, u64::try_from(self.computed().as_millis()).unwrap_or(u64::MAX)),
+            (Limit::Cpu, u64::try_from(self.computed.total().as_millis()).unwrap_or(u64::MAX)),
             (Limit::LogLines, self.log_lines.into()),
         ]
-    }
-
-    fn computed(&self) -> Duration {
-        self.tick * self.ticks
     }
 
     /// Whether a limit was exceeded, and which. A component that is refused something may end in good order
@@ -119,26 +113,22 @@ impl ResourceLimiter for Meter {
 }
 
 /// A call that has computed for this time is a long one. Ordinary ones take a few milliseconds.
-const CPU_BOUND: Duration = Duration::from_millis(10);
+pub(crate) const CPU_BOUND: Duration = Duration::from_millis(10);
 
-/// Puts the limits on a store. A component that computes on makes room for others at every tick, is told to
-/// be `cpu_bound` when it is, and is ended when its time is used up or another limit was exceeded.
-pub(crate) fn apply(limits: &Limits, cpu_bound: CpuBound, store: &mut Store<CallState>) {
+/// Puts the limits on a store. A component that computes on gives way to others at every tick, and is ended when
+/// its time is used up or another limit was exceeded.
+pub(crate) fn apply(limits: &Limits, store: &mut Store<CallState>) {
     store.set_hostcall_fuel(limits.host_call_in_bytes);
     store.set_max_component_handles(limits.handles);
     store.limiter(|call| &mut call.meter);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |mut context| {
         let call = context.data_mut();
-        call.meter.ticks += 1;
-        if call.meter.computed() > call.meter.limits.cpu {
+        if call.meter.computed.now() > call.meter.limits.cpu {
             call.meter.exceed(Limit::Cpu);
         }
         if call.terminated().is_some() {
             return Ok(UpdateDeadline::Interrupt);
-        }
-        if call.meter.computed() > CPU_BOUND {
-            cpu_bound.set();
         }
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

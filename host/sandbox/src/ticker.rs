@@ -13,7 +13,6 @@ use wasmtime::Engine;
 /// Advances the engine's epoch while calls are under way.
 pub(crate) struct Ticker {
     shared: Arc<Shared>,
-    tick: Duration,
 }
 
 #[derive(Default)]
@@ -40,12 +39,7 @@ impl Ticker {
                 engine.increment_epoch();
             }
         });
-        Self { shared, tick }
-    }
-
-    /// From one look to the next.
-    pub(crate) fn tick(&self) -> Duration {
-        self.tick
+        Self { shared }
     }
 
     /// Ticks until the guard is dropped.

@@ -323,3 +323,42 @@ async fn a_slow_reader_does_not_make_the_server_look_slow() {
     tokio::time::sleep(idle * 2).await;
     assert_eq!(bounded(body.collect()).await.unwrap().to_bytes(), "def");
 }
+
+/// Gzip members with nothing in them, of so many bytes together.
+async fn nothing(bytes: usize) -> Vec<u8> {
+    let member = gzip(b"").await;
+    member.repeat(bytes / member.len())
+}
+
+#[tokio::test]
+async fn what_unpacks_to_nothing_counts_as_it_came() {
+    let server = Server::always(with_headers(GZIP, nothing(400_000).await), Then::Next).await;
+    let settings = ApiClientSettings { max_body_in_bytes: 200_000, ..settings(&server.http()) };
+    let error = failure(settings).await;
+    assert!(matches!(error, EgressError::BodyTooLarge { limit: 200_000, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn whoever_unpacks_much_is_interrupted_for_others() {
+    let server = Server::always(with_headers(GZIP, nothing(8_000_000).await), Then::Next).await;
+    let url = server.http();
+    let turns = std::cell::Cell::new(0);
+    let others = async {
+        loop {
+            turns.set(turns.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    };
+    let read = async {
+        let answer = bounded(client(&url).send(get(&url))).await;
+        // By now much of it has come.
+        let before = turns.get();
+        assert_eq!(bounded(whole(answer)).await.unwrap(), "");
+        turns.get() - before
+    };
+    let turns = tokio::select! {
+        turns = read => turns,
+        () = others => unreachable!(),
+    };
+    assert!(turns >= 8_000_000 / (64 * 1024), "{turns} turns");
+}

@@ -1,9 +1,14 @@
 //! `wasi:logging`: the component's lines in the operator's log, under the name of its puller.
+//!
+//! Bound by hand, for a line that nobody wants to see stays where it is: the engine's generated bindings would copy it
+//! before anybody could look at its level.
 
 use tracing::Span;
-use wasmtime::component::HasData;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, WasmStr};
 
-use crate::bindings::wasi::logging::logging::{Host, Level};
+use crate::bindings::wasi::logging::logging::Level;
+use crate::call::CallState;
 use crate::meter::Meter;
 
 /// A line is cut after this many characters.
@@ -12,33 +17,43 @@ const MAX_CHARACTERS: usize = 8 * 1024;
 /// Where a component's lines come from, for whoever reads the log: they are written in this span.
 pub struct LogView(pub Span);
 
-/// Marks the interface in the linker.
-pub(crate) struct Logging;
-
-impl HasData for Logging {
-    type Data<'a> = LogCall<'a>;
-}
-
 /// The lines that one call writes.
 pub(crate) struct LogCall<'a> {
     pub(crate) view: &'a LogView,
     pub(crate) meter: &'a mut Meter,
 }
 
-impl Host for LogCall<'_> {
-    fn log(&mut self, level: Level, _context: String, message: String) -> wasmtime::Result<()> {
-        if matches!(level, Level::Trace | Level::Debug) && !tracing::enabled!(tracing::Level::DEBUG) {
-            return Ok(());
-        }
-        self.meter.count_log_line()?;
-        let line = one_line(&message);
+/// Offers the interface.
+///
+/// # Errors
+/// The linker has the interface already.
+pub(crate) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    linker.instance("wasi:logging/logging@0.1.0-draft")?.func_wrap(
+        "log",
+        |mut store: StoreContextMut<'_, CallState>, (level, _context, message): (Level, WasmStr, WasmStr)| {
+            if !is_wanted(level) {
+                return Ok(());
+            }
+            store.data_mut().logging().meter.count_log_line()?;
+            let line = one_line(&message.to_str(&store)?);
+            store.data_mut().logging().write(level, &line);
+            Ok(())
+        },
+    )
+}
+
+fn is_wanted(level: Level) -> bool {
+    !matches!(level, Level::Trace | Level::Debug) || tracing::enabled!(tracing::Level::DEBUG)
+}
+
+impl LogCall<'_> {
+    fn write(&self, level: Level, line: &str) {
         self.view.0.in_scope(|| match level {
             Level::Trace | Level::Debug => tracing::debug!("{line}"),
             Level::Info => tracing::info!("{line}"),
             Level::Warn => tracing::warn!("{line}"),
             Level::Error | Level::Critical => tracing::error!("{line}"),
         });
-        Ok(())
     }
 }
 
