@@ -27,8 +27,8 @@ pub struct Due(Vec<u64>);
 ///
 /// The promise needs: the newest end is known (records in a clear order by time or arrival that never changes, none
 /// of them odd, none late where the order is by arrival; page 0 was not hidden when it was asked whether there is one;
-/// oldest first: the collector was up to date at some time, and has seen some of them;
-/// newest first: it has seen some pages, and more of them in its first pass than have come until then), it answers (no page near that end fails, none is refused, no outage), nothing
+/// the collector was up to date at some time, and has seen some of them;
+/// or, newest first: it has seen some pages, and more of them in its first pass than have come until then), it answers (no page near that end fails, none is refused, no outage), nothing
 /// has just moved there, nothing was in the way of live's last look (what that had begun is for a pass), no kill or failure in this cycle, and the burst fits into the call's requests: page by page,
 /// and one more to look behind a full last page. Oldest first, what was not delivered before lies in the way of the
 /// burst. What comes while live reads more than one page moves them under its hands, which can't be told from having
@@ -53,7 +53,7 @@ pub fn due(driver: &mut Driver<'_>, budget: u32) -> Due {
         let size = world.source.shape.page_size(world.limit);
         let newest_first = matches!(world.source.shape.order, Order::NewestFirst | Order::LatestArrivalFirst);
         let delivered = world.source.standing.iter().filter(|standing| world.is_confirmed(standing.key())).count();
-        let is_known = driver.was_up_to_date && (newest_first || delivered >= CLEAR / 2)
+        let is_known = driver.was_up_to_date && delivered >= CLEAR / 2
             || newest_first && driver.received >= CLEAR as u64 && !driver.overtaken;
         let needed = if newest_first {
             (fresh.len() as u64).div_ceil(size)

@@ -137,7 +137,9 @@ impl<'a> Live<'a> {
 
     fn look_where_it_is(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let begins_at_first = self.last_page().is_none();
-        if self.source.further > 0 {
+        // Every other time: where the budget is one request, the first pages have to be asked for too.
+        self.source.begins_further = self.source.further > 0 && !self.source.begins_further;
+        if self.source.begins_further {
             self.look_further(1, read)?;
         }
         if self.source.first.is_none() && !planted::is(Planted::NumbersFromOne) {
@@ -520,9 +522,11 @@ impl<'a> Live<'a> {
         self.is_known_from_behind(seen, before) || self.source.first_sum == Some(seen.sum)
     }
 
-    /// Takes note of the order from one page to the next, for pages may have one record each.
+    /// Takes note of the order from one page to the next, for pages may have one record each. Where something came between the
+    /// two, nothing follows from how they stand.
     fn follow(&mut self, page: u64, seen: &Seen) {
-        let read = |page| self.read.iter().find(|(read, _)| Some(*read) == page).map(|(_, seen)| &seen.times);
+        let pages = self.read.iter().filter(|(_, before)| before.totals == seen.totals);
+        let read = |page| pages.clone().find(|(read, _)| Some(*read) == page).map(|(_, seen)| &seen.times);
         let before = read(page.checked_sub(1)).and_then(|times| times.last()).zip(seen.times.first());
         let after = seen.times.last().zip(read(page.checked_add(1)).and_then(|times| times.first()));
         let steps = [before, after].map(|step| step.map(|(one, other)| [*one, *other]));

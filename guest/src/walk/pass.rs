@@ -134,7 +134,7 @@ pub struct Pass {
     stale: u32,
     empty: u32,
     failures: u32,
-    /// In a row: pages with nothing new behind the end that totals name, or that nothing promises.
+    /// In a row: pages without records that nothing promises, or with nothing but what others have.
     nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
@@ -146,8 +146,9 @@ pub struct Pass {
     /// Up to this page the pass before has found records: where the source doesn't say how many there are, that promises them.
     expected: Option<u64>,
     trend: Trend,
-    /// The page read last and the time of its last record, to see an order where pages have one record.
-    before: Option<(u64, DateTime<Utc>)>,
+    /// The page read last, what the source counted then, and the time of its last record: to see an order where pages have
+    /// one record.
+    before: Option<(u64, Totals, DateTime<Utc>)>,
     aside: bool,
     /// Where it has left the window: which way it went, and what it would have read next.
     left: Option<(Way, u64)>,
@@ -285,8 +286,7 @@ impl Pass {
 
     /// The last page that it has read, where it has gone past nothing on its way there.
     pub fn reached(&self) -> Option<u64> {
-        let is_on = self.way == Way::On && self.then_back.is_none();
-        self.last_page.filter(|_| is_on && self.skipped.is_none() && self.stretches.len() == 1)
+        self.last_page.filter(|_| self.way == Way::On && self.skipped.is_none() && self.stretches.len() == 1)
     }
 
     /// How many records the source says it has, where that can be.
@@ -394,8 +394,6 @@ impl Pass {
         if has_skipped && seen.new > 0 && self.way == Way::On {
             self.skipped = self.skipped.or(page.checked_sub(u64::from(self.nothing) + 1));
         }
-        let is_behind = source.end().map_or(!self.promises(page, source), |end| page >= end);
-        self.nothing = if seen.new == 0 && is_behind { self.nothing + 1 } else { 0 };
         self.was_short = !source.is_full(page, seen.records);
         (self.barren, self.empty, self.failures) = (0, 0, 0);
         if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
@@ -407,6 +405,7 @@ impl Pass {
             // Records that move by whole pages look like a server that begins anew, for as many pages.
             self.repetitions = if self.sum == Some(seen.sum) { self.repetitions + 1 } else { 1 };
             self.repeats += 1;
+            self.nothing = if seen.new == 0 { self.nothing + 1 } else { 0 };
             self.sum = Some(seen.sum);
             // Records of no order look the same where pages are small.
             self.again += if source.promises(page) { seen.records } else { 0 };
@@ -432,6 +431,7 @@ impl Pass {
         // Behind its last page a server may show other ones of its records on every page, without an end.
         let is_stale = seen.new == 0 && self.repeated() > 0;
         self.stale = if is_stale { self.stale + 1 } else { 0 };
+        self.nothing = if is_stale { self.nothing + 1 } else { 0 };
         let most = if self.promises(page, source) { PROMISED_STALE } else { BARREN };
         if self.stale >= most && self.way == Way::On {
             self.is_whole = false;
@@ -477,12 +477,13 @@ impl Pass {
         }
         self.sum = Some(seen.sum);
         self.last_page = self.last_page.max(Some(page));
-        if let (Some((before, time)), Some(first)) = (self.before, seen.times.first())
-            && before + 1 == page
+        if let (Some((before, totals, time)), Some(first)) = (self.before, seen.times.first())
+            // Where something came between the two, nothing follows from how they stand.
+            && (before + 1, totals) == (page, seen.totals)
         {
             source.follow(&[time, *first]);
         }
-        self.before = seen.times.last().map(|time| (page, *time));
+        self.before = seen.times.last().map(|time| (page, seen.totals, *time));
         match self.way {
             Way::On => self.trend.follow(seen.times.iter().copied(), self.window),
             Way::Back => self.trend.follow(seen.times.iter().rev().copied(), self.window),

@@ -89,6 +89,8 @@ pub struct Source {
     turns: bool,
     /// Where all of the first pages fail, live looks next so far behind them.
     pub further: u64,
+    /// Live has begun with such a page when it looked last.
+    pub begins_further: bool,
     /// Where live has found new records, the latest last.
     finds: Vec<End>,
     /// A page that was answered when it was asked for last, one with records if there was any.
