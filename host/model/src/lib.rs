@@ -5,17 +5,17 @@
 //! counter of [`metrics`], who shows it reads that.
 //!
 //! ```
-//! use collector_model::{Identity, Limit, Limits, Table};
+//! use collector_model::{CallLimit, Identity, Limits, Table};
 //!
-//! let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+//! let identity = Identity::new("cloudsek", "cloudsek_1", "alerts")?;
 //! assert_eq!(identity.to_string(), "cloudsek;cloudsek_1;alerts");
 //!
 //! let table: Table = "drp.cloudsek.xvigil.alerts".parse()?;
 //! assert!("a table: with a colon".parse::<Table>().is_err());
 //!
 //! let limits = Limits { requests: 40, ..Limits::default() };
-//! assert_eq!((Limit::Requests.key(), limits.amount(Limit::Requests)), ("requests", 40));
-//! # Ok::<(), collector_model::TableError>(())
+//! assert_eq!((CallLimit::Requests.key(), limits.amount(CallLimit::Requests.into())), ("requests", 40));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![deny(missing_docs)]
@@ -29,8 +29,8 @@ mod table;
 mod tenant_name;
 
 pub use error_code::ErrorCode;
-pub use identity::Identity;
-pub use limits::{Limit, Limits};
+pub use identity::{Identity, IdentityError};
+pub use limits::{CallLimit, Limit, Limits};
 pub use secret::{Secret, SecretError};
 pub use table::{LONGEST_TABLE, Table, TableError};
 pub use tenant_name::TenantName;

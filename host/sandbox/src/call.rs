@@ -1,13 +1,16 @@
 //! The state of one call of a component.
 
-use collector_egress::rate::Kind;
-use collector_model::Limit;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+use collector_egress::rate::Kind;
+use collector_model::CallLimit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
+use crate::bindings::exports::devo::collector::service::Failure;
+use crate::failed::Failed;
 use crate::host::config::ConfigCall;
 use crate::host::http::HttpCall;
 use crate::host::keyvalue::KeyValueCall;
@@ -26,6 +29,7 @@ pub(crate) struct CallState {
     http: WasiHttpCtx,
     requests: HttpCall,
     letters_told: AtomicBool,
+    store_is_away: bool,
     pub(crate) meter: Meter,
 }
 
@@ -40,6 +44,7 @@ impl CallState {
             http: WasiHttpCtx::new(),
             requests: HttpCall::new(views.http.clone(), *limits, metrics.clone(), kind),
             letters_told: AtomicBool::new(false),
+            store_is_away: false,
             meter: Meter::new(*limits, computed),
             context,
         }
@@ -53,13 +58,18 @@ impl CallState {
     }
 
     /// What the call has used so far of what is limited, as far as it is counted here.
-    pub(crate) fn used(&self) -> impl Iterator<Item = (Limit, u64)> {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (CallLimit, u64)> {
         self.meter.used().into_iter().chain(self.requests.used())
     }
 
     /// Why a call failed with this error.
     pub(crate) fn terminated_by(&mut self, error: &wasmtime::Error) -> Terminated {
         self.terminated().unwrap_or_else(|| self.meter.terminated_by(error))
+    }
+
+    /// What a component that has told of this failure could not do.
+    pub(crate) fn failed(&self, failure: Failure) -> Failed {
+        Failed { failure, store_is_away: self.store_is_away }
     }
 
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
@@ -81,6 +91,7 @@ impl CallState {
             handles: &mut self.handles,
             max_value_in_bytes: limits.state_in_bytes,
             metrics,
+            store_is_away: &mut self.store_is_away,
         }
     }
 

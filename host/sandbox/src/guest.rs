@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use collector_egress::rate::Kind;
-use collector_model::Limit;
+use collector_model::CallLimit;
 use collector_model::metrics::Summary;
 use futures_util::future::BoxFuture;
 use tracing::Instrument;
@@ -13,6 +13,7 @@ use wasmtime::Store;
 use crate::bindings::Implemented;
 use crate::bindings::exports::devo::collector::service::{Budget, Failure, Guest as Exports};
 use crate::call::CallState;
+use crate::failed::Failed;
 use crate::meter::{self, CPU_BOUND};
 use crate::sandbox::Sandbox;
 use crate::slow_lane::CpuBound;
@@ -21,7 +22,7 @@ use crate::terminated::Terminated;
 use crate::views::Context;
 
 /// What a call came to: the component's own answer, or why the host terminated it.
-pub type Outcome<T> = Result<Result<T, Failure>, Terminated>;
+pub type Outcome<T> = Result<Result<T, Failed>, Terminated>;
 
 /// What a function that the component exports is going to answer.
 type Answer<'a, T> = BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
@@ -106,13 +107,16 @@ impl Guest {
         let started = Instant::now();
         let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call, goes_on)).await;
         metrics.add_computed(stopwatch.total());
-        metrics.note_use(Limit::Wall, started.elapsed().as_secs());
+        metrics.note_use(CallLimit::Wall, started.elapsed().as_secs());
         store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
         let outcome = match outcome {
-            Ok(Some(Ok(answer))) => store.data().terminated().map_or(Ok(answer), Err),
+            Ok(Some(Ok(answer))) => {
+                let call = store.data();
+                call.terminated().map_or_else(|| Ok(answer.map_err(|failure| call.failed(failure))), Err)
+            }
             Ok(Some(Err(error))) => Err(store.data_mut().terminated_by(&error)),
-            Ok(None) => Err(Terminated::LimitExceeded { limit: Limit::Cpu, allowed: limits }),
-            Err(_) => Err(Terminated::LimitExceeded { limit: Limit::Wall, allowed: limits }),
+            Ok(None) => Err(Terminated::LimitExceeded { limit: CallLimit::Cpu, allowed: limits }),
+            Err(_) => Err(Terminated::LimitExceeded { limit: CallLimit::Wall, allowed: limits }),
         };
         if let Err(Terminated::LimitExceeded { limit, .. }) = outcome {
             metrics.add_exceeded(limit);

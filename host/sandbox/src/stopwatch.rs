@@ -10,8 +10,12 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// Adds up the computing time of a future. Clones share it, so that the future can look at its own.
-#[derive(Clone, Default)]
-pub(crate) struct Stopwatch(Arc<Counted>);
+#[derive(Clone)]
+pub(crate) struct Stopwatch<C = fn() -> Duration> {
+    counted: Arc<Counted>,
+    /// What the thread that asks has computed so far.
+    clock: C,
+}
 
 /// In nanoseconds.
 #[derive(Default)]
@@ -22,16 +26,26 @@ struct Counted {
     since: AtomicU64,
 }
 
-impl Stopwatch {
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self::by(thread_time)
+    }
+}
+
+impl<C: Fn() -> Duration> Stopwatch<C> {
+    fn by(clock: C) -> Self {
+        Self { counted: Arc::default(), clock }
+    }
+
     /// Drives the future, and counts. Whenever it gives way, `goes_on` is told what was counted by then. `None`: that
     /// has said no, and the future is dropped.
     pub(crate) async fn time<F: Future>(&self, future: F, goes_on: impl Fn(Duration) -> bool) -> Option<F::Output> {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
-            self.0.since.store(thread_time(), Ordering::Relaxed);
+            self.counted.since.store(nanoseconds((self.clock)()), Ordering::Relaxed);
             let poll = future.as_mut().poll(context);
             let total = self.now();
-            self.0.total.store(nanoseconds(total), Ordering::Relaxed);
+            self.counted.total.store(nanoseconds(total), Ordering::Relaxed);
             match poll {
                 Poll::Ready(output) => Poll::Ready(Some(output)),
                 Poll::Pending if goes_on(total) => Poll::Pending,
@@ -43,20 +57,19 @@ impl Stopwatch {
 
     /// What was counted until the future gave way last.
     pub(crate) fn total(&self) -> Duration {
-        Duration::from_nanos(self.0.total.load(Ordering::Relaxed))
+        Duration::from_nanos(self.counted.total.load(Ordering::Relaxed))
     }
 
     /// What was counted until now. For the future itself, while it computes.
     pub(crate) fn now(&self) -> Duration {
-        let since = self.0.since.load(Ordering::Relaxed);
-        self.total() + Duration::from_nanos(thread_time().saturating_sub(since))
+        let since = Duration::from_nanos(self.counted.since.load(Ordering::Relaxed));
+        self.total() + (self.clock)().saturating_sub(since)
     }
 }
 
-/// What this thread has computed so far, in nanoseconds. Every Linux has this clock; without it, nothing would be
-/// counted.
-fn thread_time() -> u64 {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(0, |time| nanoseconds(time.into()))
+/// What this thread has computed so far. Every Linux has this clock; without it, nothing would be counted.
+fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -65,50 +78,62 @@ fn nanoseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    fn compute(milliseconds: u64) {
-        let target = thread_time() + milliseconds * 1_000_000;
-        while thread_time() < target {
-            std::hint::spin_loop();
-        }
-    }
-
-    #[tokio::test]
-    async fn computing_counts_wherever_it_happens_and_waiting_does_not() {
-        let stopwatch = Stopwatch::default();
-        let outside = stopwatch.time(std::future::pending::<()>(), |_| true);
-        tokio::time::timeout(Duration::from_millis(1), outside).await.unwrap_err();
-        compute(20);
-        let waited = stopwatch.total();
-        assert!(waited < Duration::from_millis(20), "{waited:?}");
+    #[tokio::test(flavor = "current_thread")]
+    async fn computing_counts_and_what_the_thread_does_meanwhile_does_not() {
+        let (clock, started) = (Cell::new(0), Cell::new(false));
+        let computes = |milliseconds: u64| clock.set(clock.get() + milliseconds);
+        let stopwatch = Stopwatch::by(|| Duration::from_millis(clock.get()));
         let look = stopwatch.clone();
-        let seen = stopwatch.time(
-            async {
-                compute(10);
-                let first = look.now();
-                tokio::task::yield_now().await;
-                compute(10);
-                (first, look.now())
-            },
-            |_| true,
-        );
-        let (first, second) = seen.await.unwrap();
-        assert!(first >= waited + Duration::from_millis(10) && second >= first + Duration::from_millis(10));
-        assert!(stopwatch.total() >= second);
+        let timed = async {
+            computes(3);
+            started.set(true);
+            tokio::task::yield_now().await;
+            computes(4);
+            look.now()
+        };
+        let timed = stopwatch.time(timed, |_| true);
+        // The same thread computes for others while the future waits.
+        let other = async {
+            assert!(started.get());
+            computes(1_000);
+        };
+        let (seen, ()) = tokio::join!(biased; timed, other);
+        assert_eq!((seen, stopwatch.total()), (Some(Duration::from_millis(7)), Duration::from_millis(7)));
+        stopwatch.time(async { computes(5) }, |_| true).await;
+        assert_eq!(stopwatch.total(), Duration::from_millis(12), "it adds up");
     }
 
-    #[tokio::test]
+    #[tokio::test(flavor = "current_thread")]
     async fn what_computes_for_too_long_ends_where_it_gives_way() {
-        let (stopwatch, turns) = (Stopwatch::default(), std::cell::Cell::new(0));
+        let (clock, turns) = (Cell::new(0), Cell::new(0));
+        let stopwatch = Stopwatch::by(|| Duration::from_millis(clock.get()));
         let endless = async {
             loop {
                 turns.set(turns.get() + 1);
-                compute(2);
+                clock.set(clock.get() + 2);
                 tokio::task::yield_now().await;
             }
         };
         let ended: Option<()> = stopwatch.time(endless, |computed| computed < Duration::from_millis(9)).await;
         assert_eq!((ended, turns.get()), (None, 5));
+    }
+
+    #[test]
+    fn the_clock_goes_on_with_what_its_own_thread_computes() {
+        let started = thread_time();
+        while thread_time() == started {
+            std::hint::spin_loop();
+        }
+        // A thread begins at zero, however much others have computed.
+        let target = started + Duration::from_millis(20);
+        while thread_time() < target {
+            std::hint::spin_loop();
+        }
+        let of_another = std::thread::spawn(thread_time).join().unwrap();
+        assert!(of_another < target, "{of_another:?}");
     }
 }

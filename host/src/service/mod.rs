@@ -108,7 +108,7 @@ impl Service {
     ) -> Result<Self, StartError> {
         let threads = ServiceThreads::of(&plan);
         let (identity, limits) = (plan.identity, plan.limits);
-        let bucket = store.bucket(identity.to_string());
+        let bucket = store.bucket(identity.storage_name());
         // What the original has left is of use to no other component.
         if plan.component == Component::Bundled {
             take_over_original(store, &bucket, &identity)?;
@@ -125,7 +125,7 @@ impl Service {
                 dead_letters: RecordLetters {
                     file: plan.dead_letters_file,
                     service: identity.to_string(),
-                    required: !matches!(store, Store::Memory(_)),
+                    required: store.is_durable(),
                 },
                 table: plan.table,
             },
@@ -138,7 +138,7 @@ impl Service {
         let readiness = Readiness::default();
         let allowance = Allowance { limiter: plan.limiter, requests_of_a_call: limits.requests };
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token, api, plan.refresh),
+            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token_file, api, plan.refresh),
             puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period), allowance),
             setup_span: service_span(Process::Input, &threads.setup, &identity),
             puller_span,
@@ -169,8 +169,9 @@ impl Service {
 
     /// Whether the API accepts settings and credentials. Pulls nothing.
     pub async fn validate(&self) -> bool {
-        let accepted = self.setup.check_once().instrument(self.setup_span.clone()).await;
-        matches!(accepted, Ok(true))
+        let mut backoff = Backoff::default();
+        let checked = self.setup.check_once(&mut backoff).instrument(self.setup_span.clone()).await;
+        matches!(checked, Ok(None))
     }
 
     /// Runs until the stop, or until it can't go on. Whoever observes it sees it until then.
@@ -189,7 +190,7 @@ fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Re
     if bucket.get(STATE_KEY)?.is_some() {
         return Ok(());
     }
-    if let Some(state) = find_original(store, &identity.input, &identity.id, &identity.service)? {
+    if let Some(state) = find_original(store, identity.input(), identity.id(), identity.service())? {
         bucket.set(STATE_KEY, &state)?;
         info!("The state of the original collector has been taken over; it is left as it is where it was");
     }

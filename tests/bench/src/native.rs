@@ -47,13 +47,12 @@ impl Native {
         });
         let outputs = Outputs::new(outputs.collect::<Result<_>>()?);
         let api = ApiClient::new(service.api)?;
-        api.set_credential(&service.token.read()?)?;
         Ok(Self {
             runtime: Handle::current(),
             started: Instant::now(),
             api,
             limiter: service.limiter,
-            bucket: store.bucket(service.identity.to_string()),
+            bucket: store.bucket(service.identity.storage_name()),
             outputs,
             table: service.table,
             settings: service.settings.to_vec(),

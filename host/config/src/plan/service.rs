@@ -43,8 +43,8 @@ pub struct ServicePlan {
     pub refresh: Duration,
     /// How to reach the API, the credential with it.
     pub api: ApiClientSettings,
-    /// Where the credential comes from; it may change.
-    pub token: Secret,
+    /// The file that the credential comes from, which may change, if it does not stand in the configuration.
+    pub token_file: Option<PathBuf>,
     /// The `override_*` keys that are set.
     pub overrides: Vec<&'static str>,
     /// The only table that the component may write to.
@@ -112,8 +112,11 @@ impl Keys<'_> {
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity { input: input_name.to_owned(), id, service: service_name.to_owned() };
-        let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.to_string()));
+        let identity = Identity::new(input_name, &*id, service_name).map_err(|error| {
+            let key = if error.part == id { self.input_key("id") } else { "inputs".to_owned() };
+            value(key, error.to_string(), "Give a name of one line.")
+        })?;
+        let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.storage_name()));
         let period = self.seconds(
             self.key("request_period_in_seconds"),
             service.request_period_in_seconds,
@@ -129,7 +132,10 @@ impl Keys<'_> {
                 DEFAULT_REFRESH_IN_SECONDS,
             )?,
             api: self.api(&base_url, current, &limits)?,
-            token,
+            token_file: match token {
+                Secret::File(file) => Some(file),
+                Secret::Text(_) => None,
+            },
             overrides: overrides.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect(),
             table: self.table(&component)?,
             component,
