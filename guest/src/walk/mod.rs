@@ -235,6 +235,7 @@ impl Walk {
             Reading::Records(seen) => {
                 self.source.note(page, seen, now);
                 self.note_found_elsewhere(seen);
+                self.source.note_missed();
                 if page == 0 && self.source.first == Some(1) {
                     self.source.doubt_numbering();
                 }

@@ -262,10 +262,15 @@ impl Source {
         excess.zip(self.baseline).is_some_and(|(excess, baseline)| excess > baseline)
     }
 
-    /// Live has looked. What was found and has not come meanwhile had been missed before, and explains nothing of what comes.
+    /// Live has looked.
     pub fn live_has_looked(&mut self) {
         self.fell |= self.totals.records < self.live_total;
         self.live_total = self.totals.records;
+        self.note_missed();
+    }
+
+    /// What was found and has not come meanwhile had been missed before, and explains nothing of what comes.
+    pub fn note_missed(&mut self) {
         if let (Some(baseline), Some(excess)) = (self.baseline, self.excess()) {
             self.baseline = Some(baseline.min(excess));
         }
