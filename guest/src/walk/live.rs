@@ -523,9 +523,13 @@ impl<'a> Live<'a> {
     }
 
     /// Takes note of the order from one page to the next, for pages may have one record each. Where something came between the
-    /// two, nothing follows from how they stand.
+    /// two, or one is shown again, nothing follows from how they stand.
     fn follow(&mut self, page: u64, seen: &Seen) {
-        let pages = self.read.iter().filter(|(_, before)| before.totals == seen.totals);
+        let again = [self.source.first_sum, self.source.behind_last];
+        if page > self.source.first() && again.contains(&Some(seen.sum)) {
+            return;
+        }
+        let pages = self.read.iter().filter(|(_, other)| other.totals == seen.totals && other.sum != seen.sum);
         let read = |page| pages.clone().find(|(read, _)| Some(*read) == page).map(|(_, seen)| &seen.times);
         let before = read(page.checked_sub(1)).and_then(|times| times.last()).zip(seen.times.first());
         let after = seen.times.last().zip(read(page.checked_add(1)).and_then(|times| times.first()));
