@@ -107,7 +107,7 @@ fn a_store_that_loses_all_digests_is_warned_of_and_nothing_is_lost_or_repeated_w
             }
             world.pass(minutes(61));
             world.settle();
-            assert!(world.count_in_log("WARNING Of 95 alerts that were delivered 0 are remembered") > 0);
+            assert!(world.count_in_log("WARNING Only 0 of 95 delivered alerts are remembered") > 0);
             world.assert_delivered(2);
             world.run_day();
             world.assert_delivered(2);
@@ -139,7 +139,7 @@ fn one_lost_value_of_several_is_warned_of_and_loses_nothing_that_is_new() {
         world.settle();
         world.run_day();
         assert_eq!(world.inner().arrived.len(), before + 25, "without {name}");
-        assert!(world.count_in_log("WARNING Of 100000 alerts that were delivered") > 0);
+        assert!(world.count_in_log(" of 100000 delivered alerts are remembered") > 0);
         world.source(|source| source.truncate(100_000));
         let mut inner = world.inner();
         (inner.state, inner.values, inner.now) = (state, values, now);

@@ -54,7 +54,8 @@ pub fn due(driver: &mut Driver<'_>, budget: u32) -> Due {
         let newest_first = matches!(world.source.shape.order, Order::NewestFirst | Order::LatestArrivalFirst);
         let delivered = world.source.standing.iter().filter(|standing| world.is_confirmed(standing.key()));
         let moments = delivered.map(|standing| standing.record.time).collect::<BTreeSet<_>>().len();
-        let has_seen_all = driver.was_up_to_date || newest_first && driver.received >= CLEAR as u64 && !driver.overtaken;
+        let has_seen_all =
+            driver.was_up_to_date || newest_first && driver.received >= CLEAR as u64 && !driver.overtaken;
         let is_known = has_seen_all && moments >= CLEAR / 2;
         let needed = if newest_first {
             (fresh.len() as u64).div_ceil(size)

@@ -160,12 +160,7 @@ impl Walk {
             // The first page, which would have told, can't be read.
             source.totals.records = None;
         }
-        if pass.is_whole() {
-            source.last_page = pass.last_page;
-        } else {
-            // One that goes back from the end has read on to it first.
-            source.last_page = source.last_page.max(pass.last_page);
-        }
+        source.last_page = if pass.knows_end() { pass.last_page } else { source.last_page.max(pass.last_page) };
         // Pages of the first history that are not full are so by themselves.
         let skipped = pass.skipped.filter(|_| self.schedule.passes > 0);
         source.skipped = skipped;

@@ -138,6 +138,10 @@ pub struct Pass {
     nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
+    /// Going back, the pass has gone on to the end first.
+    has_met_end: bool,
+    /// Going back: the page that the source's end was thought to be, and its sum; or the first one that shows the same.
+    end: Option<(u64, u64)>,
     /// The last page before new records that the pass may have gone past: they stood behind a page that was not full, or one
     /// without records that nothing had promised, so more may have come there since.
     pub skipped: Option<u64>,
@@ -217,6 +221,8 @@ impl Pass {
             failures: 0,
             nothing: 0,
             last_page: None,
+            has_met_end: is_back,
+            end: None,
             skipped: None,
             was_short: false,
             expected: source.last_page.filter(|_| !source.totals_stand()),
@@ -477,6 +483,7 @@ impl Pass {
         }
         self.sum = Some(seen.sum);
         self.last_page = self.last_page.max(Some(page));
+        self.find_end(page, seen.sum);
         if let (Some((before, totals, time)), Some(first)) = (self.before, seen.times.first())
             // Where something came between the two, nothing follows from how they stand.
             && (before + 1, totals) == (page, seen.totals)
@@ -495,6 +502,18 @@ impl Pass {
             return Vec::new();
         }
         self.leave_the_window(page, source)
+    }
+
+    /// Behind its last page a server may repeat it: then the first one of those that are alike is the last one.
+    fn find_end(&mut self, page: u64, sum: u64) {
+        match (self.way, self.end) {
+            (Way::On, None) if self.then_back == Some(page) => self.end = Some((page, sum)),
+            (Way::Back, None) => self.end = Some((page, sum)),
+            (Way::Back, Some((end, same))) if (page + 1, sum) == (end, same) && self.last_page == Some(end) => {
+                (self.end, self.last_page) = (Some((page, sum)), Some(page));
+            }
+            _ => {}
+        }
     }
 
     fn observe_nothing(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
@@ -625,7 +644,7 @@ impl Pass {
         if self.stretches.is_empty()
             && let Some(from) = self.then_back.take()
         {
-            (self.way, self.trend) = (Way::Back, Trend::default());
+            (self.way, self.trend, self.has_met_end) = (Way::Back, Trend::default(), true);
             self.stretches.push_back(Stretch { from: from - 1, to: None, failures: 0 });
         }
         (self.repetitions, self.repeats, self.barren) = (0, 0, 0);
@@ -734,6 +753,11 @@ impl Pass {
     /// Whether the source says no more how many records there are.
     pub fn met_no_total(&self) -> bool {
         self.is_whole && self.was_silent && !self.said
+    }
+
+    /// Whether the pass knows where the source ends.
+    pub fn knows_end(&self) -> bool {
+        self.is_whole || self.has_met_end
     }
 
     /// Whether the pass has read everything, not a window of it.
