@@ -43,9 +43,6 @@ impl Accounting {
 
 /// What a pass says. Nothing where it has read a window alone, or the source has moved meanwhile: then the last word stands.
 fn judge(pass: &Pass, source: &mut Source) -> Option<Account> {
-    if !pass.is_whole() {
-        return None;
-    }
     let Some(total) = source.totals.records else {
         return Some(Account::Unchecked(Uncheckable::NoTotal));
     };

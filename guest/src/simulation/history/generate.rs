@@ -41,6 +41,10 @@ fn rarities(random: &mut Random, history: &mut History) {
         }
         3 | 4 => {
             history.memory = Some(random.pick(&[4, 8, 16, 32]));
+            // A server that shows others of its records on each page behind its last one has no end for who forgets them.
+            if matches!(history.shape.order, Order::Restless(_)) {
+                history.shape.past_end = PastEnd::Empty;
+            }
             // Where the clock is wrong, so is what is taken for older than the overlap.
             history.events.retain(|event| !matches!(event.what, What::Jump(_) | What::Overlap(_)));
         }
