@@ -63,7 +63,7 @@ fn each_other_limit_ends_the_call_and_is_named() {
         ("SetupError [CODE:0110]", "requests: 0"),
         ("SetupError [CODE:0110]", "concurrent_requests: 0"),
         ("PrePullError [CODE:0210]", "log_lines: 1"),
-        ("PullError [CODE:0310]", "host_call_in_bytes: 1000"),
+        ("PrePullError [CODE:0210]", "host_call_in_bytes: 1000"),
     ] {
         let mut stage = Stage::new("limit", 100).unwrap();
         let usual = stage.settings.input.clone();

@@ -31,17 +31,14 @@ mod tests {
 
     #[test]
     fn only_a_setting_and_a_state_are_final_and_a_state_only_where_the_store_has_answered() {
-        let cases: [(fn(Fault) -> Failure, [bool; 2]); 5] = [
-            (Failure::InitVariables, [true, true]),
-            (Failure::PrePull, [true, false]),
-            (Failure::SetUp, [false, false]),
-            (Failure::Pull, [false, false]),
-            (Failure::Api, [false, false]),
-        ];
-        for (case, expected) in cases {
+        let is_final = |case: fn(Fault) -> Failure| {
             let failure = case(Fault { code: 0, reason: String::new(), remedy: String::new() });
-            let is_final = |store_is_away| Failed { failure: failure.clone(), store_is_away }.is_final();
-            assert_eq!([false, true].map(is_final), expected, "{failure:?}");
-        }
+            [false, true].map(|store_is_away| Failed { failure: failure.clone(), store_is_away }.is_final())
+        };
+        assert_eq!(is_final(Failure::InitVariables), [true, true]);
+        assert_eq!(is_final(Failure::PrePull), [true, false]);
+        assert_eq!(is_final(Failure::SetUp), [false, false]);
+        assert_eq!(is_final(Failure::Pull), [false, false]);
+        assert_eq!(is_final(Failure::Api), [false, false]);
     }
 }
