@@ -26,9 +26,6 @@ use crate::service::{End, Service};
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
 
-/// Between two looks at it. Only a service that was abandoned in the middle of a write makes anybody wait.
-const RELEASE_LOOK: Duration = Duration::from_millis(10);
-
 /// The services of a configuration that can start.
 pub struct Tenant {
     services: Vec<Service>,
@@ -146,12 +143,7 @@ impl Running {
 /// A service may have been abandoned in the middle of a write, which goes on by itself and holds the state's
 /// lock.
 async fn release(store: Store) {
-    let free = async {
-        while store.is_shared() {
-            tokio::time::sleep(RELEASE_LOOK).await;
-        }
-    };
-    if tokio::time::timeout(RELEASE, free).await.is_err() {
+    if tokio::time::timeout(RELEASE, store.release()).await.is_err() {
         warn!("The state is still being written {RELEASE:?} after the end of its services: the disk does not answer");
     }
 }

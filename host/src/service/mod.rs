@@ -125,7 +125,7 @@ impl Service {
                 dead_letters: RecordLetters {
                     file: plan.dead_letters_file,
                     service: identity.to_string(),
-                    required: !matches!(store, Store::Memory(_)),
+                    required: store.is_durable(),
                 },
                 table: plan.table,
             },

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::error::StateError;
-use super::store::Store;
+use super::store::{Place, Store};
 pub use pickle::PickleError;
 
 /// The ids of one moment are a few kilobytes at most.
@@ -91,14 +91,14 @@ pub enum Problem {
 /// When there is one that can't be taken over: to go on without it would send again what was sent.
 pub fn find(store: &Store, input: &str, id: &str, service: &str) -> Result<Option<Vec<u8>>, OriginalError> {
     let identity = format!("{input};{id};{service};None");
-    match store {
-        Store::Files(folder) => find_file(folder.path(), &identity),
-        Store::Redis(database) => {
+    match store.place() {
+        Place::Files(folder) => find_file(folder.path(), &identity),
+        Place::Redis(database) => {
             let Some(content) = database.text(&identity)? else { return Ok(None) };
             let unusable = |problem| OriginalError::Unusable { place: format!("{identity} in redis"), problem };
             translate(&content).map_err(unusable)
         }
-        Store::Memory(_) => Ok(None),
+        Place::Memory(_) => Ok(None),
     }
 }
 

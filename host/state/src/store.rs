@@ -7,54 +7,78 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
 use super::error::{FolderProblem, StateError};
 use super::file;
 use super::folder::StateFolder;
 use super::name::{self, file_name, parse_file_name};
 use super::redis::RedisDatabase;
 
-/// Where values are kept. Clones share them.
+/// Where values are kept.
+#[derive(Debug)]
+pub struct Store {
+    place: Place,
+    /// Counts the buckets, so that it is known when nobody uses one any more.
+    buckets: TaskTracker,
+}
+
+/// Clones share the values.
 #[derive(Clone, Debug)]
-pub enum Store {
-    /// In files (`persistence.type: filesystem`).
+pub(super) enum Place {
+    /// `persistence.type: filesystem`.
     Files(Arc<StateFolder>),
-    /// In a redis server (`persistence.type: redis`).
+    /// `persistence.type: redis`.
     Redis(Arc<RedisDatabase>),
-    /// In memory, gone with the process (`persistence.type: memory`).
+    /// `persistence.type: memory`: gone with the process.
     Memory(Arc<Mutex<Values>>),
 }
 
 /// Values by bucket and key.
-type Values = BTreeMap<(String, String), Vec<u8>>;
+pub(super) type Values = BTreeMap<(String, String), Vec<u8>>;
 
 impl Store {
     /// A store in an open folder.
     pub fn files(folder: StateFolder) -> Self {
-        Self::Files(Arc::new(folder))
+        Self::of(Place::Files(Arc::new(folder)))
     }
 
     /// A store in a redis server.
     pub fn redis(database: RedisDatabase) -> Self {
-        Self::Redis(Arc::new(database))
+        Self::of(Place::Redis(Arc::new(database)))
     }
 
     /// An empty store in memory.
     pub fn memory() -> Self {
-        Self::Memory(Arc::default())
+        Self::of(Place::Memory(Arc::default()))
     }
 
-    /// Whether somebody else holds the store as well. Dropping the last one releases a folder.
-    pub fn is_shared(&self) -> bool {
-        match self {
-            Self::Files(folder) => Arc::strong_count(folder) > 1,
-            Self::Redis(database) => Arc::strong_count(database) > 1,
-            Self::Memory(values) => Arc::strong_count(values) > 1,
-        }
+    fn of(place: Place) -> Self {
+        Self { place, buckets: TaskTracker::new() }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether its values outlive the process.
+    pub fn is_durable(&self) -> bool {
+        !matches!(self.place, Place::Memory(_))
     }
 
     /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
-        Bucket { name: name.into(), store: self.clone() }
+        Bucket { name: name.into(), place: self.place.clone(), _in_use: self.buckets.token() }
+    }
+
+    /// Returns when the last bucket has been dropped, and so the last operation has ended: a folder is free then for
+    /// whoever comes next.
+    pub async fn release(self) {
+        let Self { place, buckets } = self;
+        buckets.close();
+        buckets.wait().await;
+        drop(place);
     }
 }
 
@@ -62,7 +86,9 @@ impl Store {
 #[derive(Clone, Debug)]
 pub struct Bucket {
     name: String,
-    store: Store,
+    place: Place,
+    /// The last field, for it must not be given back before the place is.
+    _in_use: TaskTrackerToken,
 }
 
 impl Bucket {
@@ -77,16 +103,16 @@ impl Bucket {
     /// [`StateError::Corrupt`] when there is a value and it is not what was set, [`StateError::Read`],
     /// [`StateError::Folder`] when the folder is gone, [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
-        match &self.store {
-            Store::Files(folder) => {
+        match &self.place {
+            Place::Files(folder) => {
                 let value = file::read(&self.path(folder, key)?)?;
                 if value.is_none() {
                     folder.check_still_there()?;
                 }
                 Ok(value)
             }
-            Store::Redis(database) => database.get(&self.name, key),
-            Store::Memory(values) => Ok(lock(values).get(&self.entry(key)).cloned()),
+            Place::Redis(database) => database.get(&self.name, key),
+            Place::Memory(values) => Ok(lock(values).get(&self.entry(key)).cloned()),
         }
     }
 
@@ -97,10 +123,10 @@ impl Bucket {
     /// # Errors
     /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StateError> {
-        match &self.store {
-            Store::Files(folder) => file::write(&self.path(folder, key)?, value),
-            Store::Redis(database) => database.set(&self.name, key, value),
-            Store::Memory(values) => {
+        match &self.place {
+            Place::Files(folder) => file::write(&self.path(folder, key)?, value),
+            Place::Redis(database) => database.set(&self.name, key, value),
+            Place::Memory(values) => {
                 lock(values).insert(self.entry(key), value.to_vec());
                 Ok(())
             }
@@ -112,10 +138,10 @@ impl Bucket {
     /// # Errors
     /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
     pub fn delete(&self, key: &str) -> Result<(), StateError> {
-        match &self.store {
-            Store::Files(folder) => file::delete(&self.path(folder, key)?),
-            Store::Redis(database) => database.delete(&self.name, key),
-            Store::Memory(values) => {
+        match &self.place {
+            Place::Files(folder) => file::delete(&self.path(folder, key)?),
+            Place::Redis(database) => database.delete(&self.name, key),
+            Place::Memory(values) => {
                 lock(values).remove(&self.entry(key));
                 Ok(())
             }
@@ -128,16 +154,16 @@ impl Bucket {
     /// [`StateError::Read`], [`StateError::Folder`] when the folder is gone, [`StateError::Redis`],
     /// [`StateError::NameTooLong`].
     pub fn exists(&self, key: &str) -> Result<bool, StateError> {
-        match &self.store {
-            Store::Files(folder) => {
+        match &self.place {
+            Place::Files(folder) => {
                 let exists = file::exists(&self.path(folder, key)?)?;
                 if !exists {
                     folder.check_still_there()?;
                 }
                 Ok(exists)
             }
-            Store::Redis(database) => database.exists(&self.name, key),
-            Store::Memory(values) => Ok(lock(values).contains_key(&self.entry(key))),
+            Place::Redis(database) => database.exists(&self.name, key),
+            Place::Memory(values) => Ok(lock(values).contains_key(&self.entry(key))),
         }
     }
 
@@ -146,16 +172,16 @@ impl Bucket {
     /// # Errors
     /// [`StateError::Folder`] when the folder is gone or can't be listed, [`StateError::Redis`].
     pub fn list(&self) -> Result<Vec<String>, StateError> {
-        let mut keys = match &self.store {
-            Store::Files(folder) => {
+        let mut keys = match &self.place {
+            Place::Files(folder) => {
                 folder.check_still_there()?;
                 self.list_files(folder).map_err(|error| StateError::Folder {
                     path: folder.path().to_owned(),
                     problem: FolderProblem::NotReadable(error),
                 })?
             }
-            Store::Redis(database) => database.list(&self.name)?,
-            Store::Memory(values) => {
+            Place::Redis(database) => database.list(&self.name)?,
+            Place::Memory(values) => {
                 lock(values).keys().filter(|(bucket, _)| *bucket == self.name).map(|(_, key)| key.clone()).collect()
             }
         };
@@ -192,6 +218,9 @@ fn lock<T>(values: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
     use crate::folder::scratch::Scratch;
     use crate::redis::tests::Server;
@@ -304,6 +333,31 @@ mod tests {
         drop(store);
         let store = Store::files(StateFolder::open(scratch.path()).unwrap());
         assert_eq!(store.bucket("a").get("state").unwrap().unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_store_is_released_when_the_last_bucket_is_dropped_and_not_before() {
+        let scratch = Scratch::new();
+        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let (bucket, other) = (store.bucket("a"), store.bucket("b"));
+        // As the write of a service that was abandoned meanwhile.
+        let under_way = bucket.clone();
+        let mut released = pin!(store.release());
+        let mut is_released = || released.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        drop(bucket);
+        assert!(!is_released());
+        drop(other);
+        assert!(!is_released());
+        assert!(StateFolder::open(scratch.path()).is_err());
+        drop(under_way);
+        assert!(is_released());
+        StateFolder::open(scratch.path()).unwrap();
+    }
+
+    #[test]
+    fn a_store_without_a_bucket_is_released_at_once() {
+        let released = pin!(Store::memory().release());
+        assert!(released.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 
     #[test]
