@@ -48,7 +48,8 @@ fn too_long_a_call_ends_and_names_the_limit() {
     let stage = staged("wall", "wall_in_seconds: 1").unwrap();
     stage.simulator.fail(1, Fault::Stall);
     let collector = stage.start().unwrap();
-    collector.wait_for_complaint(&["PullError [CODE:0310]", "limits.wall_in_seconds"]).unwrap();
+    // It is the set-up that asks first.
+    collector.wait_for_complaint(&["SetupError [CODE:0110]", "limits.wall_in_seconds"]).unwrap();
     drop(collector);
     stage.simulator.heal();
     raised(stage).unwrap();
@@ -57,14 +58,20 @@ fn too_long_a_call_ends_and_names_the_limit() {
 /// Limits that the bundled collector keeps to by far, lowered until it can't.
 #[test]
 fn each_other_limit_ends_the_call_and_is_named() {
-    for limit in ["host_call_in_bytes: 1000", "handles: 2", "requests: 0", "concurrent_requests: 0", "log_lines: 1"] {
+    for (error, limit) in [
+        ("SetupError [CODE:0110]", "handles: 2"),
+        ("SetupError [CODE:0110]", "requests: 0"),
+        ("SetupError [CODE:0110]", "concurrent_requests: 0"),
+        ("PrePullError [CODE:0210]", "log_lines: 1"),
+        ("PrePullError [CODE:0210]", "host_call_in_bytes: 1000"),
+    ] {
         let mut stage = Stage::new("limit", 100).unwrap();
         let usual = stage.settings.input.clone();
         stage.settings.input += &format!("limits: {{{limit}}}\n");
         stage.configure().unwrap();
         let collector = stage.start().unwrap();
         let key = limit.split(':').next().unwrap_or_default();
-        collector.wait_for_complaint(&["[CODE:0310]", &format!("(limits.{key})")]).unwrap();
+        collector.wait_for_complaint(&[error, &format!("(limits.{key})")]).unwrap();
         assert_eq!(collector.sent().unwrap(), 0, "{limit}");
         drop(collector);
         stage.settings.input = usual;

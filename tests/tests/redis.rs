@@ -3,6 +3,7 @@
 use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 use sandbox::redis::Redis;
+use sandbox::simulator::Fault;
 use sandbox::stage::Stage;
 use sandbox::{ALERTS_TABLE, PATIENCE};
 
@@ -37,6 +38,24 @@ fn a_server_that_is_not_there_at_the_start_is_named() {
     collector.wait_for_line(&["CollectorConfigurationException [CODE:0007]", &place], PATIENCE).unwrap();
     assert_eq!(collector.wait_for_exit(PATIENCE).unwrap().code(), Some(1));
     assert_eq!(stage.simulator.request_count(), 0);
+}
+
+#[test]
+fn a_server_that_is_away_when_the_state_is_loaded_is_waited_for() {
+    let (stage, mut redis) = staged("redis-away", 100).unwrap();
+    // The set-up fails until the server is gone, so that the state is loaded after that.
+    stage.simulator.fail(1_000, Fault::Status(401));
+    let collector = stage.start().unwrap();
+    collector.wait_for_line(&["The setup is tried again in"], PATIENCE).unwrap();
+    redis.kill().unwrap();
+    stage.simulator.heal();
+    let place = format!("127.0.0.1:{}", redis.port());
+    collector.wait_for_complaint(&["PrePullError [CODE:0203]", &place]).unwrap();
+    collector.wait_for_line(&["pre_pull() is tried again in 5 seconds"], PATIENCE).unwrap();
+    assert!(stage.arrived().is_empty());
+    redis.start_again(&stage.folder.path().join("redis")).unwrap();
+    collector.wait_until_sent(100).unwrap();
+    stage.compare().exactly_once().unwrap();
 }
 
 #[test]

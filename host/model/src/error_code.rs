@@ -54,14 +54,22 @@ table! {
     TOKEN_UNREADABLE = "SetupError", 101;
     /// There is no way to the API: certificates or proxy can't be used.
     NO_WAY_TO_API = "SetupError", 102;
+    /// The host ended a set-up that exceeded a limit.
+    SETUP_LIMIT_EXCEEDED = "SetupError", 110;
+    /// A set-up ended by a fault of the component (a trap).
+    SETUP_TRAP = "SetupError", 111;
     /// The persisted state can't be loaded.
     STATE_UNUSABLE = "PrePullError", 203;
     /// The state of the original collector is there, and can't be taken over.
     ORIGINAL_STATE_UNUSABLE = "PrePullError", 204;
-    /// The host ended a call that exceeded a limit.
-    LIMIT_EXCEEDED = "PullError", 310;
-    /// A call ended by a fault of the component (a trap).
-    TRAP = "PullError", 311;
+    /// The host ended a pre-pull that exceeded a limit.
+    PRE_PULL_LIMIT_EXCEEDED = "PrePullError", 210;
+    /// A pre-pull ended by a fault of the component (a trap).
+    PRE_PULL_TRAP = "PrePullError", 211;
+    /// The host ended a pull or backfill that exceeded a limit.
+    PULL_LIMIT_EXCEEDED = "PullError", 310;
+    /// A pull or backfill ended by a fault of the component (a trap).
+    PULL_TRAP = "PullError", 311;
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
+use crate::bindings::exports::devo::collector::service::Failure;
+use crate::failed::Failed;
 use crate::host::config::ConfigCall;
 use crate::host::http::HttpCall;
 use crate::host::keyvalue::KeyValueCall;
@@ -27,6 +29,7 @@ pub(crate) struct CallState {
     http: WasiHttpCtx,
     requests: HttpCall,
     letters_told: AtomicBool,
+    store_is_away: bool,
     pub(crate) meter: Meter,
 }
 
@@ -41,6 +44,7 @@ impl CallState {
             http: WasiHttpCtx::new(),
             requests: HttpCall::new(views.http.clone(), *limits, metrics.clone(), kind),
             letters_told: AtomicBool::new(false),
+            store_is_away: false,
             meter: Meter::new(*limits, tick),
             context,
         }
@@ -63,6 +67,11 @@ impl CallState {
         self.terminated().unwrap_or_else(|| self.meter.terminated_by(error))
     }
 
+    /// What a component that has told of this failure could not do.
+    pub(crate) fn failed(&self, failure: Failure) -> Failed {
+        Failed { failure, store_is_away: self.store_is_away }
+    }
+
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.handles
     }
@@ -82,6 +91,7 @@ impl CallState {
             handles: &mut self.handles,
             max_value_in_bytes: limits.state_in_bytes,
             metrics,
+            store_is_away: &mut self.store_is_away,
         }
     }
 

@@ -13,6 +13,7 @@ use wasmtime::Store;
 use crate::bindings::Implemented;
 use crate::bindings::exports::devo::collector::service::{Budget, Failure, Guest as Exports};
 use crate::call::CallState;
+use crate::failed::Failed;
 use crate::meter;
 use crate::sandbox::Sandbox;
 use crate::slow_lane::CpuBound;
@@ -21,7 +22,7 @@ use crate::terminated::Terminated;
 use crate::views::Context;
 
 /// What a call came to: the component's own answer, or why the host terminated it.
-pub type Outcome<T> = Result<Result<T, Failure>, Terminated>;
+pub type Outcome<T> = Result<Result<T, Failed>, Terminated>;
 
 /// What a function that the component exports is going to answer.
 type Answer<'a, T> = BoxFuture<'a, wasmtime::Result<Result<T, Failure>>>;
@@ -101,7 +102,10 @@ impl Guest {
         metrics.note_use(Limit::Wall, started.elapsed().as_secs());
         store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
         let outcome = match outcome {
-            Ok(Ok(answer)) => store.data().terminated().map_or(Ok(answer), Err),
+            Ok(Ok(answer)) => {
+                let call = store.data();
+                call.terminated().map_or_else(|| Ok(answer.map_err(|failure| call.failed(failure))), Err)
+            }
             Ok(Err(error)) => Err(store.data_mut().terminated_by(&error)),
             Err(_) => Err(Terminated::LimitExceeded { limit: Limit::Wall, allowed: limits }),
         };

@@ -20,6 +20,33 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy)]
 pub struct ServiceExit(pub End);
 
+/// What the component is called for. An error that it does not report itself has the class of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    SetUp,
+    PrePull,
+    /// New events, or those of a backfill.
+    Pull,
+}
+
+impl Purpose {
+    fn limit_exceeded(self) -> ErrorCode {
+        match self {
+            Self::SetUp => error_code::SETUP_LIMIT_EXCEEDED,
+            Self::PrePull => error_code::PRE_PULL_LIMIT_EXCEEDED,
+            Self::Pull => error_code::PULL_LIMIT_EXCEEDED,
+        }
+    }
+
+    fn trap(self) -> ErrorCode {
+        match self {
+            Self::SetUp => error_code::SETUP_TRAP,
+            Self::PrePull => error_code::PRE_PULL_TRAP,
+            Self::Pull => error_code::PULL_TRAP,
+        }
+    }
+}
+
 /// Calls the component for one service.
 #[derive(Clone)]
 pub struct Caller {
@@ -71,23 +98,23 @@ impl Caller {
         }
     }
 
-    /// Says what went wrong, and ends the service where trying again can't help.
-    pub fn report<T>(&self, outcome: Outcome<T>) -> Result<(), ServiceExit> {
+    /// Says what went wrong, and ends the service where the component has said that only the operator can mend it.
+    pub fn report<T>(&self, purpose: Purpose, outcome: Outcome<T>) -> Result<(), ServiceExit> {
         match outcome {
             Ok(Ok(_)) => {}
-            Ok(Err(failure)) => {
-                let (class, Fault { code, reason, remedy }) = described(&failure);
+            Ok(Err(failed)) => {
+                let (class, Fault { code, reason, remedy }) = described(&failed.failure);
                 self.record_failure(ErrorCode { class, number: *code }, &format!("{reason} {remedy}"));
-                if matches!(failure, Failure::InitVariables(_) | Failure::PrePull(_)) {
+                if failed.is_final() {
                     return Err(ServiceExit(End::Failed));
                 }
             }
             Err(terminated) => {
                 let (code, remedy) = match terminated {
                     Terminated::LimitExceeded { .. } => {
-                        (error_code::LIMIT_EXCEEDED, "Raise the limit if the amount of data is legitimate.")
+                        (purpose.limit_exceeded(), "Raise the limit if the amount of data is legitimate.")
                     }
-                    Terminated::Trap(_) => (error_code::TRAP, "Contact support if it goes on."),
+                    Terminated::Trap(_) => (purpose.trap(), "Contact support if it goes on."),
                 };
                 self.record_failure(code, &format!("{terminated}. Nothing of the call is committed. {remedy}"));
             }
@@ -112,5 +139,18 @@ fn described(failure: &Failure) -> (&'static str, &Fault) {
         Failure::PrePull(fault) => ("PrePullError", fault),
         Failure::Pull(fault) => ("PullError", fault),
         Failure::Api(fault) => ("ApiError", fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_call_has_the_class_of_that_call() {
+        let codes = |purpose: Purpose| [purpose.limit_exceeded(), purpose.trap()].map(|code| code.to_string());
+        assert_eq!(codes(Purpose::SetUp), ["SetupError [CODE:0110]", "SetupError [CODE:0111]"]);
+        assert_eq!(codes(Purpose::PrePull), ["PrePullError [CODE:0210]", "PrePullError [CODE:0211]"]);
+        assert_eq!(codes(Purpose::Pull), ["PullError [CODE:0310]", "PullError [CODE:0311]"]);
     }
 }

@@ -169,8 +169,9 @@ impl Service {
 
     /// Whether the API accepts settings and credentials. Pulls nothing.
     pub async fn validate(&self) -> bool {
-        let accepted = self.setup.check_once().instrument(self.setup_span.clone()).await;
-        matches!(accepted, Ok(true))
+        let mut backoff = Backoff::default();
+        let checked = self.setup.check_once(&mut backoff).instrument(self.setup_span.clone()).await;
+        matches!(checked, Ok(None))
     }
 
     /// Runs until the stop, or until it can't go on. Whoever observes it sees it until then.

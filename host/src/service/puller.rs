@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::End;
-use super::invoke::{Caller, ServiceExit};
+use super::invoke::{Caller, Purpose, ServiceExit};
 use super::schedule::{Backoff, Next, Period, Reason, Timetable, Waits};
 use super::setup::Readiness;
 
@@ -83,8 +83,7 @@ impl Puller {
         self.caller.run_until_stopped(self.readiness.ready()).await
     }
 
-    /// Makes the persisted state ready. What the component says is wrong with it or with the settings, only
-    /// the operator can mend; anything else may pass.
+    /// Makes the persisted state ready, again and again until it is or the component says that it can't be.
     async fn pre_pull(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
         loop {
@@ -95,7 +94,7 @@ impl Puller {
                 return Ok(());
             }
             let wait = backoff.after(&outcome);
-            self.caller.report(outcome)?;
+            self.caller.report(Purpose::PrePull, outcome)?;
             self.readiness.invalidate();
             info!("pre_pull() is tried again in {} seconds", wait.as_secs());
             self.caller.run_until_stopped(sleep(wait)).await?;
@@ -196,7 +195,7 @@ impl<'a> Cycles<'a> {
     /// The state was not advanced, so the source will be read again: what is queued would only repeat.
     async fn give_up(&self, outcome: Outcome<Summary>) -> Result<(), ServiceExit> {
         self.caller().discard().await;
-        self.caller().report(outcome)?;
+        self.caller().report(Purpose::Pull, outcome)?;
         self.puller.readiness.invalidate();
         Ok(())
     }

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::End;
-use super::invoke::{Caller, ServiceExit};
+use super::invoke::{Caller, Purpose, ServiceExit};
 use super::schedule::Backoff;
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
@@ -94,30 +94,29 @@ impl Setup {
     /// Tries until it succeeds.
     async fn check(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
-        while !self.check_once().await? {
-            let wait = backoff.after_failure();
+        while let Some(wait) = self.check_once(&mut backoff).await? {
             info!("The setup is tried again in {} seconds", wait.as_secs());
             self.caller.run_until_stopped(sleep(wait)).await?;
         }
         Ok(())
     }
 
-    /// Whether settings and credentials are accepted.
-    pub async fn check_once(&self) -> Result<bool, ServiceExit> {
+    /// Checks whether settings and credentials are accepted. If not, it is to be tried again after this wait.
+    pub async fn check_once(&self, backoff: &mut Backoff) -> Result<Option<Duration>, ServiceExit> {
         if let Err(reason) = self.refresh_token().await {
             self.caller.record_failure(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
-            return Ok(false);
+            return Ok(Some(backoff.after_failure()));
         }
         let call = self.caller.guest().set_up();
         let outcome = self.caller.with_grace(call).await?;
-        let succeeded = matches!(outcome, Ok(Ok(())));
-        self.caller.report(outcome)?;
-        self.caller.metrics().set_ready(succeeded);
-        if succeeded {
+        let wait = (!matches!(outcome, Ok(Ok(())))).then(|| backoff.after(&outcome));
+        self.caller.report(Purpose::SetUp, outcome)?;
+        self.caller.metrics().set_ready(wait.is_none());
+        if wait.is_none() {
             self.readiness.ready.send_replace(true);
             info!("Setup for module <{}> has been successfully executed", self.module);
         }
-        Ok(succeeded)
+        Ok(wait)
     }
 
     /// A token in a file may have been replaced: tokens are rotated.

@@ -1,7 +1,7 @@
 //! Why a state could not be opened, read or written, each with the place and a cure. Whether one stops a
 //! service or only a cycle is left to the callers.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +69,28 @@ pub enum StateError {
         /// The longest that fits.
         limit: usize,
     },
+}
+
+impl StateError {
+    /// Whether the same may go well a little later without anybody's doing, as after an outage of a server: the
+    /// value itself is not known to be damaged.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Redis { problem, .. } => match problem {
+                RedisProblem::Unreachable(_) | RedisProblem::TimedOut(_) | RedisProblem::TooManyClients => true,
+                RedisProblem::Server { code } => {
+                    matches!(*code, "BUSY" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" | "READONLY")
+                }
+                _ => false,
+            },
+            // Of a network file system, or of a process with too many open files.
+            Self::Read { source, .. } | Self::Write { source, .. } => !matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::NotADirectory
+            ),
+            Self::Folder { .. } | Self::Corrupt { .. } | Self::NameTooLong { .. } => false,
+        }
+    }
 }
 
 /// Why a folder can't hold state.

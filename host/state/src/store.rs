@@ -319,10 +319,22 @@ mod tests {
         fs::remove_file(scratch.join("a.digests%2E1.value")).unwrap();
         for (key, file) in [("digests.0", "a.digests%2E0.value"), ("digests.1", "a.digests%2E1.value")] {
             let error = bucket.get(key).unwrap_err();
-            assert!(matches!(error, StateError::Corrupt { .. }), "{error}");
+            assert!(matches!(error, StateError::Corrupt { .. }) && !error.may_pass(), "{error}");
             assert!(error.to_string().contains(file) && error.to_string().contains("rename"), "{error}");
         }
         assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_value_does_not_pass_and_an_error_of_the_disk_may() {
+        let scratch = Scratch::new();
+        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("a");
+        fs::create_dir(scratch.join("a.state")).unwrap();
+        let error = bucket.get("state").unwrap_err();
+        assert!(matches!(error, StateError::Read { .. }) && !error.may_pass(), "{error}");
+        // As a volume of the network gives it while its server is away.
+        let source = std::io::Error::from_raw_os_error(nix::libc::ESTALE);
+        assert!(StateError::Read { path: scratch.join("a.state"), source }.may_pass());
     }
 
     #[test]

@@ -31,24 +31,27 @@ pub(crate) struct KeyValueCall<'a> {
     /// The largest value that may be stored.
     pub(crate) max_value_in_bytes: usize,
     pub(crate) metrics: &'a ServiceMetrics,
+    /// Set where the store fails in a way that may pass.
+    pub(crate) store_is_away: &'a mut bool,
 }
 
 /// The component's handle to the bucket.
 pub struct OpenBucket(Bucket);
 
 impl KeyValueCall<'_> {
-    fn opened(&self, handle: &Resource<OpenBucket>) -> wasmtime::Result<Bucket> {
-        Ok(self.handles.get(handle)?.0.clone())
+    /// Runs a blocking operation of the state store without holding up other tenants.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        handle: &Resource<OpenBucket>,
+        operation: impl FnOnce(&Bucket) -> Result<T, StateError> + Send + 'static,
+    ) -> wasmtime::Result<Result<T, Error>> {
+        let bucket = self.handles.get(handle)?.0.clone();
+        let outcome = tokio::task::spawn_blocking(move || operation(&bucket)).await?;
+        Ok(outcome.map_err(|error| {
+            *self.store_is_away |= error.may_pass();
+            Error::Other(error.to_string())
+        }))
     }
-}
-
-/// Runs a blocking operation of the state store without holding up other tenants.
-async fn blocking<T: Send + 'static>(
-    bucket: Bucket,
-    operation: impl FnOnce(&Bucket) -> Result<T, StateError> + Send + 'static,
-) -> wasmtime::Result<Result<T, Error>> {
-    let outcome = tokio::task::spawn_blocking(move || operation(&bucket)).await?;
-    Ok(outcome.map_err(|error| Error::Other(error.to_string())))
 }
 
 impl Host for KeyValueCall<'_> {
@@ -66,7 +69,7 @@ impl HostBucket for KeyValueCall<'_> {
         handle: Resource<OpenBucket>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        blocking(self.opened(&handle)?, move |bucket| bucket.get(&key)).await
+        self.blocking(&handle, move |bucket| bucket.get(&key)).await
     }
 
     async fn set(
@@ -89,18 +92,18 @@ impl HostBucket for KeyValueCall<'_> {
             let has_room = bucket.exists(&key)? || bucket.list()?.len() < MAX_KEYS;
             if has_room { bucket.set(&key, &value).map(Some) } else { Ok(None) }
         };
-        let outcome = blocking(self.opened(&handle)?, set).await?;
+        let outcome = self.blocking(&handle, set).await?;
         Ok(outcome.and_then(|done| {
             done.ok_or_else(|| Error::Other(format!("there are {MAX_KEYS} keys, and no more are allowed")))
         }))
     }
 
     async fn delete(&mut self, handle: Resource<OpenBucket>, key: String) -> wasmtime::Result<Result<(), Error>> {
-        blocking(self.opened(&handle)?, move |bucket| bucket.delete(&key)).await
+        self.blocking(&handle, move |bucket| bucket.delete(&key)).await
     }
 
     async fn exists(&mut self, handle: Resource<OpenBucket>, key: String) -> wasmtime::Result<Result<bool, Error>> {
-        blocking(self.opened(&handle)?, move |bucket| bucket.exists(&key)).await
+        self.blocking(&handle, move |bucket| bucket.exists(&key)).await
     }
 
     async fn list_keys(
@@ -108,7 +111,7 @@ impl HostBucket for KeyValueCall<'_> {
         handle: Resource<OpenBucket>,
         _cursor: Option<u64>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
-        let keys = blocking(self.opened(&handle)?, Bucket::list).await?;
+        let keys = self.blocking(&handle, Bucket::list).await?;
         Ok(keys.map(|keys| KeyResponse { keys, cursor: None }))
     }
 
