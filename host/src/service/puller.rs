@@ -41,6 +41,18 @@ struct Totals {
     sent: u64,
 }
 
+/// What a call of one cycle came to.
+enum Settled {
+    Done {
+        /// As the component says.
+        up_to_date: bool,
+    },
+    Failed {
+        /// Before it is tried again.
+        wait: Duration,
+    },
+}
+
 impl Totals {
     fn add(&mut self, call: &Summary) {
         self.requests += u64::from(call.requests);
@@ -151,20 +163,13 @@ impl<'a> Cycles<'a> {
         self.timetable.begin_pull(self.now());
         let budget = self.puller.allowance.budget(Kind::Live, time, self.timetable.is_pending());
         let call = self.caller().guest().pull(budget);
-        match self.caller().with_grace(call).await? {
-            Ok(Ok(summary)) => {
-                let pulled = self.timetable.end_pull(self.now(), summary.up_to_date);
-                self.caller().metrics().add_call(&summary);
+        let outcome = self.caller().with_grace(call).await?;
+        match self.settle(Kind::Live, outcome).await? {
+            Settled::Done { up_to_date } => {
+                let pulled = self.timetable.end_pull(self.now(), up_to_date);
                 self.caller().metrics().add_cycle(pulled.took, pulled.missed);
-                self.totals.get_or_insert_default().add(&summary);
-                self.pull_backoff = Backoff::default();
             }
-            outcome => {
-                let wait = self.pull_backoff.after(&outcome);
-                self.give_up(outcome).await?;
-                info!("The pull is tried again in {} seconds", wait.as_secs());
-                self.timetable.fail_pull(self.now(), wait);
-            }
+            Settled::Failed { wait } => self.timetable.fail_pull(self.now(), wait),
         }
         Ok(())
     }
@@ -175,29 +180,33 @@ impl<'a> Cycles<'a> {
         }
         let budget = self.puller.allowance.budget(Kind::Backfill, time, true);
         let call = self.caller().guest().backfill(budget);
-        match self.caller().with_grace(call).await? {
-            Ok(Ok(summary)) => {
-                self.timetable.end_backfill(summary.up_to_date);
-                self.caller().metrics().add_call(&summary);
-                self.totals.get_or_insert_default().add(&summary);
-                self.backfill_backoff = Backoff::default();
-            }
-            outcome => {
-                let wait = self.backfill_backoff.after(&outcome);
-                self.give_up(outcome).await?;
-                info!("The backfill is tried again in {} seconds", wait.as_secs());
-                self.timetable.fail_backfill(self.now(), wait);
-            }
+        let outcome = self.caller().with_grace(call).await?;
+        match self.settle(Kind::Backfill, outcome).await? {
+            Settled::Done { up_to_date } => self.timetable.end_backfill(up_to_date),
+            Settled::Failed { wait } => self.timetable.fail_backfill(self.now(), wait),
         }
         Ok(())
     }
 
-    /// The state was not advanced, so the source will be read again: what is queued would only repeat.
-    async fn give_up(&self, outcome: Outcome<Summary>) -> Result<(), ServiceExit> {
+    /// Counts what a call has done, or says why it has failed and when it is tried again. Where it failed, the state
+    /// was not advanced and the source will be read again: what is queued would only repeat.
+    async fn settle(&mut self, kind: Kind, outcome: Outcome<Summary>) -> Result<Settled, ServiceExit> {
+        let (name, backoff) = match kind {
+            Kind::Live => ("pull", &mut self.pull_backoff),
+            Kind::Backfill => ("backfill", &mut self.backfill_backoff),
+        };
+        if let Ok(Ok(summary)) = outcome {
+            *backoff = Backoff::default();
+            self.caller().metrics().add_call(&summary);
+            self.totals.get_or_insert_default().add(&summary);
+            return Ok(Settled::Done { up_to_date: summary.up_to_date });
+        }
+        let wait = backoff.after(&outcome);
         self.caller().discard().await;
         self.caller().report(Purpose::Pull, outcome)?;
         self.puller.readiness.invalidate();
-        Ok(())
+        info!("The {name} is tried again in {} seconds", wait.as_secs());
+        Ok(Settled::Failed { wait })
     }
 
     /// A pull that is due meanwhile goes first.
