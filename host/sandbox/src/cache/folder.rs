@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::libc;
 use nix::unistd::geteuid;
 use sha2::{Digest, Sha256};
 use thiserror::Error;

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use collector_model::metrics::Memory;
+#[cfg(target_env = "gnu")]
+use nix::libc;
 
 /// Bytes in a MiB, the unit of the log's lines.
 const MIB: f64 = 1024.0 * 1024.0;
