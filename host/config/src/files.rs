@@ -180,33 +180,22 @@ fn digest(path: &Path) -> u64 {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use tempfile::TempDir;
+
     use super::*;
 
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("devo-collector-files-{}-{name}", std::process::id()));
-            std::fs::create_dir_all(path.join("acme/certs")).unwrap();
-            std::fs::write(path.join("secret"), "s").unwrap();
-            Self(path)
-        }
-
-        fn tenant(&self) -> PathBuf {
-            self.0.join("acme")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+    /// A tenant's folder within one that has a secret of somebody else. It goes with the first of the two.
+    fn scratch() -> (TempDir, PathBuf) {
+        let around = tempfile::tempdir().unwrap();
+        let tenant = around.path().join("acme");
+        std::fs::create_dir_all(tenant.join("certs")).unwrap();
+        std::fs::write(around.path().join("secret"), "s").unwrap();
+        (around, tenant)
     }
 
     #[test]
     fn nothing_leads_out_of_a_tenants_folder() {
-        let scratch = Scratch::new("out");
-        let tenant = scratch.tenant();
+        let (_around, tenant) = scratch();
         symlink("../secret", tenant.join("link")).unwrap();
         symlink("../nowhere", tenant.join("dangling")).unwrap();
         symlink("..", tenant.join("up")).unwrap();
@@ -221,8 +210,7 @@ mod tests {
 
     #[test]
     fn links_within_the_folder_are_followed_and_what_is_not_there_yet_may_be_written() {
-        let scratch = Scratch::new("in");
-        let tenant = scratch.tenant();
+        let (_around, tenant) = scratch();
         std::fs::write(tenant.join("certs/chain.crt"), "c").unwrap();
         symlink("certs/chain.crt", tenant.join("chain.crt")).unwrap();
         let files = Files::within(&tenant).unwrap();
@@ -233,8 +221,7 @@ mod tests {
 
     #[test]
     fn what_is_no_file_or_too_large_is_not_read() {
-        let scratch = Scratch::new("kind");
-        let tenant = scratch.tenant();
+        let (_around, tenant) = scratch();
         let files = Files::within(&tenant).unwrap();
         assert!(files.readable("k", "certs").unwrap_err().to_string().contains("no regular file"));
         let large = File::create(tenant.join("large")).unwrap();
@@ -244,8 +231,7 @@ mod tests {
 
     #[test]
     fn a_change_of_a_noted_file_shows_and_no_other() {
-        let scratch = Scratch::new("change");
-        let tenant = scratch.tenant();
+        let (_around, tenant) = scratch();
         std::fs::write(tenant.join("token"), "one").unwrap();
         let files = Files::within(&tenant).unwrap();
         files.readable("k", "token").unwrap();

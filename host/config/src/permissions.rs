@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn a_file_that_others_can_read_is_named_with_its_mode_and_the_cure() {
-        let path = std::env::temp_dir().join(format!("devo-collector-permissions-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
         std::fs::write(&path, "secret").unwrap();
         let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         set(0o644);

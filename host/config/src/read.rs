@@ -236,13 +236,11 @@ mod tests {
     use super::*;
 
     fn read_text(name: &str, text: &str) -> Result<Source, ConfigError> {
-        let folder = std::env::temp_dir().join(format!("devo-collector-config-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(folder.join("config")).unwrap();
-        let path = folder.join("config").join(name);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config").join(name);
+        std::fs::create_dir(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
-        let source = read(&Place::OnPremise(path));
-        std::fs::remove_dir_all(&folder).unwrap();
-        source
+        read(&Place::OnPremise(path))
     }
 
     #[test]

@@ -78,24 +78,24 @@ mod tests {
 
     #[test]
     fn tenants_are_plain_folders_with_plain_names() {
-        let folder = std::env::temp_dir().join(format!("devo-collector-tenants-{}", std::process::id()));
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path();
         for name in ["acme", "globex-2", ".hidden", "no name"] {
             std::fs::create_dir_all(folder.join(name)).unwrap();
         }
         std::fs::write(folder.join("notes"), "").unwrap();
         std::os::unix::fs::symlink("acme", folder.join("link")).unwrap();
-        let found: Vec<String> = names(&folder).unwrap().iter().map(TenantName::to_string).collect();
+        let found: Vec<String> = names(folder).unwrap().iter().map(TenantName::to_string).collect();
         assert_eq!(found, ["acme", "globex-2"]);
         let policy = Policy::hosted();
-        let named = |name: &str| look(&folder, &TenantName::new(name).unwrap(), None, &policy);
+        let named = |name: &str| look(folder, &TenantName::new(name).unwrap(), None, &policy);
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
         let Look::Changed(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
         assert!(matches!(
-            look(&folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
+            look(folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
             Look::Unchanged
         ));
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -205,9 +205,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_told_with_its_tenant_even_one_in_a_folder_that_came_later() {
-        let folder = std::env::temp_dir().join(format!("devo-collector-watch-{}", std::process::id()));
-        std::fs::create_dir_all(folder.join("acme")).unwrap();
-        let folder = folder.canonicalize().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("acme")).unwrap();
         let mut watch = Watch::start(&folder);
         let acme = TenantName::new("acme").unwrap();
         let look = |watch: &mut Watch| {
@@ -226,6 +226,5 @@ mod tests {
         std::fs::create_dir(folder.join("globex")).unwrap();
         assert_eq!(watch.changes().await.tenants, BTreeSet::from([TenantName::new("globex").unwrap()]));
         assert!(watch.is_complete());
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -100,14 +100,14 @@ mod tests {
         Event { time: DateTime::UNIX_EPOCH, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
-    fn dead_letters(name: &str) -> DeadLetters {
-        let folder = std::env::temp_dir().join(format!("devo-collector-dead-letters-{}-{name}", std::process::id()));
-        DeadLetters { max_event_in_bytes: 10, file: folder.join("new/devo_us_1.ndjson") }
+    fn dead_letters(file: impl Into<PathBuf>) -> DeadLetters {
+        DeadLetters { max_event_in_bytes: 10, file: file.into() }
     }
 
     #[tokio::test]
     async fn what_is_too_large_is_kept_as_it_is_and_the_rest_is_sent() {
-        let letters = dead_letters("kept");
+        let folder = tempfile::tempdir().unwrap();
+        let letters = dead_letters(folder.path().join("new/devo_us_1.ndjson"));
         let table = "my.app.t".parse().unwrap();
         let events = [event("{\"a\":1.0}"), event("{\"a\":1.00000}"), event("no JSON at all"), event("{}")];
         for _ in 0..2 {
@@ -126,12 +126,11 @@ mod tests {
                 "reason": "14 bytes, max_event_in_bytes is 10", "event": "no JSON at all",
             })
         );
-        std::fs::remove_dir_all(letters.file.parent().unwrap().parent().unwrap()).unwrap();
     }
 
     #[tokio::test]
     async fn nothing_is_taken_when_it_can_not_be_put_aside() {
-        let letters = DeadLetters { file: "/proc/nowhere/letters".into(), ..dead_letters("none") };
+        let letters = dead_letters("/proc/nowhere/letters");
         let table = "my.app.t".parse().unwrap();
         let refused = letters.put_aside(&"o".into(), &table, &[event("{\"a\":1.00000}")]).await.unwrap_err();
         assert!(refused.to_string().contains("/proc/nowhere/letters"), "{refused}");

@@ -190,7 +190,8 @@ async fn an_event_that_is_refused_leaves_the_whole_list_untaken() {
 async fn an_event_that_is_too_large_does_not_keep_the_others() {
     let domain = Certificates::new();
     let receiver = Receiver::start(domain.server(), &[Behaviour::Read]).await;
-    let file = std::env::temp_dir().join(format!("devo-collector-too-large-{}/letters", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("letters");
     let dead_letters = Some(DeadLetters { max_event_in_bytes: 10, file: file.clone() });
     let devo = start(DevoSettings { dead_letters, ..settings(&domain, receiver.port) });
     let sent = [event("{\"a\":1}"), event("{\"long\":true}"), event("{\"b\":2}")];
@@ -198,7 +199,6 @@ async fn an_event_that_is_too_large_does_not_keep_the_others() {
     soon(devo.flush()).await.unwrap();
     assert!(receiver.seen().connections.concat() == lines(&[sent[0].clone(), sent[2].clone()]));
     assert_eq!(std::fs::read_to_string(&file).unwrap().matches("{\"long\":true}").count(), 1);
-    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
 }
 
 #[tokio::test]

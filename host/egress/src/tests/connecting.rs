@@ -16,7 +16,7 @@ async fn tls_problem(settings: ApiClientSettings) -> TlsProblem {
 }
 
 fn trusting(authority: &Authority, base_url: &str) -> ApiClientSettings {
-    ApiClientSettings { ca_file: Some(authority.ca_file.clone()), ..settings(base_url) }
+    ApiClientSettings { ca_file: Some(authority.ca_file.path().to_owned()), ..settings(base_url) }
 }
 
 fn through(proxy_url: String, settings: ApiClientSettings) -> ApiClientSettings {

@@ -1,13 +1,14 @@
 //! A server that says exactly what a test wants it to say, byte by byte, over TCP or TLS.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -167,7 +168,7 @@ pub fn with_status(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8
 /// A certificate authority, with its certificate in a file.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    pub ca_file: PathBuf,
+    pub ca_file: NamedTempFile,
 }
 
 impl Authority {
@@ -191,8 +192,8 @@ impl Authority {
             None => params.self_signed(&key),
             Some(issuer) => params.signed_by(&key, issuer),
         };
-        let ca_file = std::env::temp_dir().join(format!("devo-collector-ca-{}-{number}.pem", std::process::id()));
-        std::fs::write(&ca_file, certificate.unwrap().pem()).unwrap();
+        let mut ca_file = NamedTempFile::new().unwrap();
+        ca_file.write_all(certificate.unwrap().pem().as_bytes()).unwrap();
         Self { issuer: Issuer::new(params, key), ca_file }
     }
 
@@ -210,11 +211,5 @@ impl Authority {
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
             .unwrap();
         TlsAcceptor::from(Arc::new(config))
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.ca_file);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
 
 use super::*;
 
@@ -13,18 +14,18 @@ const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 /// A folder in which a component was compiled, gone with the test.
 struct Kept {
     engine: Engine,
+    _scratch: TempDir,
     folder: PathBuf,
     file: PathBuf,
 }
 
 impl Kept {
     fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("devo-collector-cache-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(name).join("made/on/the/way");
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().join("made/on/the/way");
         let engine = Engine::default();
         let file = folder.join(file_name(&engine, COMPONENT));
-        let kept = Self { engine, folder, file };
+        let kept = Self { engine, _scratch: scratch, folder, file };
         assert_eq!(kept.compilations(), 1);
         assert_eq!(kept.compilations(), 0);
         kept
@@ -61,13 +62,6 @@ impl Kept {
 
     fn permit(&self, path: &Path, mode: u32) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let top = self.folder.ancestors().nth(4).unwrap();
-        fs::remove_dir_all(top).unwrap();
     }
 }
 
