@@ -6,17 +6,30 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// Adds up the computing time of a future.
-#[derive(Default)]
-pub(crate) struct Stopwatch(Duration);
+pub(crate) struct Stopwatch<C = fn() -> Duration> {
+    total: Duration,
+    /// What the thread that asks has computed so far.
+    clock: C,
+}
 
-impl Stopwatch {
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self::by(thread_time)
+    }
+}
+
+impl<C: Fn() -> Duration> Stopwatch<C> {
+    fn by(clock: C) -> Self {
+        Self { total: Duration::ZERO, clock }
+    }
+
     /// Drives the future, and counts.
     pub(crate) async fn time<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
-            let before = thread_time();
+            let before = (self.clock)();
             let poll = future.as_mut().poll(context);
-            self.0 += thread_time().saturating_sub(before);
+            self.total += (self.clock)().saturating_sub(before);
             poll
         })
         .await
@@ -24,7 +37,7 @@ impl Stopwatch {
 
     /// What was counted so far.
     pub(crate) fn total(&self) -> Duration {
-        self.0
+        self.total
     }
 }
 
@@ -35,22 +48,44 @@ fn thread_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
-    #[tokio::test]
-    async fn waiting_counts_for_little_and_computing_for_all() {
-        let mut stopwatch = Stopwatch::default();
-        stopwatch.time(tokio::time::sleep(Duration::from_millis(200))).await;
-        let waited = stopwatch.total();
-        assert!(waited < Duration::from_millis(100), "{waited:?}");
-        let target = thread_time() + Duration::from_millis(20);
-        stopwatch
-            .time(async {
-                while thread_time() < target {
-                    std::hint::spin_loop();
-                }
-            })
-            .await;
-        assert!(stopwatch.total() - waited >= Duration::from_millis(19), "{:?}", stopwatch.total());
+    #[tokio::test(flavor = "current_thread")]
+    async fn computing_counts_and_what_the_thread_does_meanwhile_does_not() {
+        let (clock, started) = (Cell::new(0), Cell::new(false));
+        let computes = |milliseconds: u64| clock.set(clock.get() + milliseconds);
+        let mut stopwatch = Stopwatch::by(|| Duration::from_millis(clock.get()));
+        let timed = stopwatch.time(async {
+            computes(3);
+            started.set(true);
+            tokio::task::yield_now().await;
+            computes(4);
+        });
+        // The same thread computes for others while the future waits.
+        let other = async {
+            assert!(started.get());
+            computes(1_000);
+        };
+        tokio::join!(biased; timed, other);
+        assert_eq!(stopwatch.total(), Duration::from_millis(7));
+        stopwatch.time(async { computes(5) }).await;
+        assert_eq!(stopwatch.total(), Duration::from_millis(12), "it adds up");
+    }
+
+    #[test]
+    fn the_clock_goes_on_with_what_its_own_thread_computes() {
+        let started = thread_time();
+        while thread_time() == started {
+            std::hint::spin_loop();
+        }
+        // A thread begins at zero, however much others have computed.
+        let target = started + Duration::from_millis(20);
+        while thread_time() < target {
+            std::hint::spin_loop();
+        }
+        let of_another = std::thread::spawn(thread_time).join().unwrap();
+        assert!(of_another < target, "{of_another:?}");
     }
 }

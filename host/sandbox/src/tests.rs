@@ -79,8 +79,11 @@ async fn a_component_comes_from_the_cache_at_the_second_start() {
 
 #[tokio::test]
 async fn a_cache_that_cannot_be_had_is_done_without() {
-    let in_the_way = file(b"");
-    Engine::alone(Some(in_the_way.path()), &[Limits::default()]).unwrap().sandbox(&bundled()).unwrap();
+    let in_the_way = file(b"of somebody else");
+    let engine = Engine::alone(Some(in_the_way.path()), &[Limits::default()]).unwrap();
+    let sandbox = engine.sandbox(&bundled()).unwrap();
+    assert!(Arc::ptr_eq(&sandbox, &engine.sandbox(&bundled()).unwrap()), "it is kept in memory all the same");
+    assert_eq!(std::fs::read(in_the_way.path()).unwrap(), b"of somebody else");
 }
 
 #[tokio::test]
