@@ -1,18 +1,14 @@
 //! The log for programs: an object a line, with the parts of a text line as members, and those of its facts
 //! that have a name.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use chrono::{Local, SecondsFormat};
+use chrono::{DateTime, Local, SecondsFormat};
 use collector_model::Identity;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
 
-use super::{Facts, Origin, level};
+use super::{Facts, Origin};
 
 /// One line. The members stay as they are: people have programs that read them.
 #[derive(Serialize)]
@@ -20,7 +16,7 @@ struct Line<'a> {
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
-    level: &'static str,
+    level: &'a str,
     process: &'a str,
     thread: &'a str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -30,27 +26,23 @@ struct Line<'a> {
     facts: &'a Map<String, Value>,
 }
 
-pub struct Lines;
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Facts { message, fields } = Facts::of(event);
-        Origin::of(context.event_scope(), |origin| {
-            let line = Line {
-                time: Local::now().to_rfc3339_opts(SecondsFormat::Millis, false),
-                tenant: origin.tenant.as_deref(),
-                level: level(*event.metadata().level()),
-                process: &origin.process,
-                thread: &origin.thread,
-                service: origin.service.as_ref(),
-                message: &message,
-                facts: &fields,
-            };
-            writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
-        })
-    }
+/// Writes one line.
+pub fn write(
+    writer: &mut impl Write,
+    time: DateTime<Local>,
+    level: &str,
+    origin: &Origin,
+    facts: &Facts,
+) -> fmt::Result {
+    let line = Line {
+        time: time.to_rfc3339_opts(SecondsFormat::Millis, false),
+        tenant: origin.tenant.as_deref(),
+        level,
+        process: &origin.process,
+        thread: &origin.thread,
+        service: origin.service.as_ref(),
+        message: &facts.message,
+        facts: &facts.fields,
+    };
+    writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
 }

@@ -11,10 +11,14 @@ mod text;
 
 use std::io::IsTerminal;
 
+use chrono::Local;
 use clap::ValueEnum;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as output};
 
@@ -40,12 +44,27 @@ impl Format {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));
         let colours = self == Self::Text && std::io::stderr().is_terminal();
-        let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours);
-        let lines: Box<dyn Layer<_> + Send + Sync> = match self {
-            Self::Text => Box::new(lines.event_format(text::Lines)),
-            Self::Json => Box::new(lines.event_format(json::Lines)),
-        };
+        let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours).event_format(self);
         tracing_subscriber::registry().with(origin::Layer).with(messages).with(lines).with(filter).init();
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> std::fmt::Result {
+        let (now, level, facts) = (Local::now(), level(*event.metadata().level()), Facts::of(event));
+        Origin::of(context.event_scope(), |origin| match self {
+            Self::Text => text::write(&mut writer, now, level, origin, &facts),
+            Self::Json => json::write(&mut writer, now, level, origin, &facts),
+        })
     }
 }
 

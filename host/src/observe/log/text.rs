@@ -2,33 +2,44 @@
 //! with local time, level, and where the line comes from; a hosted tenant's name stands before the process:
 //! `acme/InputProcess::...`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
-use chrono::Local;
-use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use chrono::{DateTime, Local};
 
-use super::{Facts, Origin, level};
+use super::{Facts, Origin};
 
-pub struct Lines;
+/// Writes one line.
+pub fn write(
+    writer: &mut impl Write,
+    time: DateTime<Local>,
+    level: &str,
+    origin: &Origin,
+    facts: &Facts,
+) -> fmt::Result {
+    let Origin { tenant, process, thread, .. } = origin;
+    // Whatever was quoted in it must not look like another line.
+    let message = facts.message.replace(char::is_control, " ");
+    write!(writer, "{} {level:>7} ", time.format("%Y-%m-%dT%H:%M:%S%.3f"))?;
+    if let Some(tenant) = tenant {
+        write!(writer, "{tenant}/")?;
+    }
+    writeln!(writer, "{process}::{thread} -> {message}")
+}
 
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let (time, level) = (Local::now().format("%Y-%m-%dT%H:%M:%S%.3f"), level(*event.metadata().level()));
-        // Whatever was quoted in it must not look like another line.
-        let message = Facts::of(event).message.replace(char::is_control, " ");
-        Origin::of(context.event_scope(), |Origin { tenant, process, thread, .. }| {
-            write!(writer, "{time} {level:>7} ")?;
-            if let Some(tenant) = tenant {
-                write!(writer, "{tenant}/")?;
-            }
-            writeln!(writer, "{process}::{thread} -> {message}")
-        })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_line_with_the_tenant_before_the_process() {
+        let facts = Facts { message: "quoted: \n2024 ERROR".to_owned(), ..Facts::default() };
+        let written = |tenant: Option<&str>| {
+            let mut text = String::new();
+            let origin = Origin { tenant: tenant.map(Into::into), ..Origin::default() };
+            write(&mut text, DateTime::UNIX_EPOCH.into(), "INFO", &origin, &facts).unwrap();
+            text.split_once(' ').unwrap().1.to_owned()
+        };
+        assert_eq!(written(None), "   INFO MainProcess::MainThread -> quoted:  2024 ERROR\n");
+        assert_eq!(written(Some("acme")), "   INFO acme/MainProcess::MainThread -> quoted:  2024 ERROR\n");
     }
 }
