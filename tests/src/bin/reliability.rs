@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 use indicatif::HumanDuration;
 use sandbox::collector::{binary, workspace};
@@ -40,7 +40,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             trials.iter().filter(|trial| arguments.filter.as_ref().is_none_or(|part| trial.fault.contains(part)))
         {
             let started = Instant::now();
-            let report = (trial.run)(Scale::Full).with_context(|| format!("{what}: {}", trial.fault))?;
+            let report = trial.hold(Scale::Full).with_context(|| format!("{what}: {}", trial.fault))?;
             let took = HumanDuration(started.elapsed());
             println!(
                 "  {:50} {:>9} alerts {:>3} lost {:>6} repeated, {took}",
@@ -49,8 +49,6 @@ fn run(arguments: &Arguments) -> Result<()> {
                 report.lost(),
                 report.repeated()
             );
-            report.at_least_once().with_context(|| format!("{what}: {}", trial.fault))?;
-            ensure!(report.expected > 0, "{what}: {}: there was nothing to lose", trial.fault);
             table.row(trial, &report);
         }
     }

@@ -35,8 +35,20 @@ pub struct Trial {
     pub injected: &'static str,
     /// What the collector does. The trial fails if it doesn't.
     pub happens: &'static str,
+    run: fn(Scale) -> Result<Report>,
+}
+
+impl Trial {
     /// Does it, and reports what arrived.
-    pub run: fn(Scale) -> Result<Report>,
+    ///
+    /// # Errors
+    /// It did not go as it should, or something was lost, or there was nothing to lose.
+    pub fn hold(&self, scale: Scale) -> Result<Report> {
+        let report = (self.run)(scale)?;
+        ensure!(report.expected > 0, "there was nothing to lose");
+        report.at_least_once()?;
+        Ok(report)
+    }
 }
 
 /// All trials, by what it is that fails.
