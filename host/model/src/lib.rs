@@ -7,7 +7,7 @@
 //! ```
 //! use collector_model::{Identity, Limit, Limits, Table};
 //!
-//! let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+//! let identity = Identity::new("cloudsek", "cloudsek_1", "alerts")?;
 //! assert_eq!(identity.to_string(), "cloudsek;cloudsek_1;alerts");
 //!
 //! let table: Table = "drp.cloudsek.xvigil.alerts".parse()?;
@@ -15,7 +15,7 @@
 //!
 //! let limits = Limits { requests: 40, ..Limits::default() };
 //! assert_eq!((Limit::Requests.key(), limits.amount(Limit::Requests)), ("requests", 40));
-//! # Ok::<(), collector_model::TableError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![deny(missing_docs)]
@@ -29,7 +29,7 @@ mod table;
 mod tenant_name;
 
 pub use error_code::ErrorCode;
-pub use identity::Identity;
+pub use identity::{Identity, IdentityError};
 pub use limits::{Limit, Limits};
 pub use secret::{Secret, SecretError};
 pub use table::{LONGEST_TABLE, Table, TableError};

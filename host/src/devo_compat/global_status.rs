@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_line_begins_as_the_specifications() {
-        let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+        let identity = Identity::new("cloudsek", "cloudsek_1", "alerts").unwrap();
         let output = OutputPlan {
             name: "devo_us_1".into(),
             receiver: Receiver::Console,

@@ -35,7 +35,7 @@ pub fn span(process: Process, thread: &str) -> Span {
 
 /// As [`span`], and the lines are about one service.
 pub fn service_span(process: Process, thread: &str, service: &Identity) -> Span {
-    let Identity { input, id, service } = service;
+    let (input, id, service) = (service.input(), service.id(), service.service());
     tracing::error_span!("thread", process = process.name(), thread, input, id, service)
 }
 

@@ -29,7 +29,7 @@ impl ServiceThreads {
 
     /// Those of this service; the ones that pull have the name of what pulls.
     pub fn new(identity: &Identity, component: &Component) -> Self {
-        let Identity { input, id, service } = identity;
+        let (input, id, service) = (identity.input(), identity.id(), identity.service());
         let module = match component {
             Component::Bundled => "CloudSekPuller",
             // It is of no vendor.
@@ -63,8 +63,7 @@ mod tests {
 
     #[test]
     fn threads_have_the_originals_names() {
-        let identity =
-            |service: &str| Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: service.into() };
+        let identity = |service: &str| Identity::new("cloudsek", "cloudsek_1", service).unwrap();
         let threads = ServiceThreads::new(&identity("alerts"), &Component::Bundled);
         assert_eq!(threads.puller, "CloudSekPuller(cloudsek,cloudsek_1,alerts,predefined)");
         assert_eq!(threads.setup, "CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)");

@@ -108,7 +108,7 @@ impl Service {
     ) -> Result<Self, StartError> {
         let threads = ServiceThreads::of(&plan);
         let (identity, limits) = (plan.identity, plan.limits);
-        let bucket = store.bucket(identity.to_string());
+        let bucket = store.bucket(identity.storage_name());
         // What the original has left is of use to no other component.
         if plan.component == Component::Bundled {
             take_over_original(store, &bucket, &identity)?;
@@ -190,7 +190,7 @@ fn take_over_original(store: &Store, bucket: &Bucket, identity: &Identity) -> Re
     if bucket.get(STATE_KEY)?.is_some() {
         return Ok(());
     }
-    if let Some(state) = find_original(store, &identity.input, &identity.id, &identity.service)? {
+    if let Some(state) = find_original(store, identity.input(), identity.id(), identity.service())? {
         bucket.set(STATE_KEY, &state)?;
         info!("The state of the original collector has been taken over; it is left as it is where it was");
     }

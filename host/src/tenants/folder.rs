@@ -65,7 +65,7 @@ fn plan(files: &Files, policy: &Policy) -> Result<Plan, ConfigError> {
     let plan = Plan::new(collector_config::read_tenant(files, policy)?, policy)?;
     for service in &plan.services {
         service.api.check().map_err(|error| {
-            let key = format!("inputs.{}", service.identity.input);
+            let key = format!("inputs.{}", service.identity.input());
             Cause::Value { key, reason: error.to_string() }.cure("Correct it there.")
         })?;
     }

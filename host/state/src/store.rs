@@ -67,7 +67,7 @@ impl Store {
         !matches!(self.place, Place::Memory(_))
     }
 
-    /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
+    /// The values of one service; `name` is one that no other has, such as `cloudsek;cloudsek_1;alerts`.
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
         Bucket { name: name.into(), place: self.place.clone(), _in_use: self.buckets.token() }
     }

@@ -53,7 +53,7 @@ impl Native {
             started: Instant::now(),
             api,
             limiter: service.limiter,
-            bucket: store.bucket(service.identity.to_string()),
+            bucket: store.bucket(service.identity.storage_name()),
             outputs,
             table: service.table,
             settings: service.settings.to_vec(),

@@ -112,8 +112,11 @@ impl Keys<'_> {
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity { input: input_name.to_owned(), id, service: service_name.to_owned() };
-        let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.to_string()));
+        let identity = Identity::new(input_name, &*id, service_name).map_err(|error| {
+            let key = if error.part == id { self.input_key("id") } else { "inputs".to_owned() };
+            value(key, error.to_string(), "Give a name of one line.")
+        })?;
+        let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.storage_name()));
         let period = self.seconds(
             self.key("request_period_in_seconds"),
             service.request_period_in_seconds,

@@ -230,7 +230,7 @@ type Label<'a> = (&'static str, &'a str);
 
 fn labels(service: &RunningService) -> [Label<'_>; 3] {
     let identity = &service.observed.identity;
-    [("tenant", &*service.tenant), ("input", &*identity.input), ("service", &*identity.service)]
+    [("tenant", &*service.tenant), ("input", identity.input()), ("service", identity.service())]
 }
 
 fn with<'a>([tenant, input, service]: [Label<'a>; 3], more: Label<'a>) -> impl EncodeLabelSet + 'a {

@@ -107,7 +107,7 @@ fn row(state: State, service: &RunningService) -> Markup {
     let exceeded: u64 = Limit::ALL.iter().map(|&limit| metrics.exceeded(limit)).sum();
     html! {
         tr {
-            td { (service.tenant) } td { (identity.input) " / " (identity.service) } td class=(class) { (text) }
+            td { (service.tenant) } td { (identity.input()) " / " (identity.service()) } td class=(class) { (text) }
             td { (ended) } td { (took) }
             @for count in [Count::Cycles, Count::Sent, Count::Duplicates, Count::MissedTicks, Count::Failures] {
                 td { (metrics.count(count)) }

@@ -69,23 +69,42 @@ impl Origin {
     }
 }
 
-impl Visit for Origin {
+/// What the fields of a span say.
+#[derive(Default)]
+struct Fields {
+    origin: Origin,
+    input: Option<String>,
+    id: Option<String>,
+    service: Option<String>,
+}
+
+impl Fields {
+    fn of(attributes: &Attributes<'_>) -> Origin {
+        let mut fields = Self::default();
+        attributes.record(&mut fields);
+        let Self { origin, input, id, service } = fields;
+        let service =
+            input.zip(id).zip(service).and_then(|((input, id), service)| Identity::new(input, id, service).ok());
+        Origin { service, ..origin }
+    }
+}
+
+impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let identity = || Identity { input: String::new(), id: String::new(), service: String::new() };
         match field.name() {
-            "tenant" => self.tenant = Some(value.into()),
-            "process" => value.clone_into(&mut self.process),
-            "thread" => value.clone_into(&mut self.thread),
-            "input" => value.clone_into(&mut self.service.get_or_insert_with(identity).input),
-            "id" => value.clone_into(&mut self.service.get_or_insert_with(identity).id),
-            "service" => value.clone_into(&mut self.service.get_or_insert_with(identity).service),
+            "tenant" => self.origin.tenant = Some(value.into()),
+            "process" => value.clone_into(&mut self.origin.process),
+            "thread" => value.clone_into(&mut self.origin.thread),
+            "input" => self.input = Some(value.to_owned()),
+            "id" => self.id = Some(value.to_owned()),
+            "service" => self.service = Some(value.to_owned()),
             _ => {}
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         if field.name() == "is_internal" {
-            self.is_internal = value;
+            self.origin.is_internal = value;
         }
     }
 
@@ -101,8 +120,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if attributes.metadata().fields().field("process").is_none() {
             return;
         }
-        let mut origin = Origin::default();
-        attributes.record(&mut origin);
+        let mut origin = Fields::of(attributes);
         if let Some(span) = context.span(id) {
             if origin.tenant.is_none() {
                 origin.tenant = Origin::of(span.parent().map(|parent| parent.scope()), |outer| outer.tenant.clone());

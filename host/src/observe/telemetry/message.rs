@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use collector_delivery::Delivered;
-use collector_model::Table;
+use collector_model::{Identity, Table};
 use serde::Serialize;
 use serde_json::json;
 use tracing::Level;
@@ -101,8 +101,8 @@ impl Author {
             collector_name: &self.name,
             collector_version: self.version(),
             collector_image: IMAGE,
-            input_name: origin.service.as_ref().map(|service| &*service.input),
-            service_name: origin.service.as_ref().map(|service| &*service.service),
+            input_name: origin.service.as_ref().map(Identity::input),
+            service_name: origin.service.as_ref().map(Identity::service),
             module_name: origin.module(),
         };
         // Texts are always JSON.
@@ -136,7 +136,6 @@ mod tests {
     use super::*;
     use crate::devo_compat::ServiceThreads;
     use collector_config::Component;
-    use collector_model::Identity;
 
     fn parsed(body: &Bytes) -> Value {
         assert!(!body.contains(&b'\n'));
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_line_has_the_originals_members() {
-        let identity = Identity { input: "cloudsek".into(), id: "cloudsek_1".into(), service: "alerts".into() };
+        let identity = Identity::new("cloudsek", "cloudsek_1", "alerts").unwrap();
         let thread = ServiceThreads::new(&identity, &Component::Bundled).puller;
         let origin = Origin { thread, service: Some(identity), ..Origin::default() };
         let mut line = parsed(&Author::new("7", "c").line("two\nlines", Level::WARN, &origin));
