@@ -138,7 +138,7 @@ impl Service {
         let readiness = Readiness::default();
         let allowance = Allowance { limiter: plan.limiter, requests_of_a_call: limits.requests };
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token, api, plan.refresh),
+            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token_file, api, plan.refresh),
             puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period), allowance),
             setup_span: service_span(Process::Input, &threads.setup, &identity),
             puller_span,

@@ -2,6 +2,7 @@
 //! failed.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub struct Setup {
     caller: Caller,
     readiness: Readiness,
     module: &'static str,
-    token: Secret,
+    token_file: Option<PathBuf>,
     api: ApiClient,
     refresh: Duration,
 }
@@ -63,11 +64,11 @@ impl Setup {
         caller: Caller,
         readiness: Readiness,
         module: &'static str,
-        token: Secret,
+        token_file: Option<PathBuf>,
         api: ApiClient,
         refresh: Duration,
     ) -> Self {
-        Self { caller, readiness, module, token, api, refresh }
+        Self { caller, readiness, module, token_file, api, refresh }
     }
 
     /// Runs until the stop, or until the set-up can't succeed without the operator.
@@ -121,8 +122,8 @@ impl Setup {
 
     /// A token in a file may have been replaced: tokens are rotated.
     async fn refresh_token(&self) -> Result<(), String> {
-        if let Secret::File(_) = self.token {
-            let token = self.token.clone();
+        if let Some(file) = self.token_file.clone() {
+            let token = Secret::File(file);
             let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
             self.api.set_credential(&token).map_err(|error| error.to_string())?;

@@ -47,7 +47,6 @@ impl Native {
         });
         let outputs = Outputs::new(outputs.collect::<Result<_>>()?);
         let api = ApiClient::new(service.api)?;
-        api.set_credential(&service.token.read()?)?;
         Ok(Self {
             runtime: Handle::current(),
             started: Instant::now(),

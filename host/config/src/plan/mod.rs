@@ -180,6 +180,8 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
+    use secrecy::ExposeSecret;
+
     use super::*;
     use crate::quota::Quota;
 
@@ -219,6 +221,19 @@ mod tests {
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
         assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    }
+
+    #[test]
+    fn a_token_stands_in_the_settings_of_the_api_alone_and_its_file_is_known() {
+        let inline = plan(document(usual(), serde_json::json!({}))).unwrap();
+        assert_eq!(inline.services[0].token_file, None);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret\n").unwrap();
+        let mut input = usual();
+        input["credentials"] = serde_json::json!({"token_file": file.path()});
+        let service = &plan(document(input, serde_json::json!({}))).unwrap().services[0];
+        assert_eq!(service.token_file.as_deref(), Some(file.path()));
+        assert_eq!(service.api.token.as_ref().map(ExposeSecret::expose_secret), Some("secret"));
     }
 
     #[test]

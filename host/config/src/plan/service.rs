@@ -43,8 +43,8 @@ pub struct ServicePlan {
     pub refresh: Duration,
     /// How to reach the API, the credential with it.
     pub api: ApiClientSettings,
-    /// Where the credential comes from; it may change.
-    pub token: Secret,
+    /// The file that the credential comes from, which may change, if it does not stand in the configuration.
+    pub token_file: Option<PathBuf>,
     /// The `override_*` keys that are set.
     pub overrides: Vec<&'static str>,
     /// The only table that the component may write to.
@@ -132,7 +132,10 @@ impl Keys<'_> {
                 DEFAULT_REFRESH_IN_SECONDS,
             )?,
             api: self.api(&base_url, current, &limits)?,
-            token,
+            token_file: match token {
+                Secret::File(file) => Some(file),
+                Secret::Text(_) => None,
+            },
             overrides: overrides.into_iter().filter_map(|(key, is_set)| is_set.then_some(key)).collect(),
             table: self.table(&component)?,
             component,
