@@ -5,7 +5,7 @@
 //! counter of [`metrics`], who shows it reads that.
 //!
 //! ```
-//! use collector_model::{Identity, Limit, Limits, Table};
+//! use collector_model::{CallLimit, Identity, Limits, Table};
 //!
 //! let identity = Identity::new("cloudsek", "cloudsek_1", "alerts")?;
 //! assert_eq!(identity.to_string(), "cloudsek;cloudsek_1;alerts");
@@ -14,7 +14,7 @@
 //! assert!("a table: with a colon".parse::<Table>().is_err());
 //!
 //! let limits = Limits { requests: 40, ..Limits::default() };
-//! assert_eq!((Limit::Requests.key(), limits.amount(Limit::Requests)), ("requests", 40));
+//! assert_eq!((CallLimit::Requests.key(), limits.amount(CallLimit::Requests.into())), ("requests", 40));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -30,7 +30,7 @@ mod tenant_name;
 
 pub use error_code::ErrorCode;
 pub use identity::{Identity, IdentityError};
-pub use limits::{Limit, Limits};
+pub use limits::{CallLimit, Limit, Limits};
 pub use secret::{Secret, SecretError};
 pub use table::{LONGEST_TABLE, Table, TableError};
 pub use tenant_name::TenantName;

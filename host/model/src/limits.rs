@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What one call of a component may use. Exceeding one ends the call, and costs no other tenant
+/// What one call of a component may use. What happens at each of them says its [`Limit`]; none costs another tenant
 /// anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -63,25 +63,40 @@ impl Limits {
     pub fn amount(&self, limit: Limit) -> u64 {
         let bytes = |bytes: usize| bytes as u64;
         match limit {
-            Limit::Memory => bytes(self.memory_in_bytes),
-            Limit::Tables => self.table_elements as u64,
-            Limit::Cpu => u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
-            Limit::Wall => self.wall.as_secs(),
-            Limit::HostCall => bytes(self.host_call_in_bytes),
-            Limit::Handles => self.handles as u64,
-            Limit::Requests => self.requests.into(),
-            Limit::ConcurrentRequests => self.concurrent_requests.into(),
-            Limit::LogLines => self.log_lines.into(),
-            Limit::Body => self.max_body_in_bytes,
-            Limit::State => bytes(self.state_in_bytes),
-            Limit::Queue => bytes(self.queue_in_bytes),
+            Limit::EndsCall(limit) => match limit {
+                CallLimit::Memory => bytes(self.memory_in_bytes),
+                CallLimit::Tables => self.table_elements as u64,
+                CallLimit::Cpu => u64::try_from(self.cpu.as_millis()).unwrap_or(u64::MAX),
+                CallLimit::Wall => self.wall.as_secs(),
+                CallLimit::HostCall => bytes(self.host_call_in_bytes),
+                CallLimit::Handles => self.handles as u64,
+                CallLimit::Requests => self.requests.into(),
+                CallLimit::ConcurrentRequests => self.concurrent_requests.into(),
+                CallLimit::LogLines => self.log_lines.into(),
+            },
+            Limit::CutsAnswer => self.max_body_in_bytes,
+            Limit::RefusesValue => bytes(self.state_in_bytes),
+            Limit::HoldsBackEvents => bytes(self.queue_in_bytes),
         }
     }
 }
 
-/// What a component can use too much of.
+/// What a component can use too much of, by what happens then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
+    /// The call is ended.
+    EndsCall(CallLimit),
+    /// A larger answer of the API is cut off, and the component is told.
+    CutsAnswer,
+    /// A larger value is not stored, and the component is told.
+    RefusesValue,
+    /// Whoever sends more events waits.
+    HoldsBackEvents,
+}
+
+/// What a component can use so much of that its call is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallLimit {
     /// All linear memories together.
     Memory,
     /// Elements of all tables together.
@@ -100,31 +115,53 @@ pub enum Limit {
     ConcurrentRequests,
     /// Lines in the log.
     LogLines,
-    /// A larger answer is cut off, and the component is told.
-    Body,
-    /// A larger value is refused, and the component goes on.
-    State,
-    /// Whoever sends more waits.
-    Queue,
+}
+
+impl From<CallLimit> for Limit {
+    fn from(limit: CallLimit) -> Self {
+        Self::EndsCall(limit)
+    }
 }
 
 impl Limit {
-    /// All of them, in the order of their numbers.
+    /// All of them, in the order of their indices.
     pub const ALL: [Self; 12] = [
-        Self::Memory,
-        Self::Tables,
-        Self::Cpu,
-        Self::Wall,
-        Self::HostCall,
-        Self::Handles,
-        Self::Requests,
-        Self::ConcurrentRequests,
-        Self::LogLines,
-        Self::Body,
-        Self::State,
-        Self::Queue,
+        Self::EndsCall(CallLimit::Memory),
+        Self::EndsCall(CallLimit::Tables),
+        Self::EndsCall(CallLimit::Cpu),
+        Self::EndsCall(CallLimit::Wall),
+        Self::EndsCall(CallLimit::HostCall),
+        Self::EndsCall(CallLimit::Handles),
+        Self::EndsCall(CallLimit::Requests),
+        Self::EndsCall(CallLimit::ConcurrentRequests),
+        Self::EndsCall(CallLimit::LogLines),
+        Self::CutsAnswer,
+        Self::RefusesValue,
+        Self::HoldsBackEvents,
     ];
 
+    /// Its place in [`Limit::ALL`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::EndsCall(limit) => limit as usize,
+            Self::CutsAnswer => 9,
+            Self::RefusesValue => 10,
+            Self::HoldsBackEvents => 11,
+        }
+    }
+
+    /// The setting, below `limits`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::EndsCall(limit) => limit.key(),
+            Self::CutsAnswer => "max_body_in_bytes",
+            Self::RefusesValue => "state_in_bytes",
+            Self::HoldsBackEvents => "queue_in_bytes",
+        }
+    }
+}
+
+impl CallLimit {
     /// The setting, below `limits`.
     pub fn key(self) -> &'static str {
         match self {
@@ -137,9 +174,34 @@ impl Limit {
             Self::Requests => "requests",
             Self::ConcurrentRequests => "concurrent_requests",
             Self::LogLines => "log_lines",
-            Self::Body => "max_body_in_bytes",
-            Self::State => "state_in_bytes",
-            Self::Queue => "queue_in_bytes",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_has_a_place_a_key_and_an_amount_of_its_own() {
+        let limits = Limits {
+            memory_in_bytes: 0,
+            table_elements: 1,
+            cpu: Duration::from_millis(2),
+            wall: Duration::from_secs(3),
+            host_call_in_bytes: 4,
+            handles: 5,
+            requests: 6,
+            concurrent_requests: 7,
+            log_lines: 8,
+            max_body_in_bytes: 9,
+            state_in_bytes: 10,
+            queue_in_bytes: 11,
+        };
+        for (place, limit) in Limit::ALL.into_iter().enumerate() {
+            assert_eq!((limit.index(), limits.amount(limit)), (place, place as u64), "{limit:?}");
+        }
+        let keys: std::collections::BTreeSet<_> = Limit::ALL.map(Limit::key).into();
+        assert_eq!(keys.len(), Limit::ALL.len());
     }
 }

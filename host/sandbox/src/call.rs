@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use collector_egress::rate::Kind;
-use collector_model::Limit;
+use collector_model::CallLimit;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
@@ -58,7 +58,7 @@ impl CallState {
     }
 
     /// What the call has used so far of what is limited, as far as it is counted here.
-    pub(crate) fn used(&self) -> impl Iterator<Item = (Limit, u64)> {
+    pub(crate) fn used(&self) -> impl Iterator<Item = (CallLimit, u64)> {
         self.meter.used().into_iter().chain(self.requests.used())
     }
 

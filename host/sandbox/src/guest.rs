@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use collector_egress::rate::Kind;
-use collector_model::Limit;
+use collector_model::CallLimit;
 use collector_model::metrics::Summary;
 use futures_util::future::BoxFuture;
 use tracing::Instrument;
@@ -99,7 +99,7 @@ impl Guest {
         let (started, mut stopwatch) = (Instant::now(), Stopwatch::default());
         let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call)).await;
         metrics.add_computed(stopwatch.total());
-        metrics.note_use(Limit::Wall, started.elapsed().as_secs());
+        metrics.note_use(CallLimit::Wall, started.elapsed().as_secs());
         store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
         let outcome = match outcome {
             Ok(Ok(answer)) => {
@@ -107,7 +107,7 @@ impl Guest {
                 call.terminated().map_or_else(|| Ok(answer.map_err(|failure| call.failed(failure))), Err)
             }
             Ok(Err(error)) => Err(store.data_mut().terminated_by(&error)),
-            Err(_) => Err(Terminated::LimitExceeded { limit: Limit::Wall, allowed: limits }),
+            Err(_) => Err(Terminated::LimitExceeded { limit: CallLimit::Wall, allowed: limits }),
         };
         if let Err(Terminated::LimitExceeded { limit, .. }) = outcome {
             metrics.add_exceeded(limit);

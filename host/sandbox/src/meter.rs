@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use collector_model::{Limit, Limits};
+use collector_model::{CallLimit, Limits};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use crate::call::CallState;
@@ -22,7 +22,7 @@ pub(crate) struct Meter {
     ticks: u32,
     log_lines: u32,
     /// The first limit that was exceeded.
-    exceeded: Option<Limit>,
+    exceeded: Option<CallLimit>,
 }
 
 impl Meter {
@@ -37,24 +37,24 @@ impl Meter {
     pub(crate) fn count_log_line(&mut self) -> wasmtime::Result<()> {
         self.log_lines += 1;
         if self.log_lines > self.limits.log_lines {
-            self.exceed(Limit::LogLines);
+            self.exceed(CallLimit::LogLines);
             wasmtime::bail!("too many lines");
         }
         Ok(())
     }
 
     /// Notes that a limit was exceeded. The component is interrupted when it next computes.
-    pub(crate) fn exceed(&mut self, limit: Limit) {
+    pub(crate) fn exceed(&mut self, limit: CallLimit) {
         self.exceeded.get_or_insert(limit);
     }
 
     /// What the call has used of what is counted here.
-    pub(crate) fn used(&self) -> [(Limit, u64); 4] {
+    pub(crate) fn used(&self) -> [(CallLimit, u64); 4] {
         [
-            (Limit::Memory, self.memory_in_bytes as u64),
-            (Limit::Tables, self.table_elements as u64),
-            (Limit::Cpu, u64::try_from(self.computed().as_millis()).unwrap_or(u64::MAX)),
-            (Limit::LogLines, self.log_lines.into()),
+            (CallLimit::Memory, self.memory_in_bytes as u64),
+            (CallLimit::Tables, self.table_elements as u64),
+            (CallLimit::Cpu, u64::try_from(self.computed().as_millis()).unwrap_or(u64::MAX)),
+            (CallLimit::LogLines, self.log_lines.into()),
         ]
     }
 
@@ -82,7 +82,7 @@ impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self.memory_in_bytes.saturating_add(desired.saturating_sub(current));
         if grown > self.limits.memory_in_bytes {
-            self.exceed(Limit::Memory);
+            self.exceed(CallLimit::Memory);
             return Ok(false);
         }
         let allowed = maximum.is_none_or(|maximum| desired <= maximum);
@@ -95,7 +95,7 @@ impl ResourceLimiter for Meter {
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let grown = self.table_elements.saturating_add(desired.saturating_sub(current));
         if grown > self.limits.table_elements {
-            self.exceed(Limit::Tables);
+            self.exceed(CallLimit::Tables);
             return Ok(false);
         }
         let allowed = maximum.is_none_or(|maximum| desired <= maximum);
@@ -132,7 +132,7 @@ pub(crate) fn apply(limits: &Limits, cpu_bound: CpuBound, store: &mut Store<Call
         let call = context.data_mut();
         call.meter.ticks += 1;
         if call.meter.computed() > call.meter.limits.cpu {
-            call.meter.exceed(Limit::Cpu);
+            call.meter.exceed(CallLimit::Cpu);
         }
         if call.terminated().is_some() {
             return Ok(UpdateDeadline::Interrupt);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use collector_model::{Limit, Limits};
+use collector_model::{CallLimit, Limits};
 use thiserror::Error;
 use wasmtime::component::ResourceTableError;
 
@@ -13,7 +13,7 @@ pub enum Terminated {
     #[error("the component {}", describe(*.limit, .allowed))]
     LimitExceeded {
         /// Of what.
-        limit: Limit,
+        limit: CallLimit,
         /// All limits of the call.
         allowed: Limits,
     },
@@ -24,33 +24,30 @@ pub enum Terminated {
 
 /// Errors of the engine that mean a limit was reached, and for which it has no public type. Tests below make the
 /// engine produce each of them, so that one whose text changes is found when the engine is upgraded.
-const ENGINE_ERRORS: [(&str, Limit); 2] =
-    [("fuel allocated for hostcalls", Limit::HostCall), ("handle limit exceeded", Limit::Handles)];
+const ENGINE_ERRORS: [(&str, CallLimit); 2] =
+    [("fuel allocated for hostcalls", CallLimit::HostCall), ("handle limit exceeded", CallLimit::Handles)];
 
 /// The limit behind an error of the engine.
-pub(crate) fn limit_behind(error: &wasmtime::Error) -> Option<Limit> {
+pub(crate) fn limit_behind(error: &wasmtime::Error) -> Option<CallLimit> {
     if matches!(error.downcast_ref(), Some(ResourceTableError::Full)) {
-        return Some(Limit::Handles);
+        return Some(CallLimit::Handles);
     }
     let text = error.root_cause().to_string();
     ENGINE_ERRORS.into_iter().find_map(|(part, limit)| text.contains(part).then_some(limit))
 }
 
 /// What a component did that its limit does not allow.
-fn describe(limit: Limit, allowed: &Limits) -> impl fmt::Display {
+fn describe(limit: CallLimit, allowed: &Limits) -> impl fmt::Display {
     let what = match limit {
-        Limit::Memory => format!("used more than {} bytes of memory", allowed.memory_in_bytes),
-        Limit::Tables => format!("used more than {} elements of tables", allowed.table_elements),
-        Limit::Cpu => format!("computed for more than {:?}", allowed.cpu),
-        Limit::Wall => format!("took longer than {:?}", allowed.wall),
-        Limit::HostCall => format!("handed over more than {} bytes at once", allowed.host_call_in_bytes),
-        Limit::Handles => format!("had more than {} handles open", allowed.handles),
-        Limit::Requests => format!("made more than {} requests", allowed.requests),
-        Limit::ConcurrentRequests => format!("made more than {} requests at once", allowed.concurrent_requests),
-        Limit::LogLines => format!("wrote more than {} lines to the log", allowed.log_lines),
-        Limit::Body => format!("got an answer of more than {} bytes", allowed.max_body_in_bytes),
-        Limit::State => format!("stored a value of more than {} bytes", allowed.state_in_bytes),
-        Limit::Queue => format!("had more than {} bytes of events under way", allowed.queue_in_bytes),
+        CallLimit::Memory => format!("used more than {} bytes of memory", allowed.memory_in_bytes),
+        CallLimit::Tables => format!("used more than {} elements of tables", allowed.table_elements),
+        CallLimit::Cpu => format!("computed for more than {:?}", allowed.cpu),
+        CallLimit::Wall => format!("took longer than {:?}", allowed.wall),
+        CallLimit::HostCall => format!("handed over more than {} bytes at once", allowed.host_call_in_bytes),
+        CallLimit::Handles => format!("had more than {} handles open", allowed.handles),
+        CallLimit::Requests => format!("made more than {} requests", allowed.requests),
+        CallLimit::ConcurrentRequests => format!("made more than {} requests at once", allowed.concurrent_requests),
+        CallLimit::LogLines => format!("wrote more than {} lines to the log", allowed.log_lines),
     };
     format!("{what} (limits.{})", limit.key())
 }
@@ -71,7 +68,7 @@ mod tests {
 
     /// The limit behind the error of a component whose `run` has this body. It can call `take` with bytes, `make` for
     /// a handle with an entry in the table of the host, `mint` for one without, and `look` with a handle.
-    fn limit_of(body: &str) -> Option<Limit> {
+    fn limit_of(body: &str) -> Option<CallLimit> {
         let component = format!(
             r#"(component
                 (import "host" (instance $host
@@ -120,23 +117,23 @@ mod tests {
     fn too_many_bytes_in_one_call_of_the_host_are_recognised() {
         let hand_over = |bytes: usize| format!("(call $take (i32.const 0) (i32.const {bytes})) unreachable");
         assert_eq!(limit_of(&hand_over(BYTES)), None, "a trap is no limit");
-        assert_eq!(limit_of(&hand_over(BYTES + 1)), Some(Limit::HostCall));
+        assert_eq!(limit_of(&hand_over(BYTES + 1)), Some(CallLimit::HostCall));
     }
 
     #[test]
     fn more_handles_than_the_table_of_the_call_has_room_for_are_recognised() {
-        assert_eq!(limit_of("(loop $again (drop (call $make)) (br $again))"), Some(Limit::Handles));
+        assert_eq!(limit_of("(loop $again (drop (call $make)) (br $again))"), Some(CallLimit::Handles));
     }
 
     #[test]
     fn more_handles_than_the_engine_allows_are_recognised() {
-        assert_eq!(limit_of("(loop $again (drop (call $mint)) (br $again))"), Some(Limit::Handles));
+        assert_eq!(limit_of("(loop $again (drop (call $mint)) (br $again))"), Some(CallLimit::Handles));
     }
 
     #[test]
     fn a_handle_lent_beyond_what_the_engine_allows_is_recognised() {
         let mint = "(drop (call $mint)) ";
         assert_eq!(limit_of(&format!("{mint} (call $look (call $mint)) unreachable")), None);
-        assert_eq!(limit_of(&format!("{mint} {mint} (call $look (call $mint))")), Some(Limit::Handles));
+        assert_eq!(limit_of(&format!("{mint} {mint} (call $look (call $mint))")), Some(CallLimit::Handles));
     }
 }

@@ -113,13 +113,13 @@ impl ServiceMetrics {
     }
 
     /// A limit was reached.
-    pub fn add_exceeded(&self, limit: Limit) {
-        self.exceeded[limit as usize].fetch_add(1, Ordering::Relaxed);
+    pub fn add_exceeded(&self, limit: impl Into<Limit>) {
+        self.exceeded[limit.into().index()].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A call has used so much of what is limited.
-    pub fn note_use(&self, limit: Limit, amount: u64) {
-        self.peaks[limit as usize].fetch_max(amount, Ordering::Relaxed);
+    pub fn note_use(&self, limit: impl Into<Limit>, amount: u64) {
+        self.peaks[limit.into().index()].fetch_max(amount, Ordering::Relaxed);
     }
 
     /// A call has computed for so long, in the component and in the host for it.
@@ -145,12 +145,12 @@ impl ServiceMetrics {
 
     /// How often this limit was reached.
     pub fn exceeded(&self, limit: Limit) -> u64 {
-        self.exceeded[limit as usize].load(Ordering::Relaxed)
+        self.exceeded[limit.index()].load(Ordering::Relaxed)
     }
 
     /// The most that a call has used.
     pub fn peak(&self, limit: Limit) -> u64 {
-        self.peaks[limit as usize].load(Ordering::Relaxed)
+        self.peaks[limit.index()].load(Ordering::Relaxed)
     }
 
     /// For how long all calls together have computed.
@@ -192,6 +192,7 @@ fn whole(number: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CallLimit;
     use crate::metrics::{Account, BackfillProgress};
 
     #[test]
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn the_peak_is_the_most_of_any_call() {
         let metrics = ServiceMetrics::default();
-        [3, 7, 5].into_iter().for_each(|amount| metrics.note_use(Limit::Memory, amount));
-        assert_eq!((metrics.peak(Limit::Memory), metrics.peak(Limit::Requests)), (7, 0));
+        [3, 7, 5].into_iter().for_each(|amount| metrics.note_use(CallLimit::Memory, amount));
+        assert_eq!((metrics.peak(CallLimit::Memory.into()), metrics.peak(CallLimit::Requests.into())), (7, 0));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use collector_egress::rate::{Kind, Limiter};
 use collector_egress::{ApiClient, EgressError, ResponseBody};
 use collector_model::metrics::ServiceMetrics;
-use collector_model::{Limit, Limits};
+use collector_model::{CallLimit, Limit, Limits};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, Span, debug};
@@ -36,7 +36,7 @@ pub(crate) struct HttpCall {
     most_at_once: u64,
     /// Permits for requests under way. An answer that is being read keeps its own.
     permits: Arc<Semaphore>,
-    refused: Option<Limit>,
+    refused: Option<CallLimit>,
 }
 
 impl HttpCall {
@@ -47,22 +47,22 @@ impl HttpCall {
     }
 
     /// The limit for which a request was refused, if one was.
-    pub(crate) fn refused(&self) -> Option<Limit> {
+    pub(crate) fn refused(&self) -> Option<CallLimit> {
         self.refused
     }
 
     /// What was used of what is limited here.
-    pub(crate) fn used(&self) -> [(Limit, u64); 2] {
-        [(Limit::Requests, self.made.into()), (Limit::ConcurrentRequests, self.most_at_once)]
+    pub(crate) fn used(&self) -> [(CallLimit, u64); 2] {
+        [(CallLimit::Requests, self.made.into()), (CallLimit::ConcurrentRequests, self.most_at_once)]
     }
 
     /// A permit for one more request.
-    fn admit(&mut self) -> Result<OwnedSemaphorePermit, Limit> {
+    fn admit(&mut self) -> Result<OwnedSemaphorePermit, CallLimit> {
         let limits = &self.limits;
         if self.made >= limits.requests {
-            return Err(Limit::Requests);
+            return Err(CallLimit::Requests);
         }
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| Limit::ConcurrentRequests)?;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| CallLimit::ConcurrentRequests)?;
         self.made += 1;
         let under_way = u64::from(limits.concurrent_requests) - self.permits.available_permits() as u64;
         self.most_at_once = self.most_at_once.max(under_way);
@@ -112,14 +112,14 @@ impl WasiHttpHooks for HttpCall {
                 let (mut size, counted) = (0, metrics.clone());
                 let body = body.map_frame(move |frame| {
                     size += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    counted.note_use(Limit::Body, size);
+                    counted.note_use(Limit::CutsAnswer, size);
                     frame
                 });
                 body.map_err(move |problem| {
                     // The permit is given back when the body is dropped.
                     let _ = &permit;
                     if matches!(problem, EgressError::BodyTooLarge { .. }) {
-                        metrics.add_exceeded(Limit::Body);
+                        metrics.add_exceeded(Limit::CutsAnswer);
                     }
                     error(problem)
                 })

@@ -83,9 +83,9 @@ impl HostBucket for KeyValueCall<'_> {
             return refuse(format!("a key of {} bytes is over the limit of {MAX_KEY_IN_BYTES}", key.len()));
         }
         let (size, limit) = (value.len(), self.max_value_in_bytes);
-        self.metrics.note_use(Limit::State, size as u64);
+        self.metrics.note_use(Limit::RefusesValue, size as u64);
         if size > limit {
-            self.metrics.add_exceeded(Limit::State);
+            self.metrics.add_exceeded(Limit::RefusesValue);
             return refuse(format!("a value of {size} bytes is over the limit of {limit} (limits.state_in_bytes)"));
         }
         let set = move |bucket: &Bucket| {

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use chrono::{DateTime, Utc};
 use collector_delivery::{Event, Outputs, RecordLetter, RecordLetters, SendError};
 use collector_model::metrics::ServiceMetrics;
-use collector_model::{Limit, Table};
+use collector_model::{CallLimit, Limit, Table};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
@@ -108,17 +108,17 @@ impl OutputCall<'_> {
     async fn add_dead_letters(&self, table: &str, letters: &[RecordLetter]) -> Result<(), Error> {
         self.check(table)?;
         let handed_over = letters.iter().map(|letter| (letter.reason.len() + letter.content.len()) as u64).sum();
-        self.metrics.note_use(Limit::HostCall, handed_over);
+        self.metrics.note_use(CallLimit::HostCall, handed_over);
         self.view.dead_letters.add(&self.view.table, letters, self.letters_told).await.map_err(error)
     }
 
     async fn send(&self, table: &str, events: &[Event<&[u8]>]) -> Result<(), Error> {
         self.check(table)?;
         let handed_over = events.iter().map(|event| event.body.len() as u64).sum();
-        self.metrics.note_use(Limit::HostCall, handed_over);
+        self.metrics.note_use(CallLimit::HostCall, handed_over);
         let sent = self.view.outputs.send(&self.view.table, events).await.map_err(error);
         let queued = self.view.outputs.iter().map(|output| output.queued_in_bytes()).max().unwrap_or_default();
-        self.metrics.note_use(Limit::Queue, queued as u64);
+        self.metrics.note_use(Limit::HoldsBackEvents, queued as u64);
         sent
     }
 }

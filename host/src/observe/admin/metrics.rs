@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use collector_model::Limit;
 use collector_model::metrics::{Account, Count, Memory, Progress};
+use collector_model::{CallLimit, Limit};
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -194,7 +194,7 @@ impl Services {
                 Some(service.observed.limits.amount(limit))
             }),
             ("devo_collector_limit_peak", "The most that a call has used since the start", |service, limit| {
-                (limit != Limit::Handles).then(|| service.observed.metrics.peak(limit))
+                (limit != Limit::EndsCall(CallLimit::Handles)).then(|| service.observed.metrics.peak(limit))
             }),
         ];
         for (name, help, value) in families {
