@@ -267,6 +267,7 @@ impl Pass {
                 *digests = Some(seen.digests.clone());
             }
             self.note_total(seen.totals);
+            self.was_short = !source.is_full(page, seen.records);
             self.take(page, &Seen { new: 0, ..seen }, source);
         }
     }
