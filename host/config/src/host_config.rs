@@ -9,6 +9,7 @@ use collector_model::Limits;
 use serde::Deserialize;
 
 use super::document::Limits as AskedLimits;
+use super::maps::Maps;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
 
@@ -82,7 +83,7 @@ impl HostConfig {
         }
         let mut unknown = Vec::new();
         let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
-        let reader = serde_ignored::Deserializer::new(value, &mut note);
+        let reader = serde_ignored::Deserializer::new(Maps(&value), &mut note);
         let document = serde_path_to_error::deserialize(reader)
             .map_err(|error| anyhow!("the key {}: {}", error.path(), error.inner()))?;
         if let Some(key) = unknown.first() {
@@ -169,6 +170,8 @@ allow_environment_variables: true
             ("admin: 9464", "admin"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
+            ("egress: [true]", "egress"),
+            ("quota: []", "quota"),
         ] {
             let error = HostConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -31,6 +31,7 @@ mod document;
 mod error;
 mod files;
 mod host_config;
+mod maps;
 mod permissions;
 mod plan;
 mod policy;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::error::{Cause, ConfigError, refused};
 use super::files::Files;
+use super::maps::Maps;
 use super::policy::Policy;
 use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
@@ -153,7 +154,7 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
     let mut note = |key: serde_ignored::Path<'_>| unknown.push(Key::from(&key));
-    let reader = serde_ignored::Deserializer::new(&value, &mut note);
+    let reader = serde_ignored::Deserializer::new(Maps(&value), &mut note);
     let mut document: Document = serde_path_to_error::deserialize(reader).map_err(|error| {
         let key = error.path().to_string();
         let reason = error.inner().to_string();
