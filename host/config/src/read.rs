@@ -168,7 +168,7 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
             }
         }
     })?;
-    unknown.retain(|key| !key.starts_with("globals"));
+    unknown.retain(|key| !key.is_global());
     warnings.extend(unknown::place(&unknown, &value, &mut document));
     Ok(Source { document, files, warnings })
 }
@@ -274,6 +274,14 @@ mod tests {
     fn an_unknown_global_is_ignored_with_the_originals_words_and_without_its_value() {
         let source = read_text("global.yaml", "globals: {tokn: secret}").unwrap();
         assert_eq!(source.warnings, ["Illegal global setting has been ignored -> tokn; did you mean token?"]);
+    }
+
+    #[test]
+    fn a_misspelt_key_within_a_global_is_named_too() {
+        let text = "globals: {persistence: {type: filesystem, config: {directory: elsewhere}}}";
+        let warnings = read_text("within.yaml", text).unwrap().warnings;
+        let expected = "The key globals.persistence.config.directory is not known and has no effect";
+        assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
     }
 
     #[test]

@@ -26,9 +26,9 @@ impl From<&Path<'_>> for Key {
 }
 
 impl Key {
-    /// Whether it stands under this member of the whole file.
-    pub fn starts_with(&self, member: &str) -> bool {
-        self.0.first().is_some_and(|first| first == member)
+    /// Whether it is one of the globals, and not within one.
+    pub fn is_global(&self) -> bool {
+        self.0.len() == 2 && self.0[0] == "globals"
     }
 
     fn find<'a>(&self, configuration: &'a Value) -> Option<&'a Value> {
