@@ -7,6 +7,7 @@ mod service;
 mod settings;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter};
 use collector_model::Secret;
@@ -27,6 +28,9 @@ pub use service::ServicePlan;
 
 /// The collector's name where the configuration gives it none.
 const DEFAULT_NAME: &str = "collector";
+
+/// The longest period or wait that can be asked for, a year: a clock can't be set to what lies far beyond.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The port of a redis server.
 const REDIS_PORT: u16 = 6379;
@@ -178,7 +182,6 @@ fn scalar(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
 
     use super::*;
     use crate::quota::Quota;
@@ -274,6 +277,8 @@ mod tests {
         assert!(error(json(r#"{"token":"t","base_url":"http://a"}"#), none).contains("allow_http"));
         let period = json(r#"{"request_period_in_seconds":0}"#);
         assert!(error(usual(), period).contains("inputs.cloudsek.services.alerts.request_period_in_seconds"));
+        let endless = json(r#"{"request_period_in_seconds":18446744073709551615}"#);
+        assert!(error(usual(), endless).contains("more than a year"));
         let mut named = document(usual(), json("{}"));
         named["globals"]["name"] = "a/b".into();
         assert!(plan(named).unwrap_err().to_string().contains("globals.name"));

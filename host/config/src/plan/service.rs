@@ -11,7 +11,7 @@ use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
 
-use super::{Component, scalar, settings};
+use super::{Component, LONGEST, scalar, settings};
 use crate::document::{Input, Service};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
@@ -237,6 +237,9 @@ impl Keys<'_> {
             return Err(value(key, "0 would never wait", "Give at least 1."));
         }
         let period = Duration::from_secs(seconds);
+        if period > LONGEST {
+            return Err(value(key, format!("{seconds} seconds are more than a year"), "Give a shorter time."));
+        }
         quota::at_least(key, period, shortest)?;
         Ok(period)
     }
