@@ -183,12 +183,6 @@ fn without_secret(key: &str, reason: String) -> String {
     format!("expected {expected}")
 }
 
-/// The JSON schema of a configuration, as text.
-pub fn schema() -> String {
-    // Numbers, names and texts are always JSON.
-    serde_json::to_string_pretty(&schemars::schema_for!(Document)).unwrap_or_default() + "\n"
-}
-
 /// The original's words for a global that it doesn't know.
 fn ignored_globals(value: &Value) -> Vec<String> {
     let known = ["debug", "id", "name", "persistence"];
@@ -293,13 +287,6 @@ mod tests {
             value,
             serde_json::json!({"globals": {"name": "b", "debug": true}, "outputs": {"x": 1}, "inputs": {}})
         );
-    }
-
-    #[test]
-    fn the_schema_in_docs_is_that_of_the_types() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.schema.json");
-        let written = std::fs::read_to_string(path).unwrap();
-        assert!(written == schema(), "run: devo-collector --print-config-schema > docs/config.schema.json");
     }
 
     #[test]

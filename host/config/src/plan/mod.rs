@@ -12,9 +12,8 @@ use std::time::Duration;
 use collector_egress::rate::{self, InputLimiter};
 use collector_model::Secret;
 use collector_state::RedisSettings;
-use serde_json::Value;
 
-use crate::document::{Document, Globals, PersistenceConfig};
+use crate::document::{Document, Globals, PersistenceConfig, Text};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
 use crate::permissions;
@@ -100,7 +99,7 @@ impl Plan {
                 .cure("Add an enabled input with the service alerts."));
         }
         let Globals { debug, id, .. } = document.globals;
-        let id = id.as_ref().and_then(scalar).unwrap_or_default();
+        let id = id.map(|Text(id)| id).unwrap_or_default();
         Ok(Self { id, name, debug, persistence, outputs, services, warnings })
     }
 }
@@ -170,18 +169,11 @@ fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) 
     })
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use serde_json::Value;
 
     use super::*;
     use crate::quota::Quota;

@@ -11,7 +11,7 @@ use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
 
-use super::{Component, LONGEST, scalar, settings};
+use super::{Component, LONGEST, settings};
 use crate::document::{Input, Service};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
@@ -104,15 +104,14 @@ impl Keys<'_> {
             };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
-        let id = scalar(&input.id)
-            .ok_or_else(|| value(self.input_key("id"), "it is neither a text nor a number", "Give a short name."))?;
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity { input: input_name.to_owned(), id, service: service_name.to_owned() };
+        let identity =
+            Identity { input: input_name.to_owned(), id: input.id.0.clone(), service: service_name.to_owned() };
         let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.to_string()));
         let period = self.seconds(
             self.key("request_period_in_seconds"),
