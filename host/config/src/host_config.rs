@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document::Limits as AskedLimits;
-use super::maps::Maps;
+use super::maps::list_for_map;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
 use super::schema;
@@ -98,9 +98,12 @@ impl HostConfig {
         if value.is_null() {
             return Ok(Self::of(Document::default()));
         }
+        if let Some(key) = list_for_map(schemars::schema_for!(Document).as_value(), &value) {
+            bail!("the key {key}: it is a list, where a map belongs");
+        }
         let mut unknown = Vec::new();
         let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
-        let reader = serde_ignored::Deserializer::new(Maps(&value), &mut note);
+        let reader = serde_ignored::Deserializer::new(value, &mut note);
         let document = serde_path_to_error::deserialize(reader)
             .map_err(|error| anyhow!("the key {}: {}", error.path(), error.inner()))?;
         if let Some(key) = unknown.first() {

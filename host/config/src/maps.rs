@@ -1,58 +1,26 @@
-//! Reads a parsed file so that only maps become structs. serde also takes a list for one, field by field:
-//! `egress: [true]` would open what nobody named.
+//! Finds a list where a map belongs. serde takes a list for a struct, field by field: `egress: [true]` would
+//! open what nobody named.
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
-use serde_json::{Error, Value};
+use serde_json::Value;
 
-/// A value to read from.
-#[derive(Clone, Copy)]
-pub struct Maps<'a>(pub &'a Value);
-
-impl<'de> Deserializer<'de> for Maps<'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(elements) => visitor.visit_seq(SeqDeserializer::new(elements.iter().map(Maps))),
-            Value::Object(members) => {
-                let members = members.iter().map(|(key, value)| (key.as_str(), Maps(value)));
-                visitor.visit_map(MapDeserializer::new(members))
-            }
-            scalar => scalar.deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Array(_) => Err(Error::invalid_type(Unexpected::Seq, &visitor)),
-            _ => self.deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map enum identifier ignored_any
-    }
+/// Where a list stands in the place of a map with known keys. `schema` is the whole JSON schema.
+///
+/// It looks at the schema and not at the types: a deserializer that refuses lists would be compiled for each of
+/// them, and make the program half a megabyte larger.
+pub fn list_for_map(schema: &Value, value: &Value) -> Option<String> {
+    find(schema, schema, value, "")
 }
 
-impl<'de> IntoDeserializer<'de, Error> for Maps<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
+fn find(schema: &Value, part: &Value, value: &Value, key: &str) -> Option<String> {
+    let reference = part["$ref"].as_str().or(part["anyOf"][0]["$ref"].as_str());
+    let part = reference.and_then(|pointer| schema.pointer(pointer.trim_start_matches('#'))).unwrap_or(part);
+    match value {
+        Value::Array(_) if part.get("properties").is_some() => Some(key.to_owned()),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            let below = part["properties"].get(name).or_else(|| part.get("additionalProperties"))?;
+            let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+            find(schema, below, member, &key)
+        }),
+        _ => None,
     }
 }

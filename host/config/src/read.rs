@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::error::{Cause, ConfigError, refused};
 use super::files::Files;
-use super::maps::Maps;
+use super::maps::list_for_map;
 use super::policy::Policy;
 use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
@@ -151,10 +151,14 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
         }
         Ok(std::env::var(name).ok())
     })?;
+    if let Some(key) = list_for_map(unknown::schema(), &value) {
+        let cure = format!("Correct {key} in {}.", path.display());
+        return Err(super::error::value(key, "it is a list, where a map belongs", cure));
+    }
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
     let mut note = |key: serde_ignored::Path<'_>| unknown.push(Key::from(&key));
-    let reader = serde_ignored::Deserializer::new(Maps(&value), &mut note);
+    let reader = serde_ignored::Deserializer::new(&value, &mut note);
     let mut document: Document = serde_path_to_error::deserialize(reader).map_err(|error| {
         let key = error.path().to_string();
         let reason = error.inner().to_string();
