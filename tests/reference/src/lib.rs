@@ -63,8 +63,9 @@ pub fn write(docs: &Path) -> Result<()> {
 
 /// One row of a table.
 fn row(cells: &[&str]) -> String {
-    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-    format!("| {} |\n", cells.join(" | ")).replace("|  |", "| |")
+    let cell = |cell: &&str| if cell.is_empty() { " ".to_owned() } else { format!(" {} ", cell.replace('|', "\\|")) };
+    let cells: Vec<_> = cells.iter().map(cell).collect();
+    format!("|{}|\n", cells.join("|"))
 }
 
 #[cfg(test)]
