@@ -54,6 +54,11 @@ bench-tenants *ARGUMENTS: build
     cargo build --release --workspace --bin bench-tenants
     target/release/bench-tenants {{ ARGUMENTS }}
 
+# Write the tables of settings, errors and metrics into docs, and the JSON schemas, from the code
+reference:
+    cargo build --release --workspace --bin reference
+    target/release/reference
+
 # Pack the component and its compositions for publication: dist/ has them with metadata, the WIT package, an SBOM, checksums
 package: guest
     cargo build --release --workspace --bin package

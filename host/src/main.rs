@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use collector_config::{HostConfig, Persistence, Place, Plan, Policy};
+use collector_config::{HostConfig, Persistence, Place, Plan, Policy, Schema};
 use collector_sandbox::usual_cache_folder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,10 @@ struct Arguments {
     #[arg(long)]
     print_config_schema: bool,
 
+    /// Print the JSON schema of `host.yaml` and leave
+    #[arg(long)]
+    print_host_schema: bool,
+
     /// Accepted for compatibility with the original collector; this one always runs in production mode
     #[arg(long)]
     prod_mode: bool,
@@ -89,8 +93,9 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.print_config_schema {
-        print!("{}", collector_config::schema());
+    let schemas = [(arguments.print_config_schema, Schema::Config), (arguments.print_host_schema, Schema::Host)];
+    if let Some((_, schema)) = schemas.into_iter().find(|(is_asked, _)| *is_asked) {
+        print!("{}", schema.text());
         return ExitCode::SUCCESS;
     }
     let end = match &arguments.tenants {

@@ -7,6 +7,41 @@ use anyhow::{Context, Result};
 
 use crate::certificates::{Certificates, Pair};
 
+/// A configuration as the original's documentation shows it; in capitals, what differs from place to place. The simulator's address and
+/// authority are this machine's, and need leave.
+pub const ORIGINAL: &str = "\
+globals:
+  debug: false
+  id: not_used
+  name: cloudsek
+  persistence:
+    type: filesystem
+    config:
+      directory_name: state
+outputs:
+  devo_us_1:
+    type: devo_platform
+    config:
+      address: localhost
+      port: PORT
+      type: SSL
+      chain: chain.crt
+      cert: example-domain.crt
+      key: example-domain.key
+inputs:
+  cloudsek:
+    id: cloudsek_1
+    enabled: true
+    base_url: BASE_URL
+    allow_private_addresses: true
+    ca_file: chain.crt
+    credentials:
+      token: TOKEN
+    services:
+      alerts:
+        request_period_in_seconds: 60
+";
+
 /// What the configuration says. Everything that is not here has the product's default.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -10,6 +10,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Timelike, Utc};
 use sandbox::alerts::{Alert, Batch};
 use sandbox::check::{Report, compare};
 use sandbox::collector::{Collector, workspace};
+use sandbox::installation::ORIGINAL;
 use sandbox::receiver::Frame;
 use sandbox::simulator::{self, Fault, Simulator};
 use sandbox::stage::Stage;
@@ -24,41 +25,6 @@ const STATE_FILE: &str = "95fbbcf4d968bee50b610e76801bc2f3";
 
 /// What the collector says when it has found that file.
 const TAKEN_OVER: &str = "The state of the original collector has been taken over; it is left as it is where it was";
-
-/// As the original's documentation shows it; in capitals, what differs from place to place. The simulator's address and
-/// authority are this machine's, and need leave.
-const DOCUMENTED: &str = "\
-globals:
-  debug: false
-  id: not_used
-  name: cloudsek
-  persistence:
-    type: filesystem
-    config:
-      directory_name: state
-outputs:
-  devo_us_1:
-    type: devo_platform
-    config:
-      address: localhost
-      port: PORT
-      type: SSL
-      chain: chain.crt
-      cert: example-domain.crt
-      key: example-domain.key
-inputs:
-  cloudsek:
-    id: cloudsek_1
-    enabled: true
-    base_url: BASE_URL
-    allow_private_addresses: true
-    ca_file: chain.crt
-    credentials:
-      token: TOKEN
-    services:
-      alerts:
-        request_period_in_seconds: 60
-";
 
 /// Runs the script that writes states with Python's own pickle module.
 fn original_state(what: &str, file: &Path, arguments: &[&str]) -> Result<()> {
@@ -157,7 +123,7 @@ fn an_originals_folder_is_taken_as_it_is() {
     let upgrade = Upgrade::new("as-it-is").unwrap();
     upgrade.pickle(4, "text").unwrap();
     let stage = &upgrade.stage;
-    let config = DOCUMENTED
+    let config = ORIGINAL
         .replace("PORT", &stage.receiver.port().to_string())
         .replace("BASE_URL", &stage.simulator.base_url())
         .replace("TOKEN", &stage.simulator.token());

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use collector_model::Limits;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document::Limits as AskedLimits;
+use super::maps::list_for_map;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
+use super::schema;
 
 /// Its name beside the folder of the tenants.
 const FILE: &str = "host.yaml";
@@ -26,31 +29,46 @@ pub struct HostConfig {
     pub policy: Policy,
 }
 
-/// The file as it is written. A key that is not known is an error: one that is misspelt would leave open what
-/// was to be closed.
-#[derive(Debug, Default, Deserialize)]
+/// The operator's settings of a process that hosts tenants, `host.yaml`.
+// A key that is not known is an error: one that is misspelt would leave open what was to be closed.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct Document {
+#[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
+pub(crate) struct Document {
+    /// More detail in the log, for all tenants.
     debug: bool,
+    /// Where metrics, health and a status page are served, such as `127.0.0.1:9464`. Without it, nowhere.
+    #[schemars(with = "Option<String>", regex(pattern = r":[0-9]{1,5}$"))]
     admin: Option<SocketAddr>,
-    /// The most that one call of a tenant's component may use.
+    /// The most that one call of a tenant's component may use, and what it may use if its configuration does
+    /// not say.
     limits: AskedLimits,
-    /// The most that a tenant's configuration may ask for besides.
+    /// The most that a tenant's configuration may have.
     quota: Quota,
-    allow_components: bool,
+    /// Where tenants may connect to.
     egress: Egress,
+    /// Tenants may use a component of their own. It runs in a sandbox, but compiling it takes time.
+    allow_components: bool,
+    /// Tenants may keep their state in redis. Give each of them its own database.
     allow_redis: bool,
+    /// `${NAME}` in a tenant's configuration reads the environment of the process.
     allow_environment_variables: bool,
 }
 
 /// Where tenants may connect to.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
 struct Egress {
+    /// Tenants may reach loopback, link-local and private addresses.
     allow_private_addresses: bool,
+    /// Their `base_url` may be plain http.
     allow_http: bool,
+    /// They may name a proxy for the API.
     allow_proxy: bool,
+    /// Which hosts `base_url` may name.
     api_hosts: Hosts,
+    /// Which hosts outputs may name.
     output_hosts: Hosts,
 }
 
@@ -79,6 +97,9 @@ impl HostConfig {
         let value: serde_json::Value = serde_saphyr::from_str_with_options(text, options)?;
         if value.is_null() {
             return Ok(Self::of(Document::default()));
+        }
+        if let Some(key) = list_for_map(schemars::schema_for!(Document).as_value(), &value) {
+            bail!("the key {key}: it is a list, where a map belongs");
         }
         let mut unknown = Vec::new();
         let mut note = |key: serde_ignored::Path<'_>| unknown.push(key.to_string());
@@ -169,6 +190,8 @@ allow_environment_variables: true
             ("admin: 9464", "admin"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
+            ("egress: [true]", "egress"),
+            ("quota: []", "quota"),
         ] {
             let error = HostConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

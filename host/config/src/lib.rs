@@ -31,6 +31,7 @@ mod document;
 mod error;
 mod files;
 mod host_config;
+mod maps;
 mod permissions;
 mod plan;
 mod policy;
@@ -38,6 +39,7 @@ mod policy;
 pub mod properties;
 mod quota;
 mod read;
+mod schema;
 mod unknown;
 mod variables;
 
@@ -46,7 +48,8 @@ pub use files::{Files, Fingerprint};
 pub use host_config::HostConfig;
 pub use plan::{Component, OutputPlan, Persistence, Plan, Receiver, ServicePlan};
 pub use policy::Policy;
-pub use read::{Place, Source, read, read_tenant, schema};
+pub use read::{Place, Source, read, read_tenant};
+pub use schema::Schema;
 
 #[cfg(test)]
 #[path = "../../../fuzz/replay.rs"]

@@ -9,11 +9,13 @@ use std::net::IpAddr;
 use collector_egress::Origin;
 use collector_model::{Limit, Limits};
 use collector_net::AddressRange;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::document;
 use super::error::{ConfigError, refused};
 use super::quota::{self, Quota};
+use super::schema;
 
 /// What configurations may ask for. By default: nothing of what needs permission.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -127,10 +129,13 @@ fn permit(allowed: bool, key: &str, reason: impl FnOnce() -> String) -> Result<(
 }
 
 /// Which hosts may be named: those on the list, or all if there is none, and never one that is denied.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = schema::ordered::<Self>)]
 pub struct Hosts {
+    /// Names or addresses; `*.example.com` is every name below it. Without this list, all.
     allow: Option<Vec<Pattern>>,
+    /// Those that may not be named even so.
     #[serde(default)]
     deny: Vec<Pattern>,
 }
@@ -143,8 +148,9 @@ impl Hosts {
 }
 
 /// A host, or `*.domain` for every name below that domain.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(inline, with = "String", extend("pattern" = r"^(\*\.)?[^*/ ]+$"))]
 struct Pattern(String);
 
 impl Pattern {

@@ -4,13 +4,16 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::error::{ConfigError, refused};
+use super::schema;
 
 /// The most that a tenant's configuration may ask for. What the operator says nothing of has its default.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
 pub struct Quota {
     /// Services of all inputs together: each has the limits of a call for itself.
     pub services: usize,
@@ -20,6 +23,7 @@ pub struct Quota {
     pub concurrent_connections: usize,
     /// From the start of one pull, or one check of the credentials, to the next: at least this.
     #[serde(rename = "shortest_period_in_seconds", deserialize_with = "seconds")]
+    #[schemars(with = "u64", extend("default" = 1))]
     pub shortest_period: Duration,
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::error::{Cause, ConfigError, refused};
 use super::files::Files;
+use super::maps::list_for_map;
 use super::policy::Policy;
 use super::unknown::{self, Key, nearest};
 use super::{permissions, variables};
@@ -150,6 +151,10 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
         }
         Ok(std::env::var(name).ok())
     })?;
+    if let Some(key) = list_for_map(unknown::schema(), &value) {
+        let cure = format!("Correct {key} in {}.", path.display());
+        return Err(super::error::value(key, "it is a list, where a map belongs", cure));
+    }
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
     let mut note = |key: serde_ignored::Path<'_>| unknown.push(Key::from(&key));
@@ -167,7 +172,7 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
             }
         }
     })?;
-    unknown.retain(|key| !key.starts_with("globals"));
+    unknown.retain(|key| !key.is_global());
     warnings.extend(unknown::place(&unknown, &value, &mut document));
     Ok(Source { document, files, warnings })
 }
@@ -180,12 +185,6 @@ fn without_secret(key: &str, reason: String) -> String {
     }
     let expected = reason.rsplit_once(", expected ").map_or("something else", |(_, expected)| expected);
     format!("expected {expected}")
-}
-
-/// The JSON schema of a configuration, as text.
-pub fn schema() -> String {
-    // Numbers, names and texts are always JSON.
-    serde_json::to_string_pretty(&schemars::schema_for!(Document)).unwrap_or_default() + "\n"
 }
 
 /// The original's words for a global that it doesn't know.
@@ -274,6 +273,14 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelt_key_within_a_global_is_named_too() {
+        let text = "globals: {persistence: {type: filesystem, config: {directory: elsewhere}}}";
+        let warnings = read_text("within.yaml", text).unwrap().warnings;
+        let expected = "The key globals.persistence.config.directory is not known and has no effect";
+        assert!(warnings.len() == 1 && warnings[0].starts_with(expected), "{warnings:?}");
+    }
+
+    #[test]
     fn the_jobs_file_is_laid_over_the_collectors() {
         let mut value =
             with_globals(serde_json::json!({"global_overrides": {"name": "a", "debug": true}, "outputs": {"x": 1}}));
@@ -282,13 +289,6 @@ mod tests {
             value,
             serde_json::json!({"globals": {"name": "b", "debug": true}, "outputs": {"x": 1}, "inputs": {}})
         );
-    }
-
-    #[test]
-    fn the_schema_in_docs_is_that_of_the_types() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.schema.json");
-        let written = std::fs::read_to_string(path).unwrap();
-        assert!(written == schema(), "run: devo-collector --print-config-schema > docs/config.schema.json");
     }
 
     #[test]

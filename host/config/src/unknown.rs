@@ -1,6 +1,7 @@
 //! Keys that the document does not know: the settings of an input's own component, or somebody's mistake.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use serde_ignored::Path;
 use serde_json::Value;
@@ -26,9 +27,9 @@ impl From<&Path<'_>> for Key {
 }
 
 impl Key {
-    /// Whether it stands under this member of the whole file.
-    pub fn starts_with(&self, member: &str) -> bool {
-        self.0.first().is_some_and(|first| first == member)
+    /// Whether it is one of the globals, and not within one.
+    pub fn is_global(&self) -> bool {
+        self.0.len() == 2 && self.0[0] == "globals"
     }
 
     fn find<'a>(&self, configuration: &'a Value) -> Option<&'a Value> {
@@ -102,10 +103,16 @@ fn describe(key: &Key) -> String {
     format!("The key {} is not known and has no effect{}", key.0.join("."), nearest(last))
 }
 
+/// The schema of the types: made once, for hosts read thousands of configurations.
+pub fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schemars::schema_for!(Document).to_value());
+    &SCHEMA
+}
+
 /// A guess at what was meant, from all keys that there are.
 pub fn nearest(key: &str) -> String {
     let mut known = BTreeSet::new();
-    collect_keys(schemars::schema_for!(Document).as_value(), &mut known);
+    collect_keys(schema(), &mut known);
     let similar = known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(key, &candidate), candidate))
@@ -120,7 +127,9 @@ fn collect_keys(schema: &Value, keys: &mut BTreeSet<String>) {
             if let Some(Value::Object(properties)) = members.get("properties") {
                 keys.extend(properties.keys().cloned());
             }
-            members.values().for_each(|member| collect_keys(member, keys));
+            // The entries of lists are read elsewhere: none of their keys is ever unknown here.
+            let below = members.iter().filter(|(name, _)| *name != "items");
+            below.for_each(|(_, member)| collect_keys(member, keys));
         }
         Value::Array(elements) => elements.iter().for_each(|element| collect_keys(element, keys)),
         _ => {}

@@ -7,13 +7,13 @@ mod service;
 mod settings;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter};
 use collector_model::Secret;
 use collector_state::RedisSettings;
-use serde_json::Value;
 
-use crate::document::{Document, Globals, PersistenceConfig};
+use crate::document::{Document, Globals, PersistenceConfig, Text};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
 use crate::permissions;
@@ -27,6 +27,9 @@ pub use service::ServicePlan;
 
 /// The collector's name where the configuration gives it none.
 const DEFAULT_NAME: &str = "collector";
+
+/// The longest period or wait that can be asked for, a year: a clock can't be set to what lies far beyond.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The port of a redis server.
 const REDIS_PORT: u16 = 6379;
@@ -96,7 +99,7 @@ impl Plan {
                 .cure("Add an enabled input with the service alerts."));
         }
         let Globals { debug, id, .. } = document.globals;
-        let id = id.as_ref().and_then(scalar).unwrap_or_default();
+        let id = id.map(|Text(id)| id).unwrap_or_default();
         Ok(Self { id, name, debug, persistence, outputs, services, warnings })
     }
 }
@@ -166,19 +169,11 @@ fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) 
     })
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::time::Duration;
+
+    use serde_json::Value;
 
     use secrecy::ExposeSecret;
 
@@ -312,6 +307,8 @@ mod tests {
         assert!(error(json(r#"{"token":"t","base_url":"http://a"}"#), none).contains("allow_http"));
         let period = json(r#"{"request_period_in_seconds":0}"#);
         assert!(error(usual(), period).contains("inputs.cloudsek.services.alerts.request_period_in_seconds"));
+        let endless = json(r#"{"request_period_in_seconds":18446744073709551615}"#);
+        assert!(error(usual(), endless).contains("more than a year"));
         let mut named = document(usual(), json("{}"));
         named["globals"]["name"] = "a/b".into();
         assert!(plan(named).unwrap_err().to_string().contains("globals.name"));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
 use collector_model::Secret;
 
+use super::LONGEST;
 use crate::document::{Output, OutputConfig, Pkcs};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
@@ -124,8 +125,10 @@ impl Keys<'_> {
 
     fn seconds(&self, field: &str, given: Option<f64>, default: Duration) -> Result<Duration, ConfigError> {
         given.map_or(Ok(default), |seconds| {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| value(self.name(field), format!("{seconds} is not a time"), "Give a number of seconds."))
+            Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(|| {
+                let remedy = "Give a number of seconds, at most those of a year.";
+                value(self.name(field), format!("{seconds} is not a time"), remedy)
+            })
         })
     }
 
@@ -344,6 +347,7 @@ mod tests {
             ("threshold_for_using_gzip_in_transport_layer", json!(1.2), "-1 to 1.1"),
             ("concurrent_connections", json!(0), "1 to 64"),
             ("sending_timeout", json!(-1), "seconds"),
+            ("confirm_timeout_in_seconds", json!(1e19), "a year"),
         ] {
             let error = syslog(json!({key: value})).unwrap_err();
             assert!(error.contains(&format!("outputs.devo_us_1.config.{key}")) && error.contains(range), "{error}");

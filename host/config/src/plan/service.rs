@@ -11,7 +11,7 @@ use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
 
-use super::{Component, scalar, settings};
+use super::{Component, LONGEST, settings};
 use crate::document::{Input, Service};
 use crate::error::{Cause, ConfigError, value};
 use crate::files::Files;
@@ -104,16 +104,14 @@ impl Keys<'_> {
             };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
-        let id = scalar(&input.id)
-            .ok_or_else(|| value(self.input_key("id"), "it is neither a text nor a number", "Give a short name."))?;
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity::new(input_name, &*id, service_name).map_err(|error| {
-            let key = if error.part == id { self.input_key("id") } else { "inputs".to_owned() };
+        let identity = Identity::new(input_name, &*input.id.0, service_name).map_err(|error| {
+            let key = if error.part == input.id.0 { self.input_key("id") } else { "inputs".to_owned() };
             value(key, error.to_string(), "Give a name of one line.")
         })?;
         let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.storage_name()));
@@ -243,6 +241,9 @@ impl Keys<'_> {
             return Err(value(key, "0 would never wait", "Give at least 1."));
         }
         let period = Duration::from_secs(seconds);
+        if period > LONGEST {
+            return Err(value(key, format!("{seconds} seconds are more than a year"), "Give a shorter time."));
+        }
         quota::at_least(key, period, shortest)?;
         Ok(period)
     }

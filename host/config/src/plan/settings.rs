@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::scalar;
-use crate::document::{Input, Service, Settings};
+use crate::document::{Input, Service, Settings, Text};
 
 /// The settings of one service. What stands at the service takes the place of what its input says.
 pub fn of(input: &Input, service: &Service, base_url: String) -> Settings {
@@ -15,8 +14,8 @@ pub fn of(input: &Input, service: &Service, base_url: String) -> Settings {
     let known = [
         ("base_url", Some(base_url)),
         ("environment", input.environment.clone()),
-        ("initial_start_time_in_utc", service.initial_start_time_in_utc.as_ref().and_then(scalar)),
-        ("reset_persistence_auth", service.reset_persistence_auth.as_ref().and_then(scalar)),
+        ("initial_start_time_in_utc", service.initial_start_time_in_utc.as_ref().map(|Text(time)| time.clone())),
+        ("reset_persistence_auth", service.reset_persistence_auth.as_ref().map(|Text(value)| value.clone())),
         ("types", service.types.as_ref().map(|types| Value::from(types.clone()).to_string())),
         ("obfuscation_data", service.obfuscation_data.as_ref().map(Value::to_string)),
         ("overlap_in_seconds", service.overlap_in_seconds.map(|seconds| seconds.to_string())),

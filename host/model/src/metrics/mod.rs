@@ -1,6 +1,8 @@
 //! What is counted: of one service while it works, and of the process. Read when somebody asks, by the
-//! metrics, the status page and the log; no text is made here.
+//! metrics, the status page and the log; no text is made here. `families` has the names under which it is
+//! exported.
 
+pub mod families;
 mod process;
 mod progress;
 mod service;
