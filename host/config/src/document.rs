@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use collector_model::Name;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -17,10 +18,12 @@ pub struct Document {
     pub globals: Globals,
     /// Where events go, by instance name.
     #[serde(default)]
-    pub outputs: BTreeMap<String, Output>,
+    #[schemars(with = "BTreeMap<String, Output>")]
+    pub outputs: BTreeMap<Name, Output>,
     /// What is collected, by input name.
     #[serde(default)]
-    pub inputs: BTreeMap<String, Input>,
+    #[schemars(with = "BTreeMap<String, Input>")]
+    pub inputs: BTreeMap<Name, Input>,
 }
 
 /// Settings of the whole collector.
@@ -160,7 +163,8 @@ pub struct Input {
     pub environment: Option<String>,
     /// What is collected from this account.
     #[serde(default)]
-    pub services: BTreeMap<String, Service>,
+    #[schemars(with = "BTreeMap<String, Service>")]
+    pub services: BTreeMap<Name, Service>,
     /// `base_url` may be plain http.
     #[serde(default)]
     pub allow_http: bool,

@@ -70,11 +70,11 @@ pub fn place(unknown: &[Key], configuration: &Value, document: &mut Document) ->
 fn owner<'a, 'k>(key: &'k Key, document: &'a mut Document) -> Option<(&'a mut Settings, &'k [String])> {
     let (first, rest) = key.0.split_first()?;
     let (input, name) = rest.split_first()?;
-    let input = document.inputs.get_mut(input).filter(|input| first == "inputs" && input.component.is_some())?;
+    let input = document.inputs.get_mut(input.as_str()).filter(|input| first == "inputs" && input.component.is_some())?;
     let Input { services, others, .. } = input;
     match name {
         [services_key, service, name @ ..] if services_key == "services" => {
-            (name.len() == 1).then_some((&mut services.get_mut(service)?.others, name))
+            (name.len() == 1).then_some((&mut services.get_mut(service.as_str())?.others, name))
         }
         [_] => Some((others, name)),
         [request, ..] if request == "request" => Some((others, name)),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
-use collector_model::Secret;
+use collector_model::{Name, Secret};
 
 use crate::document::{Output, OutputConfig, Pkcs};
 use crate::error::{Cause, ConfigError, value};
@@ -23,7 +23,7 @@ const DEFAULT_STATISTICS_PERIOD_IN_SECONDS: u64 = 300;
 #[derive(Debug, Clone)]
 pub struct OutputPlan {
     /// Its name in the configuration.
-    pub name: String,
+    pub name: Name,
     /// What is at the other end.
     pub receiver: Receiver,
     /// From one report of what was sent to the next.
@@ -43,7 +43,7 @@ pub enum Receiver {
 
 impl OutputPlan {
     pub(super) fn new(
-        name: &str,
+        name: &Name,
         output: &Output,
         files: &Files,
         policy: &Policy,
@@ -70,7 +70,7 @@ impl OutputPlan {
         let seconds = config.period_sender_stats_in_seconds.unwrap_or(DEFAULT_STATISTICS_PERIOD_IN_SECONDS);
         keys.within("period_sender_stats_in_seconds", seconds, 60, 1800)?;
         Ok(Self {
-            name: name.to_owned(),
+            name: name.clone(),
             takes_internal_messages: matches!(receiver, Receiver::Devo(_)) && config.internal_messages.unwrap_or(true),
             receiver,
             statistics_period: Duration::from_secs(seconds),

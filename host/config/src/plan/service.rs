@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
 use collector_egress::{ApiClientSettings, Origin, ProxySettings};
-use collector_model::{Identity, Limits, Secret, Table};
+use collector_model::{Identity, Limits, Name, Secret, Table, printable};
 use collector_state::file_stem;
 use http::HeaderName;
 use secrecy::SecretString;
@@ -29,6 +29,9 @@ const DEFAULT_REFRESH_IN_SECONDS: u64 = 600;
 const SERVICE: &str = "alerts";
 const TYPE: &str = "predefined";
 const TABLE: &str = "drp.cloudsek.xvigil.alerts";
+
+/// The longest id of an input, in characters: as long as a name.
+const LONGEST_ID: usize = 64;
 
 /// One service: what is pulled, how often, and what it may use.
 #[derive(Debug, Clone)]
@@ -61,9 +64,9 @@ pub struct ServicePlan {
 
 /// Reads the keys of one service, and those of its input.
 pub(super) struct Keys<'a> {
-    pub input_name: &'a str,
+    pub input_name: &'a Name,
     pub input: &'a Input,
-    pub service_name: &'a str,
+    pub service_name: &'a Name,
     pub service: &'a Service,
     pub files: &'a Files,
     pub policy: &'a Policy,
@@ -104,15 +107,14 @@ impl Keys<'_> {
             };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
-        let id = scalar(&input.id)
-            .ok_or_else(|| value(self.input_key("id"), "it is neither a text nor a number", "Give a short name."))?;
+        let id = self.id()?;
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity { input: input_name.to_owned(), id, service: service_name.to_owned() };
+        let identity = Identity { input: input_name.to_string(), id, service: service_name.to_string() };
         let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.to_string()));
         let period = self.seconds(
             self.key("request_period_in_seconds"),
@@ -139,6 +141,19 @@ impl Keys<'_> {
         })
     }
 
+    /// The original has no rule for it. It stands where names stand.
+    fn id(&self) -> Result<String, ConfigError> {
+        let wrong = |reason| value(self.input_key("id"), reason, "Give a short name.");
+        let id = scalar(&self.input.id).ok_or_else(|| wrong("it is neither a text nor a number"))?;
+        if id.chars().count() > LONGEST_ID {
+            return Err(wrong("it has more than 64 characters"));
+        }
+        if printable(&id) != id {
+            return Err(wrong("it has characters that end a line or can't be seen"));
+        }
+        Ok(id)
+    }
+
     fn component(&self) -> Result<Component, ConfigError> {
         let Some(name) = &self.input.component else { return Ok(Component::Bundled) };
         let key = self.input_key("component");
@@ -148,7 +163,7 @@ impl Keys<'_> {
 
     /// The bundled component knows one service. What services another one has, only that one knows.
     fn check_service(&self, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-        if self.service_name != SERVICE {
+        if **self.service_name != *SERVICE {
             return Err(value(
                 self.input_key("services"),
                 format!("there is no service {}", self.service_name),

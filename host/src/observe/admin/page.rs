@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use collector_model::Limit;
 use collector_model::metrics::{Account, BackfillProgress, Count, Memory, Uncheckable};
+use collector_model::{Limit, printable};
 use maud::{DOCTYPE, Markup, html};
 
 use super::registry::RunningService;
@@ -120,7 +120,7 @@ fn row(state: State, service: &RunningService) -> Markup {
             tr { td class="note" colspan="14" { (account) } }
         }
         @if let Some(failure) = metrics.last_failure() {
-            tr { td class="note" colspan="14" { "Last failure: " (failure) } }
+            tr { td class="note" colspan="14" { "Last failure: " (printable(&failure)) } }
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chrono::{Local, SecondsFormat};
-use collector_model::Identity;
+use collector_model::{Identity, printable};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::{Event, Subscriber};
@@ -50,7 +50,8 @@ where
                 message: &message,
                 facts: &fields,
             };
-            writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
+            let line = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
+            writeln!(writer, "{}", printable(&line))
         })
     }
 }

@@ -1,7 +1,8 @@
 //! The log: lines in the original collector's format, so that dashboards and alarms on them go on working, or
 //! the same facts as JSON.
 //!
-//! Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
+//! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or turn
+//! text around. Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
 //! makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it all.
 
 mod facts;
@@ -46,6 +47,8 @@ impl Format {
             Self::Json => Box::new(lines.event_format(json::Lines)),
         };
         tracing_subscriber::registry().with(origin::Layer).with(messages).with(lines).with(filter).init();
+        // A defect quotes what it was about too: a text of a tenant's, perhaps.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("A defect of this program, please report it: {panic}")));
     }
 }
 

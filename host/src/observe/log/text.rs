@@ -5,6 +5,7 @@
 use std::fmt;
 
 use chrono::Local;
+use collector_model::printable;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -21,14 +22,11 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let (time, level) = (Local::now().format("%Y-%m-%dT%H:%M:%S%.3f"), level(*event.metadata().level()));
-        // Whatever was quoted in it must not look like another line.
-        let message = Facts::of(event).message.replace(char::is_control, " ");
+        let message = Facts::of(event).message;
         Origin::of(context.event_scope(), |Origin { tenant, process, thread, .. }| {
-            write!(writer, "{time} {level:>7} ")?;
-            if let Some(tenant) = tenant {
-                write!(writer, "{tenant}/")?;
-            }
-            writeln!(writer, "{process}::{thread} -> {message}")
+            let tenant = tenant.as_deref().map(|tenant| format!("{tenant}/")).unwrap_or_default();
+            let line = format!("{time} {level:>7} {tenant}{process}::{thread} -> {message}");
+            writeln!(writer, "{}", printable(&line))
         })
     }
 }
