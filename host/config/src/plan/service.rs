@@ -18,6 +18,7 @@ use crate::files::Files;
 use crate::permissions;
 use crate::policy::Policy;
 use crate::quota;
+use crate::unknown::{Named, shortened};
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;
@@ -170,9 +171,12 @@ impl Keys<'_> {
                 format!("Use {SERVICE}, or set {} to a component that has this service.", self.input_key("component")),
             ));
         }
+        let mut others = Named::new("types are not there");
         for other in self.service.types.iter().flatten().filter(|kind| *kind != TYPE) {
-            warnings.push(format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
+            let other = shortened(other);
+            others.add(|| format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
         }
+        warnings.extend(others.warnings());
         Ok(())
     }
 
