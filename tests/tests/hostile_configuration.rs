@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use sandbox::PATIENCE;
 use sandbox::hosting::Hosting;
+use sandbox::stage::Stage;
 
 const UNKNOWN: usize = 80_000;
 
@@ -32,5 +33,63 @@ fn of_eighty_thousand_unknown_keys_the_first_are_named_and_nobody_waits() {
         attacker.installation.write_config(&format!("{text}again{round}: 1\n")).unwrap();
         let new = hosting.add(&format!("new-{round}"), 10).unwrap();
         new.wait_for_all(&collector).unwrap();
+    }
+}
+
+#[test]
+fn a_token_in_a_header_about_the_request_itself_is_refused() {
+    let hosting = Hosting::new("hostile-headers").unwrap();
+    let headers = [
+        "host",
+        "Content-Length",
+        "connection",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "expect",
+        "x-forwarded-host",
+    ];
+    let tenants: Vec<(String, Stage)> = headers
+        .iter()
+        .map(|header| {
+            let name = format!("of-{}", header.to_ascii_lowercase());
+            let stage = hosting.add_prepared(&name, 1, |stage| {
+                stage.settings.input += &format!("request: {{auth_header: {header}, auth_prefix: ''}}\n");
+                stage.configure()
+            });
+            (name, stage.unwrap())
+        })
+        .collect();
+    let collector = hosting.start().unwrap();
+    for (name, stage) in &tenants {
+        let told =
+            [&*format!("The tenant {name}: "), "[CODE:0005]", "inputs.cloudsek.request.auth_header", "can't carry"];
+        collector.wait_for_complaint(&told).unwrap();
+        assert_eq!(stage.simulator.request_count(), 0);
+    }
+}
+
+#[test]
+fn a_network_that_the_operator_denies_is_reached_by_nobody() {
+    let hosting = Hosting::new("denied-networks").unwrap();
+    hosting.decide("egress: {allow_private_addresses: true, deny_networks: [127.0.0.0/8, '::1']}\n").unwrap();
+    let by_name = hosting.add("by-name", 1).unwrap();
+    let by_address = hosting.add_prepared("by-address", 1, |stage| {
+        stage.settings.address = "127.0.0.1".into();
+        stage.configure()
+    });
+    let by_address = by_address.unwrap();
+    let collector = hosting.start().unwrap();
+    collector.wait_for_complaint(&[" by-name/", "a denied address", "egress.deny_networks"]).unwrap();
+    let told =
+        ["The tenant by-address: ", "[CODE:0008]", "outputs.devo_us_1.config.address", "in a network that is denied"];
+    collector.wait_for_complaint(&told).unwrap();
+    for stage in [&by_name, &by_address] {
+        assert_eq!(stage.simulator.request_count(), 0);
+        assert!(stage.receiver.frames_from(0).is_empty());
     }
 }

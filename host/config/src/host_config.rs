@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use collector_model::Limits;
+use collector_net::Network;
 use serde::Deserialize;
 
 use super::document::Limits as AskedLimits;
@@ -48,6 +49,8 @@ struct Document {
 #[serde(default)]
 struct Egress {
     allow_private_addresses: bool,
+    /// Networks that nobody may connect to, such as public addresses of the operator's own.
+    deny_networks: Vec<Network>,
     allow_http: bool,
     allow_proxy: bool,
     api_hosts: Hosts,
@@ -97,6 +100,7 @@ impl HostConfig {
             limits: Some(limits.over(Limits::default())),
             quota,
             allow_private_addresses: egress.allow_private_addresses,
+            deny_networks: egress.deny_networks.into(),
             allow_http: egress.allow_http,
             allow_proxy: egress.allow_proxy,
             // Standard output is the operator's, and so is how much is logged.
@@ -134,6 +138,7 @@ limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
 quota: {services: 2, shortest_period_in_seconds: 30}
 egress:
   allow_private_addresses: true
+  deny_networks: [8.8.8.0/24, '2606:4700::/32', 1.1.1.1]
   allow_http: true
   allow_proxy: true
   api_hosts: {allow: [api.cloudsek.com]}
@@ -150,6 +155,8 @@ allow_environment_variables: true
         assert!(debug);
         assert_eq!((limits.memory_in_bytes, limits.wall), (1000, Duration::from_secs(9)));
         assert_eq!(limits.cpu, Limits::default().cpu);
+        let denied = |address: &str| !policy.addresses(true).range(address.parse().unwrap()).is_allowed(true);
+        assert!(["8.8.8.8", "2606:4700::1111", "1.1.1.1"].into_iter().all(denied) && !denied("8.8.4.4"));
         assert!(policy.allow_private_addresses && policy.allow_http && policy.allow_proxy);
         assert!(policy.allow_redis && policy.allow_components && policy.allow_environment);
         assert!(!policy.allow_console && !policy.allow_debug);
@@ -167,6 +174,7 @@ allow_environment_variables: true
             ("quota: {outputs: many}", "quota.outputs"),
             ("quota: {output: 1}", "quota.output"),
             ("admin: 9464", "admin"),
+            ("egress: {deny_networks: [8.8.8.0/33]}", "egress.deny_networks"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
         ] {

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
-use collector_egress::{ApiClientSettings, Origin, ProxySettings};
+use collector_egress::{ApiClientSettings, CredentialHeaderError, Origin, ProxySettings};
 use collector_model::{Identity, Limits, Name, Secret, Table, printable};
 use collector_state::file_stem;
-use http::HeaderName;
 use secrecy::SecretString;
 
 use super::{Component, scalar, settings};
@@ -225,7 +224,7 @@ impl Keys<'_> {
             .map_err(|error| value(self.input_key("base_url"), error.to_string(), "Correct base_url."))?;
         let mut settings = ApiClientSettings::new(origin);
         self.policy.api(&self.input_key("base_url"), &settings.origin)?;
-        settings.allow_private_addresses = input.allow_private_addresses;
+        settings.addresses = policy.addresses(input.allow_private_addresses);
         let ca_file = input.ca_file.as_ref().map(|file| self.files.certificate(&self.input_key("ca_file"), file));
         settings.ca_file = ca_file.transpose()?;
         if let Some(proxy) = self.proxy()? {
@@ -235,9 +234,8 @@ impl Keys<'_> {
             settings.proxy = ProxySettings::Url(url);
         }
         if let Some(name) = &input.request.auth_header {
-            settings.auth_header = HeaderName::try_from(name.as_str()).map_err(|_| {
-                let reason = format!("{name} is not a header's name");
-                value(self.input_key("request.auth_header"), reason, "Correct the name.")
+            settings.auth_header = name.parse().map_err(|error: CredentialHeaderError| {
+                value(self.input_key("request.auth_header"), error.to_string(), "Correct the name.")
             })?;
         }
         if let Some(prefix) = &input.request.auth_prefix {
