@@ -20,6 +20,11 @@ impl Admin {
         Ok(Self(address.trim_end_matches(['"', '}']).parse().with_context(|| line.clone())?))
     }
 
+    /// The address itself.
+    pub fn address(&self) -> SocketAddr {
+        self.0
+    }
+
     /// The body of a page that is there.
     pub fn get(&self, path: &str) -> Result<String> {
         let mut stream = TcpStream::connect_timeout(&self.0, PATIENCE)?;

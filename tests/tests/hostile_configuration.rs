@@ -1,8 +1,12 @@
 //! Configurations of tenants that mean harm: to the host's time, its log, its network, and the requests that leave it.
 
 use std::fmt::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
+use nix::sys::signal::Signal;
 use sandbox::PATIENCE;
+use sandbox::collector::{Collector, binary};
 use sandbox::hosting::Hosting;
 use sandbox::stage::Stage;
 
@@ -92,4 +96,16 @@ fn a_network_that_the_operator_denies_is_reached_by_nobody() {
         assert_eq!(stage.simulator.request_count(), 0);
         assert!(stage.receiver.frames_from(0).is_empty());
     }
+}
+
+#[test]
+fn a_crash_leaves_no_memory_behind() {
+    let stage = Stage::new("no-core", 1).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c unlimited; exec \"$0\" --config config.yaml"]).arg(binary().unwrap());
+    let collector = Collector::start_by(stage.installation.product(), command).unwrap();
+    stage.wait_for_all(&collector).unwrap();
+    collector.signal(Signal::SIGABRT).unwrap();
+    let status = collector.wait_for_exit(PATIENCE).unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(Signal::SIGABRT as i32), false));
 }

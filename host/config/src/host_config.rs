@@ -1,7 +1,6 @@
 //! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once,
 //! at the start.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,6 +8,7 @@ use collector_model::Limits;
 use collector_net::Network;
 use serde::Deserialize;
 
+use super::admin::{AdminAddress, AdminSettings};
 use super::document::Limits as AskedLimits;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
@@ -21,8 +21,8 @@ const FILE: &str = "host.yaml";
 pub struct HostConfig {
     /// Whether the log has more detail.
     pub debug: bool,
-    /// Where metrics and health are served, if anywhere.
-    pub admin: Option<SocketAddr>,
+    /// Where metrics and health are served, and to whom.
+    pub admin: AdminSettings,
     /// What tenants may ask for.
     pub policy: Policy,
 }
@@ -33,7 +33,11 @@ pub struct HostConfig {
 #[serde(default)]
 struct Document {
     debug: bool,
-    admin: Option<SocketAddr>,
+    admin: Option<AdminAddress>,
+    /// Names of the machine by which the admin address may be asked for.
+    admin_names: Vec<String>,
+    /// A file with a token, relative to the folder that the process runs in.
+    admin_token_file: Option<PathBuf>,
     /// The most that one call of a tenant's component may use.
     limits: AskedLimits,
     /// The most that a tenant's configuration may ask for besides.
@@ -96,6 +100,8 @@ impl HostConfig {
 
     fn of(document: Document) -> Self {
         let Document { debug, admin, limits, quota, egress, .. } = document;
+        let admin =
+            AdminSettings { address: admin, names: document.admin_names, token_file: document.admin_token_file };
         let policy = Policy {
             limits: Some(limits.over(Limits::default())),
             quota,
@@ -134,6 +140,8 @@ mod tests {
         let text = "
 debug: true
 admin: 127.0.0.1:9464
+admin_names: [collector.internal]
+admin_token_file: token
 limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
 quota: {services: 2, shortest_period_in_seconds: 30}
 egress:
@@ -148,7 +156,8 @@ allow_redis: true
 allow_environment_variables: true
 ";
         let HostConfig { debug, admin, policy } = HostConfig::parse(text).unwrap();
-        assert_eq!(admin, Some(SocketAddr::from(([127, 0, 0, 1], 9464))));
+        assert_eq!(admin.address, Some(AdminAddress::Tcp(([127, 0, 0, 1], 9464).into())));
+        assert_eq!((admin.names, admin.token_file), (vec!["collector.internal".to_owned()], Some("token".into())));
         let quota = Quota { services: 2, shortest_period: Duration::from_secs(30), ..Quota::default() };
         assert_eq!(policy.quota, quota);
         let limits = policy.limits.unwrap();
@@ -174,6 +183,7 @@ allow_environment_variables: true
             ("quota: {outputs: many}", "quota.outputs"),
             ("quota: {output: 1}", "quota.output"),
             ("admin: 9464", "admin"),
+            ("admin: localhost:9464", "admin"),
             ("egress: {deny_networks: [8.8.8.0/33]}", "egress.deny_networks"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),

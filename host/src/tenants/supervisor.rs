@@ -70,7 +70,7 @@ pub async fn run(
     open_files::raise();
     let HostConfig { admin, policy, .. } = decided;
     let registry = ServiceRegistry::default();
-    let admin = Admin::bind(admin, registry.clone()).await?;
+    let admin = Admin::bind(&admin, registry.clone()).await?;
     let host = Arc::new(Host {
         engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         routes,
