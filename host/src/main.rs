@@ -15,10 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::observe::log;
+use devo_collector::observe::log::{self, Masks};
 use devo_collector::observe::status::allocator;
 use devo_collector::observe::telemetry::{self, Messages, Routes};
-use devo_collector::tenants;
+use devo_collector::tenants::{self, Shown};
 use devo_collector::{End, collector};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
@@ -152,7 +152,15 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
     let plan = collector_config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
-    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), telemetry::Layer(routes));
+    let masks = Masks::default();
+    if let Ok(plan) = &plan {
+        masks.add(None, plan.secrets.clone());
+    }
+    arguments.log_format.start(
+        plan.as_ref().is_ok_and(|plan| plan.debug),
+        telemetry::Layer(routes, masks.clone()),
+        masks,
+    );
     let mut plan = plan?;
     if arguments.no_save_state {
         plan.persistence = Persistence::Memory;
@@ -171,12 +179,16 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
 fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
     allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
-    let routes = Routes::default();
-    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), telemetry::Layer(routes.clone()));
+    let (routes, masks) = (Routes::default(), Masks::default());
+    arguments.log_format.start(
+        host.as_ref().is_ok_and(|host| host.debug),
+        telemetry::Layer(routes.clone(), masks.clone()),
+        masks.clone(),
+    );
     let mut host = host?;
     host.admin = arguments.admin(host.admin);
     let cache = arguments.cache_folder();
-    run(async |stop| tenants::run(folder, host, cache.as_deref(), routes, stop).await)
+    run(async |stop| tenants::run(folder, host, cache.as_deref(), Shown { routes, masks }, stop).await)
 }
 
 /// Runs `work` until it ends, and tells it of signals.

@@ -22,6 +22,7 @@
 
 pub mod error_code;
 mod identity;
+mod known_secrets;
 mod limits;
 pub mod metrics;
 mod name;
@@ -32,6 +33,7 @@ mod tenant_name;
 
 pub use error_code::ErrorCode;
 pub use identity::Identity;
+pub use known_secrets::KnownSecrets;
 pub use limits::{Limit, Limits};
 pub use name::{Name, NameError};
 pub use printable::printable;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::ApiClient;
-use collector_model::{Secret, error_code};
+use collector_model::{KnownSecrets, Secret, error_code};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -52,9 +52,15 @@ pub struct Setup {
     caller: Caller,
     readiness: Readiness,
     module: &'static str,
-    token: Secret,
+    token: Token,
     api: ApiClient,
     refresh: Duration,
+}
+
+/// Where the token comes from, and where it is known as one that must not be shown.
+pub struct Token {
+    pub secret: Secret,
+    pub known: KnownSecrets,
 }
 
 impl Setup {
@@ -63,7 +69,7 @@ impl Setup {
         caller: Caller,
         readiness: Readiness,
         module: &'static str,
-        token: Secret,
+        token: Token,
         api: ApiClient,
         refresh: Duration,
     ) -> Self {
@@ -122,10 +128,12 @@ impl Setup {
 
     /// A token in a file may have been replaced: tokens are rotated.
     async fn refresh_token(&self) -> Result<(), String> {
-        if let Secret::File(_) = self.token {
-            let token = self.token.clone();
+        if let Secret::File(_) = self.token.secret {
+            let token = self.token.secret.clone();
             let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
+            // Before it is sent for the first time.
+            self.token.known.add_replaceable(&token);
             self.api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())

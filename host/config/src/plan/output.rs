@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
-use collector_model::{Name, Secret};
+use collector_model::{KnownSecrets, Name, Secret};
 
 use crate::document::{Output, OutputConfig, Pkcs};
 use crate::error::{Cause, ConfigError, value};
@@ -47,9 +47,10 @@ impl OutputPlan {
         output: &Output,
         files: &Files,
         policy: &Policy,
+        secrets: &KnownSecrets,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
-        let keys = Keys { output: name, files, policy };
+        let keys = Keys { output: name, files, policy, secrets };
         let config = &output.config;
         warnings.extend(keys.exposed(config)?);
         let receiver = match output.kind.as_str() {
@@ -91,6 +92,7 @@ struct Keys<'a> {
     output: &'a str,
     files: &'a Files,
     policy: &'a Policy,
+    secrets: &'a KnownSecrets,
 }
 
 impl Keys<'_> {
@@ -239,6 +241,7 @@ impl Keys<'_> {
         let password = secret.map_or_else(|| Ok(Default::default()), |secret| secret.read()).map_err(|error| {
             value(self.name("pkcs.password"), error.to_string(), "Without its password the file can't be opened.")
         })?;
+        self.secrets.add(&password);
         Ok(Pkcs12File { file: self.pkcs(pkcs)?, password })
     }
 }
@@ -253,8 +256,8 @@ mod tests {
 
     fn plan(output: Value) -> Result<OutputPlan, String> {
         let output = serde_json::from_value(output).unwrap();
-        let files = Files::anywhere("product".into());
-        OutputPlan::new("devo_us_1", &output, &files, &Policy::permissive(), &mut Vec::new())
+        let (name, files) = (Name::new("devo_us_1").unwrap(), Files::anywhere("product".into()));
+        OutputPlan::new(&name, &output, &files, &Policy::permissive(), &KnownSecrets::default(), &mut Vec::new())
             .map_err(|error| error.to_string())
     }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
 use collector_egress::{ApiClientSettings, CredentialHeaderError, Origin, ProxySettings};
-use collector_model::{Identity, Limits, Name, Secret, Table, printable};
+use collector_model::{Identity, KnownSecrets, Limits, Name, Secret, Table, printable};
 use collector_state::file_stem;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Component, scalar, settings};
 use crate::document::{Input, Service};
@@ -60,6 +60,8 @@ pub struct ServicePlan {
     pub settings: Arc<[(String, String)]>,
     /// What one call of the component may use.
     pub limits: Limits,
+    /// The secrets of the whole configuration, to which another token is added.
+    pub secrets: KnownSecrets,
 }
 
 /// Reads the keys of one service, and those of its input.
@@ -70,6 +72,7 @@ pub(super) struct Keys<'a> {
     pub service: &'a Service,
     pub files: &'a Files,
     pub policy: &'a Policy,
+    pub secrets: &'a KnownSecrets,
 }
 
 impl Keys<'_> {
@@ -107,6 +110,10 @@ impl Keys<'_> {
             };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
+        match token {
+            Secret::Text(_) => self.secrets.add(&current),
+            Secret::File(_) => self.secrets.add_replaceable(&current),
+        }
         let id = self.id()?;
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
@@ -138,6 +145,7 @@ impl Keys<'_> {
             limiter: limiter.service(&rates, period),
             settings: settings::of(input, service, base_url).into(),
             limits,
+            secrets: self.secrets.clone(),
         })
     }
 
@@ -231,6 +239,8 @@ impl Keys<'_> {
             let url = proxy
                 .read()
                 .map_err(|error| value(self.input_key("proxy_url"), error.to_string(), "Give the proxy's address."))?;
+            self.secrets.add(&url);
+            password_of(&url).iter().for_each(|password| self.secrets.add(password));
             settings.proxy = ProxySettings::Url(url);
         }
         if let Some(name) = &input.request.auth_header {
@@ -256,5 +266,28 @@ impl Keys<'_> {
         let period = Duration::from_secs(seconds);
         quota::at_least(key, period, shortest)?;
         Ok(period)
+    }
+}
+
+/// What a URL has between `://` and `@`, which is sent to a proxy, and the password in it.
+fn password_of(url: &SecretString) -> Vec<SecretString> {
+    let authority =
+        url.expose_secret().split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(rest));
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let Some((_, password)) = user.split_once(':') else { return Vec::new() };
+    [user, password].map(SecretString::from).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_proxy_is_known_by_itself() {
+        let found = |url: &str| -> Vec<String> {
+            password_of(&url.into()).iter().map(|secret| secret.expose_secret().to_owned()).collect()
+        };
+        assert_eq!(found("http://me:p@ss@proxy:1/x@y"), ["me:p@ss", "p@ss"]);
+        assert!(["http://me@proxy", "http://proxy:1/@", "proxy"].into_iter().all(|url| found(url).is_empty()));
     }
 }

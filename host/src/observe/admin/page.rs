@@ -121,7 +121,7 @@ fn row(state: State, service: &RunningService) -> Markup {
             tr { td class="note" colspan="14" { (account) } }
         }
         @if let Some(failure) = metrics.last_failure() {
-            tr { td class="note" colspan="14" { "Last failure: " (printable(&failure)) } }
+            tr { td class="note" colspan="14" { "Last failure: " (printable(&service.observed.secrets.mask(&failure))) } }
         }
     }
 }

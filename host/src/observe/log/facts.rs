@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
+use super::{Masks, Origin};
+
 /// What one event of the log says.
 #[derive(Debug, Default, PartialEq)]
 pub struct Facts {
@@ -16,10 +18,17 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What an event says.
-    pub fn of(event: &Event<'_>) -> Self {
+    /// What an event from there says, whoever is told: without the secrets of whom it is about.
+    pub fn of(event: &Event<'_>, origin: &Origin, masks: &Masks) -> Self {
         let mut facts = Self::default();
         event.record(&mut facts);
+        let texts = facts.fields.values_mut().filter_map(|value| match value {
+            Value::String(text) => Some(text),
+            _ => None,
+        });
+        for text in texts.chain([&mut facts.message]) {
+            *text = masks.mask(origin.tenant.as_ref(), text).into_owned();
+        }
         facts
     }
 

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Facts, Origin, level};
+use super::{Facts, Masks, Origin, level};
 
 /// One line. The members stay as they are: people have programs that read them.
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ struct Line<'a> {
     facts: &'a Map<String, Value>,
 }
 
-pub struct Lines;
+pub struct Lines(pub Masks);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -38,8 +38,8 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Facts { message, fields } = Facts::of(event);
         Origin::of(context.event_scope(), |origin| {
+            let Facts { message, fields } = Facts::of(event, origin, &self.0);
             let line = Line {
                 time: Local::now().to_rfc3339_opts(SecondsFormat::Millis, false),
                 tenant: origin.tenant.as_deref(),

@@ -7,6 +7,7 @@
 
 mod facts;
 mod json;
+mod masks;
 mod origin;
 mod text;
 
@@ -20,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as output};
 
 pub use facts::Facts;
+pub use masks::Masks;
 pub use origin::Origin;
 
 /// How the names of the crates of the host begin.
@@ -36,15 +38,16 @@ pub enum Format {
 }
 
 impl Format {
-    /// Sends the log to standard error, and to `messages` as well. Libraries speak only of errors.
-    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync) {
+    /// Sends the log to standard error, and to `messages` as well, without the secrets of those whom its lines
+    /// are about. Libraries speak only of errors.
+    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync, masks: Masks) {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));
         let colours = self == Self::Text && std::io::stderr().is_terminal();
         let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours);
         let lines: Box<dyn Layer<_> + Send + Sync> = match self {
-            Self::Text => Box::new(lines.event_format(text::Lines)),
-            Self::Json => Box::new(lines.event_format(json::Lines)),
+            Self::Text => Box::new(lines.event_format(text::Lines(masks))),
+            Self::Json => Box::new(lines.event_format(json::Lines(masks))),
         };
         tracing_subscriber::registry().with(origin::Layer).with(messages).with(lines).with(filter).init();
         // A defect quotes what it was about too: a text of a tenant's, perhaps.

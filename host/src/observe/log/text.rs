@@ -11,9 +11,9 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Facts, Origin, level};
+use super::{Facts, Masks, Origin, level};
 
-pub struct Lines;
+pub struct Lines(pub Masks);
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -22,8 +22,9 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let (time, level) = (Local::now().format("%Y-%m-%dT%H:%M:%S%.3f"), level(*event.metadata().level()));
-        let message = Facts::of(event).message;
-        Origin::of(context.event_scope(), |Origin { tenant, process, thread, .. }| {
+        Origin::of(context.event_scope(), |origin| {
+            let message = Facts::of(event, origin, &self.0).message;
+            let Origin { tenant, process, thread, .. } = origin;
             let tenant = tenant.as_deref().map(|tenant| format!("{tenant}/")).unwrap_or_default();
             let line = format!("{time} {level:>7} {tenant}{process}::{thread} -> {message}");
             writeln!(writer, "{}", printable(&line))
