@@ -41,6 +41,20 @@ fn of_eighty_thousand_unknown_keys_the_first_are_named_and_nobody_waits() {
 }
 
 #[test]
+fn a_value_of_a_megabyte_is_no_line_of_a_megabyte() {
+    let hosting = Hosting::new("hostile-value").unwrap();
+    let attacker = hosting.add_prepared("attacker", 1, |stage| {
+        let long = format!("    enabled: '{}'\n", "x".repeat(900_000));
+        stage.installation.write_config(&stage.settings.yaml().replace("    enabled: true\n", &long))
+    });
+    let _attacker = attacker.unwrap();
+    let collector = hosting.start().unwrap();
+    let line =
+        collector.wait_for_complaint(&["The tenant attacker: ", "[CODE:0005]", "inputs.cloudsek.enabled"]).unwrap();
+    assert!(line.len() < 70_000, "{} bytes: {}", line.len(), &line[..400]);
+}
+
+#[test]
 fn a_token_in_a_header_about_the_request_itself_is_refused() {
     let hosting = Hosting::new("hostile-headers").unwrap();
     let headers = [

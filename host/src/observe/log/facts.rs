@@ -8,6 +8,10 @@ use tracing::field::{Field, Visit};
 
 use super::{Masks, Origin};
 
+/// The longest text of a line, in bytes. The longest that anybody needs lists the threads of some hundred
+/// services; a tenant's configuration can have a value of a megabyte that an error quotes.
+const LONGEST: usize = 64 * 1024;
+
 /// What one event of the log says.
 #[derive(Debug, Default, PartialEq)]
 pub struct Facts {
@@ -27,6 +31,7 @@ impl Facts {
             _ => None,
         });
         for text in texts.chain([&mut facts.message]) {
+            cut(text);
             *text = masks.mask(origin.tenant.as_ref(), text).into_owned();
         }
         facts
@@ -34,6 +39,14 @@ impl Facts {
 
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         self.fields.insert(field.name().to_owned(), value.into());
+    }
+}
+
+/// Keeps the beginning of a text that is too long, and says so.
+fn cut(text: &mut String) {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST));
+        text.push_str("..");
     }
 }
 
@@ -61,5 +74,23 @@ impl Visit for Facts {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.set(field, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        let cut_of = |text: &str| {
+            let mut text = text.to_owned();
+            cut(&mut text);
+            text
+        };
+        let longest = "x".repeat(LONGEST);
+        assert_eq!(cut_of(&longest), longest);
+        assert_eq!(cut_of(&format!("{longest}x")), format!("{longest}.."));
+        assert_eq!(cut_of(&"\u{20ac}".repeat(LONGEST)).len(), LONGEST - 1 + 2);
     }
 }
