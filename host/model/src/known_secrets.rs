@@ -169,7 +169,7 @@ impl<'a> View<'a> {
             at += length;
         }
         starts.push(self.start(at));
-        (bytes.len() < self.bytes.len()).then(|| View { bytes: Cow::Owned(bytes), starts: Some(starts) })
+        (bytes.len() < self.bytes.len()).then_some(View { bytes: Cow::Owned(bytes), starts: Some(starts) })
     }
 }
 
