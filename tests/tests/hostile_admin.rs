@@ -1,6 +1,8 @@
 //! The admin address against those who have no business there: pages of others in the operator's browser, clients that
 //! never ask, and whoever does not know the token.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
