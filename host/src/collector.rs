@@ -1,11 +1,10 @@
 //! The collector with one configuration: starts its tenant, reports on itself, and ends when all services
 //! have ended.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::anyhow;
-use collector_config::{ConfigError, Plan};
+use collector_config::{AdminSettings, ConfigError, Plan};
 use collector_model::ErrorCode;
 use collector_sandbox::Engine;
 use tokio_util::sync::CancellationToken;
@@ -20,12 +19,11 @@ use crate::tenant::Tenant;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
-/// Compiled components are kept in the folder `cache`, and metrics served at the address `admin`, if they are
-/// given.
+/// Compiled components are kept in the folder `cache`, if it is given, and metrics are served where `admin` says.
 pub async fn run(
     plan: Plan,
     cache: Option<&Path>,
-    admin: Option<SocketAddr>,
+    admin: &AdminSettings,
     messages: Messages,
     stop: CancellationToken,
 ) -> End {
@@ -52,7 +50,7 @@ pub fn report(error: &anyhow::Error) {
 async fn supervise(
     plan: Plan,
     cache: Option<&Path>,
-    admin: Option<SocketAddr>,
+    admin: &AdminSettings,
     messages: &Messages,
     stop: CancellationToken,
 ) -> anyhow::Result<End> {

@@ -3,21 +3,22 @@
 //! This file reads the command line, watches for signals and gives the exit status; `collector` does the rest
 //! for one configuration, and `tenants` for many.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
-use collector_config::{HostConfig, Persistence, Place, Plan, Policy, Schema};
+use collector_config::{AdminAddress, AdminSettings, HostConfig, Persistence, Place, Plan, Policy, Schema};
 use collector_sandbox::usual_cache_folder;
+use nix::sys::prctl;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::observe::log;
+use devo_collector::observe::log::{self, Masks};
 use devo_collector::observe::status::allocator;
 use devo_collector::observe::telemetry::{self, Messages, Routes};
-use devo_collector::tenants;
+use devo_collector::tenants::{self, Shown};
 use devo_collector::{End, collector};
 
 /// Pulls CloudSEK XVigil alerts and delivers them to Devo.
@@ -57,9 +58,24 @@ struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
 
-    /// Address for metrics, health and a status page, such as 127.0.0.1:9464; none of them if not given
+    /// Address for metrics, health and a status page, such as 127.0.0.1:9464 or unix:/path; none of them if
+    /// not given
     #[arg(long, value_name = "ADDRESS", conflicts_with = "validate")]
-    admin: Option<SocketAddr>,
+    admin: Option<AdminAddress>,
+
+    /// Name of this machine by which the admin address may be asked for, besides addresses and localhost; may
+    /// be given several times
+    #[arg(long, value_name = "NAME")]
+    admin_name: Vec<String>,
+
+    /// File with a token without which the admin address shows nothing
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+
+    /// Let the system write the process's memory, secrets included, to a file when it crashes, and let a
+    /// debugger attach
+    #[arg(long)]
+    core_dumps: bool,
 
     /// How the log is written, on standard error
     #[arg(long, value_enum, default_value_t)]
@@ -83,6 +99,15 @@ impl Arguments {
         self.cache.clone().or_else(|| usual_cache_folder(|name| std::env::var_os(name).map(PathBuf::from)))
     }
 
+    /// What the command line says of the admin address, over what the operator's file says.
+    fn admin(&self, file: AdminSettings) -> AdminSettings {
+        AdminSettings {
+            address: self.admin.clone().or(file.address),
+            names: file.names.into_iter().chain(self.admin_name.clone()).collect(),
+            token_file: self.admin_token_file.clone().or(file.token_file),
+        }
+    }
+
     fn place(&self) -> Place {
         match (&self.job_config_loc, &self.collector_config_loc) {
             (Some(job), Some(collector)) => Place::CollectorServer { job: job.clone(), collector: collector.clone() },
@@ -98,6 +123,11 @@ fn main() -> ExitCode {
         print!("{}", schema.text());
         return ExitCode::SUCCESS;
     }
+    if let Err(error) = forbid_core_dumps(&arguments) {
+        // How the log is written is not known yet.
+        eprintln!("{error:#}");
+        return ExitCode::FAILURE;
+    }
     let end = match &arguments.tenants {
         Some(folder) => host(folder, &arguments),
         None => collect(&arguments),
@@ -112,23 +142,40 @@ fn main() -> ExitCode {
     }
 }
 
+/// From now on a crash writes no memory to a file, and no other program of our user reads it: before there is
+/// any secret in it.
+fn forbid_core_dumps(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.core_dumps {
+        return Ok(());
+    }
+    prctl::set_dumpable(false).context("core dumps can't be switched off; --core-dumps leaves them as they are")
+}
+
 /// Runs one configuration.
 fn collect(arguments: &Arguments) -> anyhow::Result<End> {
     allocator::retain_freed();
     let plan = collector_config::read(&arguments.place()).and_then(|source| Plan::new(source, &Policy::permissive()));
     let (routes, messages) = (Routes::default(), Messages::default());
     routes.add(None, messages.clone());
-    arguments.log_format.start(plan.as_ref().is_ok_and(|plan| plan.debug), telemetry::Layer(routes));
+    let masks = Masks::default();
+    if let Ok(plan) = &plan {
+        masks.add(None, plan.secrets.clone());
+    }
+    arguments.log_format.start(
+        plan.as_ref().is_ok_and(|plan| plan.debug),
+        telemetry::Layer(routes, masks.clone()),
+        masks,
+    );
     let mut plan = plan?;
     if arguments.no_save_state {
         plan.persistence = Persistence::Memory;
     }
-    let cache = arguments.cache_folder();
+    let (cache, admin) = (arguments.cache_folder(), arguments.admin(AdminSettings::default()));
     run(async |stop| {
         if arguments.validate {
             collector::validate(plan, cache.as_deref(), stop).await
         } else {
-            Ok(collector::run(plan, cache.as_deref(), arguments.admin, messages, stop).await)
+            Ok(collector::run(plan, cache.as_deref(), &admin, messages, stop).await)
         }
     })
 }
@@ -137,12 +184,16 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
 fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
     allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
-    let routes = Routes::default();
-    arguments.log_format.start(host.as_ref().is_ok_and(|host| host.debug), telemetry::Layer(routes.clone()));
+    let (routes, masks) = (Routes::default(), Masks::default());
+    arguments.log_format.start(
+        host.as_ref().is_ok_and(|host| host.debug),
+        telemetry::Layer(routes.clone(), masks.clone()),
+        masks.clone(),
+    );
     let mut host = host?;
-    host.admin = arguments.admin.or(host.admin);
+    host.admin = arguments.admin(host.admin);
     let cache = arguments.cache_folder();
-    run(async |stop| tenants::run(folder, host, cache.as_deref(), routes, stop).await)
+    run(async |stop| tenants::run(folder, host, cache.as_deref(), Shown { routes, masks }, stop).await)
 }
 
 /// Runs `work` until it ends, and tells it of signals.

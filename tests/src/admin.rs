@@ -17,7 +17,12 @@ impl Admin {
     pub fn of(collector: &Collector) -> Result<Self> {
         let line = collector.wait_for_line(&["are served at http://"], PATIENCE)?;
         let (_, address) = line.rsplit_once("http://").context("no address")?;
-        Ok(Self(address.trim().parse().with_context(|| line.clone())?))
+        Ok(Self(address.trim_end_matches(['"', '}']).parse().with_context(|| line.clone())?))
+    }
+
+    /// The address itself.
+    pub fn address(&self) -> SocketAddr {
+        self.0
     }
 
     /// The body of a page that is there.

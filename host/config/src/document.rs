@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use collector_model::Name;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de};
@@ -22,10 +23,12 @@ pub struct Document {
     pub globals: Globals,
     /// Where events go, by instance name.
     #[serde(default)]
-    pub outputs: BTreeMap<String, Output>,
+    #[schemars(with = "BTreeMap<String, Output>")]
+    pub outputs: BTreeMap<Name, Output>,
     /// What is collected, by input name.
     #[serde(default)]
-    pub inputs: BTreeMap<String, Input>,
+    #[schemars(with = "BTreeMap<String, Input>")]
+    pub inputs: BTreeMap<Name, Input>,
 }
 
 /// Settings of the whole collector.
@@ -248,7 +251,8 @@ pub struct Input {
     /// What is collected from this account: the settings of each service, by its name. The bundled component
     /// has one service, `alerts`.
     #[serde(default)]
-    pub services: BTreeMap<String, Service>,
+    #[schemars(with = "BTreeMap<String, Service>")]
+    pub services: BTreeMap<Name, Service>,
     /// The component's own settings as flat names, with their values.
     #[serde(skip)]
     pub others: Settings,

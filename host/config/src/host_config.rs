@@ -1,14 +1,15 @@
 //! `host.yaml`: what the operator of a hosting process decides, and what no tenant can overrule. Read once,
 //! at the start.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use collector_model::Limits;
+use collector_net::Network;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::admin::{AdminAddress, AdminSettings};
 use super::document::Limits as AskedLimits;
 use super::maps::list_for_map;
 use super::policy::{Hosts, Policy};
@@ -23,8 +24,8 @@ const FILE: &str = "host.yaml";
 pub struct HostConfig {
     /// Whether the log has more detail.
     pub debug: bool,
-    /// Where metrics and health are served, if anywhere.
-    pub admin: Option<SocketAddr>,
+    /// Where metrics and health are served, and to whom.
+    pub admin: AdminSettings,
     /// What tenants may ask for.
     pub policy: Policy,
 }
@@ -37,9 +38,15 @@ pub struct HostConfig {
 pub(crate) struct Document {
     /// More detail in the log, for all tenants.
     debug: bool,
-    /// Where metrics, health and a status page are served, such as `127.0.0.1:9464`. Without it, nowhere.
-    #[schemars(with = "Option<String>", regex(pattern = r":[0-9]{1,5}$"))]
-    admin: Option<SocketAddr>,
+    /// Where metrics, health and a status page are served, such as `127.0.0.1:9464` or `unix:/run/collector.sock`.
+    /// Without it, nowhere.
+    #[schemars(with = "Option<String>", regex(pattern = r"^unix:.|:[0-9]{1,5}$"))]
+    admin: Option<AdminAddress>,
+    /// Names of the machine by which they may be asked for, besides its IP addresses and `localhost`.
+    admin_names: Vec<String>,
+    /// A file with a token that whoever asks must know, relative to the folder that the process runs in. It is read at
+    /// the start.
+    admin_token_file: Option<PathBuf>,
     /// The most that one call of a tenant's component may use, and what it may use if its configuration does
     /// not say.
     limits: AskedLimits,
@@ -62,6 +69,9 @@ pub(crate) struct Document {
 struct Egress {
     /// Tenants may reach loopback, link-local and private addresses.
     allow_private_addresses: bool,
+    /// Networks that nobody may connect to, such as public addresses of the operator's own: `203.0.113.0/24`.
+    #[schemars(with = "Vec<String>")]
+    deny_networks: Vec<Network>,
     /// Their `base_url` may be plain http.
     allow_http: bool,
     /// They may name a proxy for the API.
@@ -114,10 +124,13 @@ impl HostConfig {
 
     fn of(document: Document) -> Self {
         let Document { debug, admin, limits, quota, egress, .. } = document;
+        let admin =
+            AdminSettings { address: admin, names: document.admin_names, token_file: document.admin_token_file };
         let policy = Policy {
             limits: Some(limits.over(Limits::default())),
             quota,
             allow_private_addresses: egress.allow_private_addresses,
+            deny_networks: egress.deny_networks.into(),
             allow_http: egress.allow_http,
             allow_proxy: egress.allow_proxy,
             // Standard output is the operator's, and so is how much is logged.
@@ -151,10 +164,13 @@ mod tests {
         let text = "
 debug: true
 admin: 127.0.0.1:9464
+admin_names: [collector.internal]
+admin_token_file: token
 limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
 quota: {services: 2, shortest_period_in_seconds: 30}
 egress:
   allow_private_addresses: true
+  deny_networks: [8.8.8.0/24, '2606:4700::/32', 1.1.1.1]
   allow_http: true
   allow_proxy: true
   api_hosts: {allow: [api.cloudsek.com]}
@@ -164,13 +180,16 @@ allow_redis: true
 allow_environment_variables: true
 ";
         let HostConfig { debug, admin, policy } = HostConfig::parse(text).unwrap();
-        assert_eq!(admin, Some(SocketAddr::from(([127, 0, 0, 1], 9464))));
+        assert_eq!(admin.address, Some(AdminAddress::Tcp(([127, 0, 0, 1], 9464).into())));
+        assert_eq!((admin.names, admin.token_file), (vec!["collector.internal".to_owned()], Some("token".into())));
         let quota = Quota { services: 2, shortest_period: Duration::from_secs(30), ..Quota::default() };
         assert_eq!(policy.quota, quota);
         let limits = policy.limits.unwrap();
         assert!(debug);
         assert_eq!((limits.memory_in_bytes, limits.wall), (1000, Duration::from_secs(9)));
         assert_eq!(limits.cpu, Limits::default().cpu);
+        let denied = |address: &str| !policy.addresses(true).range(address.parse().unwrap()).is_allowed(true);
+        assert!(["8.8.8.8", "2606:4700::1111", "1.1.1.1"].into_iter().all(denied) && !denied("8.8.4.4"));
         assert!(policy.allow_private_addresses && policy.allow_http && policy.allow_proxy);
         assert!(policy.allow_redis && policy.allow_components && policy.allow_environment);
         assert!(!policy.allow_console && !policy.allow_debug);
@@ -188,6 +207,8 @@ allow_environment_variables: true
             ("quota: {outputs: many}", "quota.outputs"),
             ("quota: {output: 1}", "quota.output"),
             ("admin: 9464", "admin"),
+            ("admin: localhost:9464", "admin"),
+            ("egress: {deny_networks: [8.8.8.0/33]}", "egress.deny_networks"),
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
             ("egress: [true]", "egress"),

@@ -27,6 +27,7 @@
 
 #![deny(missing_docs)]
 
+mod admin;
 mod document;
 mod error;
 mod files;
@@ -43,6 +44,7 @@ mod schema;
 mod unknown;
 mod variables;
 
+pub use admin::{AdminAddress, AdminSettings};
 pub use error::{Cause, ConfigError};
 pub use files::{Files, Fingerprint};
 pub use host_config::HostConfig;

@@ -5,10 +5,11 @@
 //! Pure: each rule takes what a key asks for and gives a refusal that names the key and the policy behind it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use collector_egress::Origin;
 use collector_model::{Limit, Limits};
-use collector_net::AddressRange;
+use collector_net::{AddressPolicy, AddressRange, Network};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ pub struct Policy {
     pub quota: Quota,
     /// Whether APIs and receivers may be at loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
+    /// Networks that nobody may connect to.
+    pub deny_networks: Arc<[Network]>,
     /// Whether APIs may be spoken to over plain HTTP.
     pub allow_http: bool,
     /// Whether a proxy for the API may be named.
@@ -58,6 +61,7 @@ impl Policy {
             limits: None,
             quota: Quota::unlimited(),
             allow_private_addresses: true,
+            deny_networks: Arc::default(),
             allow_http: true,
             allow_proxy: true,
             allow_console: true,
@@ -109,10 +113,17 @@ impl Policy {
     /// looked up.
     pub(super) fn output(&self, key: &str, host: &str) -> Result<(), ConfigError> {
         permit(self.output_hosts.admit(host), key, || format!("the host {host} is not allowed"))?;
-        let range = host.parse::<IpAddr>().ok().map(AddressRange::of);
-        permit(range.is_none_or(|range| self.allow_private_addresses || range.is_allowed(false)), key, || {
+        let Ok(address) = host.parse::<IpAddr>() else { return Ok(()) };
+        let range = self.addresses(self.allow_private_addresses).range(address);
+        permit(range != AddressRange::Denied, key, || format!("{host} is in a network that is denied"))?;
+        permit(self.allow_private_addresses || range.is_allowed(false), key, || {
             format!("{host} is an address of the host's own network")
         })
+    }
+
+    /// Where connections may go, if `allow_private` is its permission for private networks.
+    pub(super) fn addresses(&self, allow_private: bool) -> AddressPolicy {
+        AddressPolicy { allow_private, denied: self.deny_networks.clone() }
     }
 
     /// Whether a kind of thing may be used at all, such as redis.

@@ -10,7 +10,7 @@ use super::error::{Cause, ConfigError, refused};
 use super::files::Files;
 use super::maps::list_for_map;
 use super::policy::Policy;
-use super::unknown::{self, Key, nearest};
+use super::unknown::{self, Key, Named, nearest, shortened};
 use super::{permissions, variables};
 
 /// A configuration file that was read, and where things are looked up that it names.
@@ -191,13 +191,12 @@ fn without_secret(key: &str, reason: String) -> String {
 fn ignored_globals(value: &Value) -> Vec<String> {
     let known = ["debug", "id", "name", "persistence"];
     let globals = value.get("globals").and_then(Value::as_object);
-    globals
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| !known.contains(&key.as_str()))
+    let mut ignored = Named::new("global settings have been ignored");
+    for (key, _) in globals.into_iter().flatten().filter(|(key, _)| !known.contains(&key.as_str())) {
         // The value is left out: whoever puts a token in the wrong place must not find it in the log.
-        .map(|(key, _)| format!("Illegal global setting has been ignored -> {key}{}", nearest(key)))
-        .collect()
+        ignored.add(|| format!("Illegal global setting has been ignored -> {}{}", shortened(key), nearest(key)));
+    }
+    ignored.warnings().collect()
 }
 
 fn locate(name: &Path) -> Result<PathBuf, ConfigError> {

@@ -1,5 +1,6 @@
 //! Keys that the document does not know: the settings of an input's own component, or somebody's mistake.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -40,30 +41,65 @@ impl Key {
     }
 }
 
-/// Gives each key to the component that it is a setting of. A warning for every other, and for what sounds
-/// like a secret: no component is given one.
+/// Gives each key to the component that it is a setting of. Warnings of all others, and of what sounds like a
+/// secret: no component is given one.
 pub fn place(unknown: &[Key], configuration: &Value, document: &mut Document) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut nobodys = Named::new("keys are not known and have no effect");
+    let mut long = Named::new("keys are not given to the component, for they are too long");
+    let mut secrets = Named::new("keys are not given to the component, for they have the names of secrets");
     for key in unknown {
         let Some((settings, name)) = owner(key, document) else {
-            warnings.push(describe(key));
+            nobodys.add(|| describe(key));
             continue;
         };
         let prefix = key.0[..key.0.len() - name.len()].join(".");
         let mut found = Settings::new();
-        flatten(&name.join("."), key.find(configuration).unwrap_or(&Value::Null), &mut found);
+        flatten(&name.join("."), key.find(configuration).unwrap_or(&Value::Null), &mut found, &mut long);
         for (name, value) in found {
             if permissions::sounds_secret(&name) {
-                warnings.push(format!(
-                    "The key {prefix}.{name} is not given to the component, for it has the name of a secret. Put an API token \
-                     in credentials.token: the host adds it to each request"
-                ));
+                secrets.add(|| {
+                    format!(
+                        "The key {} is not given to the component, for it has the name of a secret. Put an API token in \
+                         credentials.token: the host adds it to each request",
+                        shortened(&format!("{prefix}.{name}"))
+                    )
+                });
             } else {
                 settings.push((name, value));
             }
         }
     }
-    warnings
+    nobodys.warnings().chain(secrets.warnings()).chain(long.warnings()).collect()
+}
+
+/// Warnings that are alike: the first ones, and how many there are besides. A configuration of 1 MB can cause
+/// a hundred thousand, and what is computed and written for each is at the cost of all tenants.
+pub struct Named {
+    first: Vec<String>,
+    more: usize,
+    /// What the others are, as the end of a sentence.
+    what: &'static str,
+}
+
+/// So many are named.
+const NAMED: usize = 20;
+
+impl Named {
+    /// None so far.
+    pub fn new(what: &'static str) -> Self {
+        Self { first: Vec::new(), more: 0, what }
+    }
+
+    /// One more, whose warning is made only if it is named.
+    pub fn add(&mut self, warning: impl FnOnce() -> String) {
+        if self.first.len() < NAMED { self.first.push(warning()) } else { self.more += 1 }
+    }
+
+    /// All that is said.
+    pub fn warnings(self) -> impl Iterator<Item = String> {
+        let Self { first, more, what } = self;
+        first.into_iter().chain((more > 0).then(|| format!("{more} more {what}")))
+    }
 }
 
 /// The settings that a key belongs to, and its name there: those of an input with a component of its own, or
@@ -71,11 +107,12 @@ pub fn place(unknown: &[Key], configuration: &Value, document: &mut Document) ->
 fn owner<'a, 'k>(key: &'k Key, document: &'a mut Document) -> Option<(&'a mut Settings, &'k [String])> {
     let (first, rest) = key.0.split_first()?;
     let (input, name) = rest.split_first()?;
-    let input = document.inputs.get_mut(input).filter(|input| first == "inputs" && input.component.is_some())?;
+    let input =
+        document.inputs.get_mut(input.as_str()).filter(|input| first == "inputs" && input.component.is_some())?;
     let Input { services, others, .. } = input;
     match name {
         [services_key, service, name @ ..] if services_key == "services" => {
-            (name.len() == 1).then_some((&mut services.get_mut(service)?.others, name))
+            (name.len() == 1).then_some((&mut services.get_mut(service.as_str())?.others, name))
         }
         [_] => Some((others, name)),
         [request, ..] if request == "request" => Some((others, name)),
@@ -83,24 +120,34 @@ fn owner<'a, 'k>(key: &'k Key, document: &'a mut Document) -> Option<(&'a mut Se
     }
 }
 
-/// The texts, numbers and flags in a value, each under the names that lead to it.
-fn flatten(name: &str, value: &Value, found: &mut Settings) {
+/// The texts, numbers and flags in a value, each under the names that lead to it. Those with a long name are
+/// left out: a long one that leads to many others would be there as often as they are.
+fn flatten(name: &str, value: &Value, found: &mut Settings, long: &mut Named) {
     match value {
         Value::Null => {}
+        _ if name.len() > LONGEST_SETTING => {
+            long.add(|| {
+                let name = shortened(name);
+                format!("The key {name} is not given to the component: it has more than {LONGEST_SETTING} characters")
+            });
+        }
         Value::String(text) => found.push((name.to_owned(), text.clone())),
         Value::Bool(_) | Value::Number(_) => found.push((name.to_owned(), value.to_string())),
         Value::Array(elements) => {
-            elements.iter().enumerate().for_each(|(index, value)| flatten(&format!("{name}.{index}"), value, found));
+            elements
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| flatten(&format!("{name}.{index}"), value, found, long));
         }
         Value::Object(members) => {
-            members.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, found));
+            members.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, found, long));
         }
     }
 }
 
 fn describe(key: &Key) -> String {
     let last = key.0.last().map_or("", String::as_str);
-    format!("The key {} is not known and has no effect{}", key.0.join("."), nearest(last))
+    format!("The key {} is not known and has no effect{}", shortened(&key.0.join(".")), nearest(last))
 }
 
 /// The schema of the types: made once, for hosts read thousands of configurations.
@@ -109,13 +156,36 @@ pub fn schema() -> &'static Value {
     &SCHEMA
 }
 
-/// A guess at what was meant, from all keys that there are.
-pub fn nearest(key: &str) -> String {
+/// A key as it is shown.
+pub fn shortened(key: &str) -> Cow<'_, str> {
+    match key.char_indices().nth(SHOWN_CHARACTERS) {
+        Some((end, _)) => Cow::Owned(format!("{}..", &key[..end])),
+        None => Cow::Borrowed(key),
+    }
+}
+
+/// So much of a key is shown.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// The longest name of a component's setting, with those that lead to it.
+const LONGEST_SETTING: usize = 256;
+
+/// No key is as long as that: what is, is no misspelt one.
+const LONGEST_KEY: usize = 64;
+
+/// All keys that there are.
+static KNOWN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let mut known = BTreeSet::new();
     collect_keys(schema(), &mut known);
-    let similar = known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(key, &candidate), candidate))
+    known
+});
+
+/// A guess at what was meant, from all keys that there are.
+pub fn nearest(key: &str) -> String {
+    let key = if key.len() <= LONGEST_KEY { key } else { return String::new() };
+    let similar = KNOWN
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(key, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().min(key.len()) / 3 + 1)
         .min();
     similar.map(|(_, candidate)| format!("; did you mean {candidate}?")).unwrap_or_default()
@@ -180,6 +250,24 @@ mod tests {
                 "The key inputs.acme.eu.services.alerts.cursor is not known and has no effect",
             ]
         );
+    }
+
+    #[test]
+    fn of_many_unknown_keys_the_first_are_named_and_the_others_counted() {
+        let mut input = json!({"id": 1, "services": {"alerts": {}}});
+        (0..1000).for_each(|number| input[format!("key{number:03}")] = number.into());
+        let Source { warnings, .. } = source(input.clone());
+        assert_eq!((warnings.len(), &*warnings[20]), (21, "980 more keys are not known and have no effect"));
+        input["component"] = "acme.wasm".into();
+        (0..30).for_each(|number| input[format!("password{number:02}")] = "T".into());
+        let Source { document, warnings, .. } = source(input);
+        assert_eq!(document.inputs["acme.eu"].others.len(), 1000);
+        assert!(warnings[20].starts_with("10 more keys are not given to the component"), "{warnings:?}");
+        let Source { document, warnings, .. } =
+            source(json!({"id": 1, "component": "a.wasm", "x".repeat(1_000_000): vec![1; 100_000]}));
+        assert!(document.inputs["acme.eu"].others.is_empty() && warnings[0].len() < 400, "{warnings:?}");
+        let Source { warnings, .. } = source(json!({"id": 1, "x".repeat(1_000_000): 1}));
+        assert!(warnings[0].len() < 300 && warnings[0].contains("xxx.. is not known"), "{warnings:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `${NAME}` in the texts of a configuration: the value of an environment variable, so that secrets need not
 //! stand in files.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::error::{ConfigError, value};
@@ -10,21 +12,40 @@ type Found = Result<Option<String>, ConfigError>;
 
 /// Replaces every `${NAME}` in the texts of `document` by what `lookup` finds. `$${` stands for `${` itself.
 pub fn resolve(document: &mut Value, lookup: impl Fn(&str, &str) -> Found) -> Result<(), ConfigError> {
-    resolve_at("", document, &lookup)
+    resolve_at(Key::Root, document, &lookup)
 }
 
-fn resolve_at(key: &str, value: &mut Value, lookup: &impl Fn(&str, &str) -> Found) -> Result<(), ConfigError> {
-    let under = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
+/// Where a value stands. It becomes a text only where one is told: the name of a value that a hundred thousand
+/// others stand in may be long.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    Root,
+    Member(&'a Key<'a>, &'a str),
+    Element(&'a Key<'a>, usize),
+}
+
+impl fmt::Display for Key<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Member(Self::Root, name) => f.write_str(name),
+            Self::Member(parent, name) => write!(f, "{parent}.{name}"),
+            Self::Element(parent, index) => write!(f, "{parent}.{index}"),
+        }
+    }
+}
+
+fn resolve_at(key: Key<'_>, value: &mut Value, lookup: &impl Fn(&str, &str) -> Found) -> Result<(), ConfigError> {
     match value {
         Value::String(text) if text.contains("${") => *text = substitute(key, text, lookup)?,
         Value::Object(members) => {
             for (name, member) in members {
-                resolve_at(&under(name), member, lookup)?;
+                resolve_at(Key::Member(&key, name), member, lookup)?;
             }
         }
         Value::Array(elements) => {
             for (index, element) in elements.iter_mut().enumerate() {
-                resolve_at(&under(&index.to_string()), element, lookup)?;
+                resolve_at(Key::Element(&key, index), element, lookup)?;
             }
         }
         _ => {}
@@ -32,7 +53,7 @@ fn resolve_at(key: &str, value: &mut Value, lookup: &impl Fn(&str, &str) -> Foun
     Ok(())
 }
 
-fn substitute(key: &str, text: &str, lookup: &impl Fn(&str, &str) -> Found) -> Result<String, ConfigError> {
+fn substitute(key: Key<'_>, text: &str, lookup: &impl Fn(&str, &str) -> Found) -> Result<String, ConfigError> {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -44,11 +65,13 @@ fn substitute(key: &str, text: &str, lookup: &impl Fn(&str, &str) -> Found) -> R
             continue;
         }
         result.push_str(before);
-        let end = from.find('}').ok_or_else(|| value(key, "a ${ has no }", "Write ${NAME}, or $${ for ${ itself."))?;
+        let end = from
+            .find('}')
+            .ok_or_else(|| value(key.to_string(), "a ${ has no }", "Write ${NAME}, or $${ for ${ itself."))?;
         let name = &from[2..end];
-        let found = lookup(key, name)?.ok_or_else(|| {
+        let found = lookup(&key.to_string(), name)?.ok_or_else(|| {
             value(
-                key,
+                key.to_string(),
                 format!("the environment variable {name} is not set"),
                 format!("Set {name}, or write $${{ for ${{ itself."),
             )

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_net::AddressPolicy;
+
 use crate::connection::Address;
 use crate::dead_letters::DeadLetters;
 use crate::frame::Compression;
@@ -26,8 +28,8 @@ pub struct DevoSettings {
     pub address: Address,
     /// How to talk to it.
     pub transport: Transport,
-    /// Whether the receiver may be at a loopback, link-local or private address. It may, for relays are.
-    pub allow_private_addresses: bool,
+    /// At which addresses the receiver may be: at private ones too, for relays are.
+    pub addresses: AddressPolicy,
     /// Connections that events are spread over; the order of events is kept within each. Another one is
     /// opened when there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
     pub concurrent_connections: usize,
@@ -61,7 +63,7 @@ impl DevoSettings {
             name: name.into(),
             address,
             transport,
-            allow_private_addresses: true,
+            addresses: true.into(),
             concurrent_connections: 1,
             compression: None,
             queue_in_bytes: 8 * 1024 * 1024,

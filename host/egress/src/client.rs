@@ -10,12 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use collector_net::{check_ca_file, https_client_config};
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use collector_net::{AddressPolicy, check_ca_file, https_client_config};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -27,10 +24,11 @@ use secrecy::SecretString;
 
 use super::body::{BodyLimits, ResponseBody};
 use super::connector::{Connector, Target};
-use super::credential::{self, Credential};
+use super::credential::{self, Credential, CredentialHeader};
 use super::echo::Secrets;
 use super::encoding::Encoding;
 use super::error::{EgressError, ProxyProblem};
+use super::hop_by_hop;
 use super::origin::{Origin, Scheme};
 use super::proxy::{Proxy, ProxySettings};
 
@@ -53,14 +51,14 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub struct ApiClientSettings {
     /// The only origin that can be reached.
     pub origin: Origin,
-    /// Whether it may be at a loopback, link-local or private address.
-    pub allow_private_addresses: bool,
+    /// At which addresses it may be.
+    pub addresses: AddressPolicy,
     /// PEM file of root certificates to trust besides the machine's.
     pub ca_file: Option<PathBuf>,
     /// The proxy to go through.
     pub proxy: ProxySettings,
     /// Name of the header that carries the token.
-    pub auth_header: HeaderName,
+    pub auth_header: CredentialHeader,
     /// What stands before the token in that header, blank included.
     pub auth_prefix: String,
     /// The token; none leaves the component's own headers as they are.
@@ -82,10 +80,10 @@ impl ApiClientSettings {
     pub fn new(origin: Origin) -> Self {
         Self {
             origin,
-            allow_private_addresses: false,
+            addresses: AddressPolicy::default(),
             ca_file: None,
             proxy: ProxySettings::Environment(super::ProxyVariables::of_this_process()),
-            auth_header: AUTHORIZATION,
+            auth_header: CredentialHeader::default(),
             auth_prefix: "Bearer ".to_owned(),
             token: None,
             connect_timeout: Duration::from_secs(10),
@@ -141,7 +139,7 @@ impl ApiClient {
             origin: settings.origin.clone(),
             proxy,
             tls,
-            allow_private_addresses: settings.allow_private_addresses,
+            addresses: settings.addresses,
             connect_timeout: settings.connect_timeout,
         });
         let http = Client::builder(TokioExecutor::new())
@@ -230,7 +228,7 @@ impl ApiClient {
     /// Takes off what a component has no say in, and puts on what it must not see. Returns the latter.
     fn rewrite_headers(&self, headers: &mut HeaderMap) -> Secrets {
         let mut secrets = Secrets::default();
-        remove_hop_by_hop(headers);
+        hop_by_hop::remove(headers);
         // The URI says which host. With another one here, a front end that serves many would take the
         // request, and the token with it, to a stranger's site.
         headers.remove(HOST);
@@ -288,30 +286,5 @@ struct Asked {
 impl fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiClient").field("origin", &self.0.origin).finish_non_exhaustive()
-    }
-}
-
-/// Headers about the connection are between us and the next hop. From a component, they could change where a
-/// request ends and the next begins.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    let always = [
-        CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        PROXY_AUTHORIZATION,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ];
-    for name in always.into_iter().chain(named) {
-        headers.remove(name);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use collector_net::{ConnectProblem, DialError, LookupError, RefusedAddress};
+use collector_net::{AddressPolicy, ConnectProblem, DialError, LookupError, RefusedAddress};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -40,7 +40,7 @@ pub(super) struct Target {
     pub(super) proxy: Option<Proxy>,
     /// Present if the origin or the proxy is spoken to over TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
-    pub(super) allow_private_addresses: bool,
+    pub(super) addresses: AddressPolicy,
     /// For the look-up, TCP, the proxy and TLS together.
     pub(super) connect_timeout: Duration,
 }
@@ -132,13 +132,9 @@ impl Target {
 
     /// Keeps the addresses that policy allows. None left: the first one says why.
     fn check(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, EgressError> {
-        collector_net::permitted(addresses, self.allow_private_addresses).map_err(
-            |RefusedAddress { address, range }| EgressError::AddressRefused {
-                host: self.origin.host().to_owned(),
-                address,
-                range,
-            },
-        )
+        collector_net::permitted(addresses, &self.addresses).map_err(|RefusedAddress { address, range }| {
+            EgressError::AddressRefused { host: self.origin.host().to_owned(), address, range }
+        })
     }
 
     async fn dial(&self, addresses: &[SocketAddr], name: &str, deadline: Instant) -> Result<TcpStream, EgressError> {

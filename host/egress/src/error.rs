@@ -195,7 +195,9 @@ pub enum EgressError {
 }
 
 fn address_cure(range: AddressRange) -> &'static str {
-    if range.is_allowed(true) {
+    if range == AddressRange::Denied {
+        "the operator of this host denies its network (egress.deny_networks in host.yaml)"
+    } else if range.is_allowed(true) {
         "set allow_private_addresses: true on the input if the API really is on this network"
     } else {
         "no server can be there; correct base_url or its DNS entry"

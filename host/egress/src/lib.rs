@@ -36,6 +36,7 @@ mod credential;
 mod echo;
 mod encoding;
 mod error;
+mod hop_by_hop;
 mod origin;
 mod proxy;
 pub mod rate;
@@ -45,6 +46,7 @@ mod tests;
 
 pub use body::ResponseBody;
 pub use client::{ApiClient, ApiClientSettings};
+pub use credential::{CredentialHeader, CredentialHeaderError};
 pub use error::{BodyWait, ConnectStage, CredentialProblem, DnsProblem, EgressError, ProxyProblem, TlsProblem};
 pub use origin::{Origin, OriginError, Scheme};
 pub use proxy::{ProxySettings, ProxyVariables};

@@ -1,5 +1,5 @@
 //! What the crates of the host speak about: the names of services, tables and tenants, the limits of a call,
-//! secrets, the codes of errors, and what is counted while services work.
+//! secrets, text that is shown, the codes of errors, and what is counted while services work.
 //!
 //! Plain values. Nothing here opens a connection, and nothing writes a line or a page: who counts is given a
 //! counter of [`metrics`], who shows it reads that.
@@ -22,15 +22,21 @@
 
 pub mod error_code;
 mod identity;
+mod known_secrets;
 mod limits;
 pub mod metrics;
+mod name;
+mod printable;
 mod secret;
 mod table;
 mod tenant_name;
 
 pub use error_code::ErrorCode;
 pub use identity::{Identity, IdentityError};
+pub use known_secrets::KnownSecrets;
 pub use limits::{CallLimit, Limit, Limits};
+pub use name::{Name, NameError};
+pub use printable::printable;
 pub use secret::{Secret, SecretError};
 pub use table::{LONGEST_TABLE, Table, TableError};
 pub use tenant_name::TenantName;

@@ -5,31 +5,28 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name, in characters.
-const LONGEST: usize = 64;
+use crate::Name;
 
-/// Letters, digits, `.`, `_` and `-` of ASCII, the first one a letter or a digit; at most 64. Cheap to clone.
+/// A [`Name`] that begins with a letter or a digit. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TenantName(Arc<str>);
+pub struct TenantName(Name);
 
 impl TenantName {
     /// The name, if it is one.
     pub fn new(text: &str) -> Option<Self> {
-        let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let is_name =
-            text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= LONGEST && text.chars().all(safe);
-        is_name.then(|| Self(text.into()))
+        let name = Name::new(text).ok()?;
+        name.starts_with(|c: char| c.is_ascii_alphanumeric()).then_some(Self(name))
     }
 
     /// The text, shared.
     pub fn shared(&self) -> &Arc<str> {
-        &self.0
+        self.0.shared()
     }
 }
 
 impl fmt::Display for TenantName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 

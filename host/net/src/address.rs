@@ -4,8 +4,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use thiserror::Error;
+
+use super::network::Network;
 
 /// None of a host's addresses is permitted; this is the first of them.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -17,17 +20,41 @@ pub struct RefusedAddress {
     pub range: AddressRange,
 }
 
-/// The addresses that may be connected to. `allow_private` is the operator's permission for private networks.
+/// Which addresses may be connected to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AddressPolicy {
+    /// The operator's permission for private networks.
+    pub allow_private: bool,
+    /// Networks that nobody may connect to, whatever else is permitted.
+    pub denied: Arc<[Network]>,
+}
+
+impl AddressPolicy {
+    /// The range that counts for an address.
+    pub fn range(&self, address: IpAddr) -> AddressRange {
+        let is_denied = self.denied.iter().any(|network| network.contains(address));
+        if is_denied { AddressRange::Denied } else { AddressRange::of(address) }
+    }
+}
+
+/// Whatever is not denied, private networks included or not.
+impl From<bool> for AddressPolicy {
+    fn from(allow_private: bool) -> Self {
+        Self { allow_private, denied: Arc::default() }
+    }
+}
+
+/// The addresses that may be connected to.
 ///
 /// # Errors
 /// None may.
-pub fn permitted(addresses: Vec<SocketAddr>, allow_private: bool) -> Result<Vec<SocketAddr>, RefusedAddress> {
+pub fn permitted(addresses: Vec<SocketAddr>, policy: &AddressPolicy) -> Result<Vec<SocketAddr>, RefusedAddress> {
     let mut refused = None;
     let mut allowed = Vec::with_capacity(addresses.len());
     for socket_address in addresses {
         let address = socket_address.ip();
-        let range = AddressRange::of(address);
-        if range.is_allowed(allow_private) {
+        let range = policy.range(address);
+        if range.is_allowed(policy.allow_private) {
             allowed.push(socket_address);
         } else {
             refused.get_or_insert(RefusedAddress { address, range });
@@ -69,6 +96,8 @@ pub enum AddressRange {
     /// Set aside for protocols or for later: 240.0.0.0/4, 192.0.0.0/24, 2001::/23 and what else is not
     /// assigned.
     Reserved,
+    /// In a network that the operator denies, whatever it is otherwise: see [`AddressPolicy::range`].
+    Denied,
 }
 
 impl AddressRange {
@@ -97,7 +126,8 @@ impl AddressRange {
             | Self::Multicast
             | Self::Documentation
             | Self::Benchmarking
-            | Self::Reserved => false,
+            | Self::Reserved
+            | Self::Denied => false,
         }
     }
 
@@ -119,18 +149,12 @@ impl AddressRange {
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
-        let wrapped = |high: u16, low: u16| {
-            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-            Self::of_v4(Ipv4Addr::new(a, b, c, d))
-        };
+        if let Some(inner) = embedded_v4(address) {
+            return Self::of_v4(inner);
+        }
         match address.segments() {
             [0, 0, 0, 0, 0, 0, 0, 0] => Self::Unspecified,
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
-            // v4-compatible, v4-mapped, v4-translated (RFC 2765), NAT64 and 6to4.
-            [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
-            | [0, 0, 0, 0, 0xffff, 0, high, low]
-            | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-            | [0x2002, high, low, ..] => wrapped(high, low),
             [0x64, 0xff9b, 1, ..] => Self::Private,
             [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Documentation,
             [0x2001, 2, 0, ..] => Self::Benchmarking,
@@ -143,6 +167,19 @@ impl AddressRange {
             // IANA has given out nothing outside 2000::/3.
             _ => Self::Reserved,
         }
+    }
+}
+
+/// The IPv4 address that an IPv6 one leads to: v4-compatible, v4-mapped, v4-translated (RFC 2765), NAT64 and
+/// 6to4.
+pub(crate) fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some((u32::from(high) << 16 | u32::from(low)).into()),
+        _ => None,
     }
 }
 
@@ -162,6 +199,7 @@ impl fmt::Display for AddressRange {
             Self::Documentation => "documentation",
             Self::Benchmarking => "benchmarking",
             Self::Reserved => "reserved",
+            Self::Denied => "denied",
         })
     }
 }
@@ -211,10 +249,21 @@ mod tests {
     #[test]
     fn the_addresses_that_are_permitted_are_left_and_the_first_refused_one_is_named() {
         let [public, private, loopback] = ["1.1.1.1:1", "10.0.0.1:1", "127.0.0.1:1"].map(|text| text.parse().unwrap());
-        assert_eq!(permitted(vec![private, public], false), Ok(vec![public]));
-        assert_eq!(permitted(vec![private, loopback], true), Ok(vec![private, loopback]));
+        assert_eq!(permitted(vec![private, public], &false.into()), Ok(vec![public]));
+        assert_eq!(permitted(vec![private, loopback], &true.into()), Ok(vec![private, loopback]));
         let refused = RefusedAddress { address: "10.0.0.1".parse().unwrap(), range: AddressRange::Private };
-        assert_eq!(permitted(vec![private, loopback], false), Err(refused));
+        assert_eq!(permitted(vec![private, loopback], &false.into()), Err(refused));
+    }
+
+    #[test]
+    fn a_denied_network_is_denied_whatever_is_permitted_besides() {
+        let denied = ["1.1.1.0/24", "10.0.0.0/8"].map(|network| network.parse().unwrap());
+        let policy = AddressPolicy { allow_private: true, denied: denied.into() };
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let given = addresses(&["1.1.1.1:1", "[::ffff:10.0.0.1]:1", "1.1.2.1:1", "192.168.0.1:1"]);
+        assert_eq!(permitted(given, &policy).unwrap(), addresses(&["1.1.2.1:1", "192.168.0.1:1"]));
+        let refused = permitted(addresses(&["1.1.1.1:1"]), &policy).unwrap_err();
+        assert_eq!(refused.to_string(), "1.1.1.1 is a denied address, which is not permitted");
     }
 
     #[test]

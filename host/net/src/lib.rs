@@ -14,10 +14,10 @@
 //! let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
 //!
 //! let found = collector_net::look_up("127.0.0.1", listener.local_addr()?.port(), deadline).await?;
-//! let refused = collector_net::permitted(found.clone(), false).unwrap_err();
+//! let refused = collector_net::permitted(found.clone(), &false.into()).unwrap_err();
 //! assert_eq!(refused.range.to_string(), "loopback");
 //!
-//! let allowed = collector_net::permitted(found, true)?;
+//! let allowed = collector_net::permitted(found, &true.into())?;
 //! collector_net::dial(&allowed, deadline).await?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -27,10 +27,12 @@
 
 mod address;
 mod dial;
+mod network;
 mod problem;
 mod trust;
 
-pub use address::{AddressRange, RefusedAddress, permitted};
+pub use address::{AddressPolicy, AddressRange, RefusedAddress, permitted};
 pub use dial::{DialError, LookupError, dial, look_up};
+pub use network::{Network, NetworkError};
 pub use problem::ConnectProblem;
 pub use trust::{CaFileProblem, TrustError, check_ca_file, https_client_config, tls_client_builder};

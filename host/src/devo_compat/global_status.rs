@@ -104,7 +104,7 @@ mod tests {
     fn the_line_begins_as_the_specifications() {
         let identity = Identity::new("cloudsek", "cloudsek_1", "alerts").unwrap();
         let output = OutputPlan {
-            name: "devo_us_1".into(),
+            name: collector_model::Name::new("devo_us_1").unwrap(),
             receiver: Receiver::Console,
             statistics_period: Duration::from_secs(300),
             takes_internal_messages: false,

@@ -55,7 +55,7 @@ impl SenderNames {
             Receiver::Console => "Console",
         };
         let period_in_seconds = output.statistics_period.as_secs();
-        Self { output: output.name.clone(), family, senders: output.senders(), period_in_seconds }
+        Self { output: output.name.to_string(), family, senders: output.senders(), period_in_seconds }
     }
 
     /// The thread of one connection.

@@ -18,7 +18,7 @@ use collector_config::{Component, OutputPlan, Receiver, ServicePlan};
 use collector_delivery::{ConsoleHandle, DevoHandle, DevoSettings, Framer, Output, Outputs, RecordLetters};
 use collector_egress::{ApiClient, EgressError};
 use collector_model::metrics::ServiceMetrics;
-use collector_model::{ErrorCode, Identity, Limits, error_code};
+use collector_model::{ErrorCode, Identity, KnownSecrets, Limits, error_code};
 use collector_sandbox::host::config::SettingsView;
 use collector_sandbox::host::http::HttpView;
 use collector_sandbox::host::keyvalue::BucketView;
@@ -35,7 +35,7 @@ use invoke::Caller;
 use puller::{Allowance, Puller};
 pub use schedule::Backoff;
 use schedule::Period;
-use setup::{Readiness, Setup};
+use setup::{Readiness, Setup, Token};
 
 /// The key under which the bundled component keeps its state.
 const STATE_KEY: &str = "state";
@@ -61,6 +61,8 @@ pub struct Observed {
     pub metrics: Arc<ServiceMetrics>,
     /// Its outputs, with the numbers of what was sent.
     pub outputs: Arc<Outputs>,
+    /// What must not be shown of it.
+    pub secrets: KnownSecrets,
 }
 
 /// Why a service can't start.
@@ -136,14 +138,15 @@ impl Service {
         let guest = sandbox.guest(views, limits, metrics.clone());
         let caller = Caller::new(guest, outputs.clone(), metrics.clone(), stop);
         let readiness = Readiness::default();
+        let token = Token { file: plan.token_file, known: plan.secrets.clone() };
         let allowance = Allowance { limiter: plan.limiter, requests_of_a_call: limits.requests };
         Ok(Self {
-            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, plan.token_file, api, plan.refresh),
+            setup: Setup::new(caller.clone(), readiness.clone(), threads.module, token, api, plan.refresh),
             puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period), allowance),
             setup_span: service_span(Process::Input, &threads.setup, &identity),
             puller_span,
             threads,
-            observed: Arc::new(Observed { identity, limits, metrics, outputs }),
+            observed: Arc::new(Observed { identity, limits, metrics, outputs, secrets: plan.secrets }),
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::ApiClient;
-use collector_model::{Secret, error_code};
+use collector_model::{KnownSecrets, Secret, error_code};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -53,9 +53,16 @@ pub struct Setup {
     caller: Caller,
     readiness: Readiness,
     module: &'static str,
-    token_file: Option<PathBuf>,
+    token: Token,
     api: ApiClient,
     refresh: Duration,
+}
+
+/// Where the token comes from, and where it is known as one that must not be shown.
+pub struct Token {
+    /// The file that has it, where it does not stand in the configuration.
+    pub file: Option<PathBuf>,
+    pub known: KnownSecrets,
 }
 
 impl Setup {
@@ -64,11 +71,11 @@ impl Setup {
         caller: Caller,
         readiness: Readiness,
         module: &'static str,
-        token_file: Option<PathBuf>,
+        token: Token,
         api: ApiClient,
         refresh: Duration,
     ) -> Self {
-        Self { caller, readiness, module, token_file, api, refresh }
+        Self { caller, readiness, module, token, api, refresh }
     }
 
     /// Runs until the stop, or until the set-up can't succeed without the operator.
@@ -122,10 +129,12 @@ impl Setup {
 
     /// A token in a file may have been replaced: tokens are rotated.
     async fn refresh_token(&self) -> Result<(), String> {
-        if let Some(file) = self.token_file.clone() {
+        if let Some(file) = self.token.file.clone() {
             let token = Secret::File(file);
             let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
+            // Before it is sent for the first time.
+            self.token.known.add_replaceable(&token);
             self.api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())

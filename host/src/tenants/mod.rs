@@ -14,4 +14,4 @@ mod runner;
 mod supervisor;
 mod watch;
 
-pub use supervisor::run;
+pub use supervisor::{Shown, run};

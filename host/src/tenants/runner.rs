@@ -128,6 +128,7 @@ mod tests {
             persistence: Persistence::Memory,
             outputs: Vec::new(),
             services: Vec::new(),
+            secrets: Default::default(),
             warnings: Vec::new(),
         })
     }

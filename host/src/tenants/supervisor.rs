@@ -26,6 +26,7 @@ use super::watch::{Changes, Watch};
 use super::{folder, jitter, open_files};
 use crate::devo_compat::tenant_span;
 use crate::observe::admin::{Admin, ServiceRegistry};
+use crate::observe::log::Masks;
 use crate::observe::status::Status;
 use crate::observe::telemetry::{Messages, Routes};
 use crate::service::End;
@@ -60,7 +61,7 @@ pub async fn run(
     tenants: &Path,
     decided: HostConfig,
     cache: Option<&Path>,
-    routes: Routes,
+    shown: Shown,
     stop: CancellationToken,
 ) -> Result<End> {
     let mut hangup = signal(SignalKind::hangup())?;
@@ -70,10 +71,10 @@ pub async fn run(
     open_files::raise();
     let HostConfig { admin, policy, .. } = decided;
     let registry = ServiceRegistry::default();
-    let admin = Admin::bind(admin, registry.clone()).await?;
+    let admin = Admin::bind(&admin, registry.clone()).await?;
     let host = Arc::new(Host {
         engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
-        routes,
+        shown,
         registry,
         prepare_slots: Semaphore::new(PREPARE_SLOTS),
         warm_up_slots: Semaphore::new(WARM_UP_SLOTS),
@@ -115,10 +116,19 @@ pub async fn run(
     Ok(End::Stopped)
 }
 
+/// What becomes of the lines of tenants.
+#[derive(Clone, Default)]
+pub struct Shown {
+    /// Whose messages they are.
+    pub routes: Routes,
+    /// Whose secrets are taken out of them.
+    pub masks: Masks,
+}
+
 /// What the tenants share.
 struct Host {
     engine: Engine,
-    routes: Routes,
+    shown: Shown,
     registry: ServiceRegistry,
     prepare_slots: Semaphore,
     warm_up_slots: Semaphore,
@@ -280,7 +290,7 @@ impl Host {
         let _counted = Counted::new(&self.running);
         let messages = Messages::default();
         // Forgotten however this ends, a panic included.
-        let _routed = Routed::new(&self.routes, &name, messages.clone());
+        let _routed = Routed::new(&self.shown, &name, &plan, messages.clone());
         let warm_up = tokio::select! {
             slot = self.warm_up_slots.acquire() => slot?,
             () = end.cancelled() => return Ok(End::Stopped),
@@ -337,21 +347,23 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// The lines of a tenant become its messages for as long as this lives.
+/// The lines of a tenant become its messages, without its secrets, for as long as this lives.
 struct Routed<'a> {
-    routes: &'a Routes,
+    shown: &'a Shown,
     name: TenantName,
 }
 
 impl<'a> Routed<'a> {
-    fn new(routes: &'a Routes, name: &TenantName, messages: Messages) -> Self {
-        routes.add(Some(name.shared().clone()), messages);
-        Self { routes, name: name.clone() }
+    fn new(shown: &'a Shown, name: &TenantName, plan: &Plan, messages: Messages) -> Self {
+        shown.masks.add(Some(name.shared().clone()), plan.secrets.clone());
+        shown.routes.add(Some(name.shared().clone()), messages);
+        Self { shown, name: name.clone() }
     }
 }
 
 impl Drop for Routed<'_> {
     fn drop(&mut self) {
-        self.routes.remove(self.name.shared());
+        self.shown.routes.remove(self.name.shared());
+        self.shown.masks.remove(self.name.shared());
     }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter};
-use collector_model::Secret;
+use collector_model::{KnownSecrets, Secret};
 use collector_state::RedisSettings;
 
 use crate::document::{Document, Globals, PersistenceConfig, Text};
@@ -49,6 +49,8 @@ pub struct Plan {
     pub outputs: Vec<OutputPlan>,
     /// What is pulled.
     pub services: Vec<ServicePlan>,
+    /// Every secret in it: none may be shown.
+    pub secrets: KnownSecrets,
     /// What the operator should know although it is no error.
     pub warnings: Vec<String>,
 }
@@ -69,14 +71,15 @@ impl Plan {
     pub fn new(source: Source, policy: &Policy) -> Result<Self, ConfigError> {
         let Source { document, files, mut warnings } = source;
         let name = collector_name(document.globals.name.as_deref())?;
-        let persistence = persistence(&document, &files, policy, &mut warnings)?;
+        let secrets = KnownSecrets::default();
+        let persistence = persistence(&document, &files, policy, &secrets, &mut warnings)?;
         if document.globals.debug && !policy.allow_debug {
             warnings.push("globals.debug has no effect: the log of this host is its operator's".to_owned());
         }
         quota::at_most("outputs", document.outputs.len(), policy.quota.outputs)?;
         let mut outputs = Vec::new();
         for (name, output) in &document.outputs {
-            outputs.push(OutputPlan::new(name, output, &files, policy, &mut warnings)?);
+            outputs.push(OutputPlan::new(name, output, &files, policy, &secrets, &mut warnings)?);
         }
         if outputs.is_empty() {
             return Err(
@@ -90,7 +93,8 @@ impl Plan {
             let limits = rate::read(input.requests_limits.as_ref(), input.requests_per_second.as_ref())?;
             let limiter = InputLimiter::new(&limits);
             for (service_name, service) in &input.services {
-                let keys = service::Keys { input_name: name, input, service_name, service, files: &files, policy };
+                let (files, secrets) = (&files, &secrets);
+                let keys = service::Keys { input_name: name, input, service_name, service, files, policy, secrets };
                 services.push(keys.plan(&limiter, &mut warnings)?);
             }
         }
@@ -100,7 +104,7 @@ impl Plan {
         }
         let Globals { debug, id, .. } = document.globals;
         let id = id.map(|Text(id)| id).unwrap_or_default();
-        Ok(Self { id, name, debug, persistence, outputs, services, warnings })
+        Ok(Self { id, name, debug, persistence, outputs, services, secrets, warnings })
     }
 }
 
@@ -122,6 +126,7 @@ fn persistence(
     document: &Document,
     files: &Files,
     policy: &Policy,
+    secrets: &KnownSecrets,
     warnings: &mut Vec<String>,
 ) -> Result<Persistence, ConfigError> {
     let Some(persistence) = &document.globals.persistence else {
@@ -138,7 +143,7 @@ fn persistence(
         }
         "redis" => {
             policy.permit("globals.persistence.type", policy.allow_redis, "redis")?;
-            Ok(Persistence::Redis(redis(&persistence.config, files, warnings)?))
+            Ok(Persistence::Redis(redis(&persistence.config, files, secrets, warnings)?))
         }
         "memory" => Ok(Persistence::Memory),
         other => Err(value(
@@ -149,7 +154,12 @@ fn persistence(
     }
 }
 
-fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) -> Result<RedisSettings, ConfigError> {
+fn redis(
+    config: &PersistenceConfig,
+    files: &Files,
+    secrets: &KnownSecrets,
+    warnings: &mut Vec<String>,
+) -> Result<RedisSettings, ConfigError> {
     let key = |field: &str| format!("globals.persistence.config.{field}");
     let host =
         config.host.clone().ok_or_else(|| Cause::KeyMissing(key("host")).cure("Set it to the redis server's host."))?;
@@ -157,6 +167,10 @@ fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) 
     let password = Secret::new(config.password.as_ref(), file);
     if let Some(Secret::File(file)) = &password {
         warnings.extend(permissions::warning("a password", file));
+    }
+    // One that can't be read is an error of whoever connects.
+    if let Some(Ok(password)) = password.as_ref().map(Secret::read) {
+        secrets.add(&password);
     }
     Ok(RedisSettings {
         host,
@@ -201,7 +215,7 @@ mod tests {
     }
 
     fn usual() -> Value {
-        serde_json::json!({"base_url": "https://api.example.com", "credentials": {"token": "secret"}})
+        serde_json::json!({"base_url": "https://api.example.com", "credentials": {"token": "t0ken-of-a-test"}})
     }
 
     #[test]
@@ -293,8 +307,8 @@ mod tests {
     #[test]
     fn the_component_is_never_told_the_token() {
         let plan = plan(document(usual(), serde_json::json!({}))).unwrap();
-        assert!(!format!("{plan:?}").contains("secret"));
-        assert!(plan.services[0].settings.iter().all(|(_, value)| !value.contains("secret")));
+        assert!(!format!("{plan:?}").contains("t0ken-of-a-test"));
+        assert!(plan.services[0].settings.iter().all(|(_, value)| !value.contains("t0ken-of-a-test")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
-use collector_model::Secret;
+use collector_model::{KnownSecrets, Name, Secret};
 
 use super::LONGEST;
 use crate::document::{Output, OutputConfig, Pkcs};
@@ -24,7 +24,7 @@ const DEFAULT_STATISTICS_PERIOD_IN_SECONDS: u64 = 300;
 #[derive(Debug, Clone)]
 pub struct OutputPlan {
     /// Its name in the configuration.
-    pub name: String,
+    pub name: Name,
     /// What is at the other end.
     pub receiver: Receiver,
     /// From one report of what was sent to the next.
@@ -44,13 +44,14 @@ pub enum Receiver {
 
 impl OutputPlan {
     pub(super) fn new(
-        name: &str,
+        name: &Name,
         output: &Output,
         files: &Files,
         policy: &Policy,
+        secrets: &KnownSecrets,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
-        let keys = Keys { output: name, files, policy };
+        let keys = Keys { output: name, files, policy, secrets };
         let config = &output.config;
         warnings.extend(keys.exposed(config)?);
         let receiver = match output.kind.as_str() {
@@ -71,7 +72,7 @@ impl OutputPlan {
         let seconds = config.period_sender_stats_in_seconds.unwrap_or(DEFAULT_STATISTICS_PERIOD_IN_SECONDS);
         keys.within("period_sender_stats_in_seconds", seconds, 60, 1800)?;
         Ok(Self {
-            name: name.to_owned(),
+            name: name.clone(),
             takes_internal_messages: matches!(receiver, Receiver::Devo(_)) && config.internal_messages.unwrap_or(true),
             receiver,
             statistics_period: Duration::from_secs(seconds),
@@ -92,6 +93,7 @@ struct Keys<'a> {
     output: &'a str,
     files: &'a Files,
     policy: &'a Policy,
+    secrets: &'a KnownSecrets,
 }
 
 impl Keys<'_> {
@@ -144,7 +146,7 @@ impl Keys<'_> {
             .map_err(|error| value(self.name("address"), error.to_string(), "Correct the address."))?;
         self.policy.output(&self.name("address"), &host)?;
         let mut settings = DevoSettings::new(self.output, address, transport);
-        settings.allow_private_addresses = self.policy.allow_private_addresses;
+        settings.addresses = self.policy.addresses(self.policy.allow_private_addresses);
         if let Some(connections) = config.concurrent_connections {
             settings.concurrent_connections = self.within("concurrent_connections", connections, 1, 64)?;
             quota::at_most(self.name("concurrent_connections"), connections, self.policy.quota.concurrent_connections)?;
@@ -242,6 +244,7 @@ impl Keys<'_> {
         let password = secret.map_or_else(|| Ok(Default::default()), |secret| secret.read()).map_err(|error| {
             value(self.name("pkcs.password"), error.to_string(), "Without its password the file can't be opened.")
         })?;
+        self.secrets.add(&password);
         Ok(Pkcs12File { file: self.pkcs(pkcs)?, password })
     }
 }
@@ -256,8 +259,8 @@ mod tests {
 
     fn plan(output: Value) -> Result<OutputPlan, String> {
         let output = serde_json::from_value(output).unwrap();
-        let files = Files::anywhere("product".into());
-        OutputPlan::new("devo_us_1", &output, &files, &Policy::permissive(), &mut Vec::new())
+        let (name, files) = (Name::new("devo_us_1").unwrap(), Files::anywhere("product".into()));
+        OutputPlan::new(&name, &output, &files, &Policy::permissive(), &KnownSecrets::default(), &mut Vec::new())
             .map_err(|error| error.to_string())
     }
 

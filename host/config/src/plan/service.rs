@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
-use collector_egress::{ApiClientSettings, Origin, ProxySettings};
-use collector_model::{Identity, Limits, Secret, Table};
+use collector_egress::{ApiClientSettings, CredentialHeaderError, Origin, ProxySettings};
+use collector_model::{Identity, KnownSecrets, Limits, Name, Secret, Table, printable};
 use collector_state::file_stem;
-use http::HeaderName;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Component, LONGEST, settings};
 use crate::document::{Input, Service};
@@ -18,6 +17,7 @@ use crate::files::Files;
 use crate::permissions;
 use crate::policy::Policy;
 use crate::quota;
+use crate::unknown::{Named, shortened};
 
 /// The specification's period.
 const DEFAULT_PERIOD_IN_SECONDS: u64 = 60;
@@ -29,6 +29,9 @@ const DEFAULT_REFRESH_IN_SECONDS: u64 = 600;
 const SERVICE: &str = "alerts";
 const TYPE: &str = "predefined";
 const TABLE: &str = "drp.cloudsek.xvigil.alerts";
+
+/// The longest id of an input, in characters: as long as a name.
+const LONGEST_ID: usize = 64;
 
 /// One service: what is pulled, how often, and what it may use.
 #[derive(Debug, Clone)]
@@ -57,16 +60,19 @@ pub struct ServicePlan {
     pub settings: Arc<[(String, String)]>,
     /// What one call of the component may use.
     pub limits: Limits,
+    /// The secrets of the whole configuration, to which another token is added.
+    pub secrets: KnownSecrets,
 }
 
 /// Reads the keys of one service, and those of its input.
 pub(super) struct Keys<'a> {
-    pub input_name: &'a str,
+    pub input_name: &'a Name,
     pub input: &'a Input,
-    pub service_name: &'a str,
+    pub service_name: &'a Name,
     pub service: &'a Service,
     pub files: &'a Files,
     pub policy: &'a Policy,
+    pub secrets: &'a KnownSecrets,
 }
 
 impl Keys<'_> {
@@ -104,16 +110,19 @@ impl Keys<'_> {
             };
             value(self.input_key("credentials.token"), error.to_string(), cure)
         })?;
+        match token {
+            Secret::Text(_) => self.secrets.add(&current),
+            Secret::File(_) => self.secrets.add_replaceable(&current),
+        }
+        let id = self.id()?;
         let overrides = [
             ("override_base_url", service.override_base_url.is_some()),
             ("override_devo_tag", service.override_devo_tag.is_some()),
         ];
         let limits = self.policy.limits(&format!("inputs.{input_name}"), &input.limits, input.max_body_in_bytes)?;
         let rates = rate::read(service.requests_limits.as_ref(), service.requests_per_second.as_ref())?;
-        let identity = Identity::new(input_name, &*input.id.0, service_name).map_err(|error| {
-            let key = if error.part == input.id.0 { self.input_key("id") } else { "inputs".to_owned() };
-            value(key, error.to_string(), "Give a name of one line.")
-        })?;
+        let identity = Identity::new(&**input_name, id, &**service_name)
+            .map_err(|error| value(self.input_key("id"), error.to_string(), "Give a name of one line."))?;
         let dead_letters = format!("dead_letters/{}.records.ndjson", file_stem(&identity.storage_name()));
         let period = self.seconds(
             self.key("request_period_in_seconds"),
@@ -140,7 +149,21 @@ impl Keys<'_> {
             limiter: limiter.service(&rates, period),
             settings: settings::of(input, service, base_url).into(),
             limits,
+            secrets: self.secrets.clone(),
         })
+    }
+
+    /// The original has no rule for it. It stands where names stand.
+    fn id(&self) -> Result<String, ConfigError> {
+        let wrong = |reason| value(self.input_key("id"), reason, "Give a short name.");
+        let id = self.input.id.0.clone();
+        if id.chars().count() > LONGEST_ID {
+            return Err(wrong("it has more than 64 characters"));
+        }
+        if printable(&id) != id {
+            return Err(wrong("it has characters that end a line or can't be seen"));
+        }
+        Ok(id)
     }
 
     fn component(&self) -> Result<Component, ConfigError> {
@@ -152,16 +175,19 @@ impl Keys<'_> {
 
     /// The bundled component knows one service. What services another one has, only that one knows.
     fn check_service(&self, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-        if self.service_name != SERVICE {
+        if **self.service_name != *SERVICE {
             return Err(value(
                 self.input_key("services"),
                 format!("there is no service {}", self.service_name),
                 format!("Use {SERVICE}, or set {} to a component that has this service.", self.input_key("component")),
             ));
         }
+        let mut others = Named::new("types are not there");
         for other in self.service.types.iter().flatten().filter(|kind| *kind != TYPE) {
-            warnings.push(format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
+            let other = shortened(other);
+            others.add(|| format!("{}: there is no type {other}; the service has {TYPE} alone", self.key("types")));
         }
+        warnings.extend(others.warnings());
         Ok(())
     }
 
@@ -210,19 +236,20 @@ impl Keys<'_> {
             .map_err(|error| value(self.input_key("base_url"), error.to_string(), "Correct base_url."))?;
         let mut settings = ApiClientSettings::new(origin);
         self.policy.api(&self.input_key("base_url"), &settings.origin)?;
-        settings.allow_private_addresses = input.allow_private_addresses;
+        settings.addresses = policy.addresses(input.allow_private_addresses);
         let ca_file = input.ca_file.as_ref().map(|file| self.files.certificate(&self.input_key("ca_file"), file));
         settings.ca_file = ca_file.transpose()?;
         if let Some(proxy) = self.proxy()? {
             let url = proxy
                 .read()
                 .map_err(|error| value(self.input_key("proxy_url"), error.to_string(), "Give the proxy's address."))?;
+            self.secrets.add(&url);
+            password_of(&url).iter().for_each(|password| self.secrets.add(password));
             settings.proxy = ProxySettings::Url(url);
         }
         if let Some(name) = &input.request.auth_header {
-            settings.auth_header = HeaderName::try_from(name.as_str()).map_err(|_| {
-                let reason = format!("{name} is not a header's name");
-                value(self.input_key("request.auth_header"), reason, "Correct the name.")
+            settings.auth_header = name.parse().map_err(|error: CredentialHeaderError| {
+                value(self.input_key("request.auth_header"), error.to_string(), "Correct the name.")
             })?;
         }
         if let Some(prefix) = &input.request.auth_prefix {
@@ -246,5 +273,28 @@ impl Keys<'_> {
         }
         quota::at_least(key, period, shortest)?;
         Ok(period)
+    }
+}
+
+/// What a URL has between `://` and `@`, which is sent to a proxy, and the password in it.
+fn password_of(url: &SecretString) -> Vec<SecretString> {
+    let authority =
+        url.expose_secret().split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(rest));
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let Some((_, password)) = user.split_once(':') else { return Vec::new() };
+    [user, password].map(SecretString::from).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_proxy_is_known_by_itself() {
+        let found = |url: &str| -> Vec<String> {
+            password_of(&url.into()).iter().map(|secret| secret.expose_secret().to_owned()).collect()
+        };
+        assert_eq!(found("http://me:p@ss@proxy:1/x@y"), ["me:p@ss", "p@ss"]);
+        assert!(["http://me@proxy", "http://proxy:1/@", "proxy"].into_iter().all(|url| found(url).is_empty()));
     }
 }

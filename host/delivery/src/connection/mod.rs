@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use collector_net::{DialError, LookupError, RefusedAddress, dial, look_up, permitted};
+use collector_net::{AddressPolicy, DialError, LookupError, RefusedAddress, dial, look_up, permitted};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -43,7 +43,7 @@ impl Connection {
         let DevoSettings { address, transport, connect_timeout: within, .. } = settings;
         let within = *within;
         let deadline = Instant::now() + within;
-        let tcp = connect(address, within, settings.allow_private_addresses).await?;
+        let tcp = connect(address, within, &settings.addresses).await?;
         let tls = match transport {
             Transport::Tls(tls) => tls,
             Transport::Tcp => return Ok(Self { stream: Stream::Tcp(tcp) }),
@@ -160,7 +160,7 @@ impl Connection {
 }
 
 /// Connects to the first address of the host that answers, if policy permits it.
-async fn connect(address: &Address, within: Duration, allow_private: bool) -> Result<TcpStream, Cause> {
+async fn connect(address: &Address, within: Duration, policy: &AddressPolicy) -> Result<TcpStream, Cause> {
     let deadline = Instant::now() + within;
     let found =
         look_up(&address.host().to_str(), address.port(), deadline).await.map_err(|error| Cause::NameNotResolved {
@@ -170,7 +170,7 @@ async fn connect(address: &Address, within: Duration, allow_private: bool) -> Re
                 LookupError::TimedOut => "no answer in time".to_owned(),
             },
         })?;
-    let addresses = permitted(found, allow_private)
+    let addresses = permitted(found, policy)
         .map_err(|RefusedAddress { address, range }| Cause::AddressRefused { address, range })?;
     dial(&addresses, deadline).await.map_err(|error| match error {
         DialError::Failed(error) => Cause::of(&error),
@@ -190,7 +190,7 @@ mod tests {
         let address = Address::new("localhost", listener.local_addr().unwrap().port()).unwrap();
         let mut settings = DevoSettings::new("devo_us_1", address, Transport::Tcp);
         assert!(Connection::open(&settings).await.is_ok());
-        settings.allow_private_addresses = false;
+        settings.addresses = false.into();
         let cause = Connection::open(&settings).await.err();
         assert!(matches!(cause, Some(Cause::AddressRefused { range: AddressRange::Loopback, .. })), "{cause:?}");
     }

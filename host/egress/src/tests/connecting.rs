@@ -213,7 +213,7 @@ async fn what_a_proxy_is_sent_is_not_handed_on_when_an_error_repeats_it() {
 #[tokio::test]
 async fn a_proxy_may_be_at_a_private_address_but_is_no_way_around_the_check_of_the_api() {
     let mut proxy = Server::always(ok("[]"), Then::Next).await;
-    let without_leave = |base_url| ApiClientSettings { allow_private_addresses: false, ..settings(base_url) };
+    let without_leave = |base_url| ApiClientSettings { addresses: false.into(), ..settings(base_url) };
     assert_eq!(fetch(through(proxy.http(), without_leave("http://api.example"))).await.unwrap(), "[]");
     bounded(proxy.request()).await;
     let error = failure(through(proxy.http(), without_leave("http://169.254.169.254"))).await;

@@ -29,7 +29,7 @@ async fn bounded<T>(test: impl Future<Output = T>) -> T {
 /// Settings for a server on this machine: the leave for it, a token, no proxy.
 fn settings(base_url: &str) -> ApiClientSettings {
     ApiClientSettings {
-        allow_private_addresses: true,
+        addresses: true.into(),
         token: Some(SecretString::from("t0ken")),
         proxy: ProxySettings::None,
         ..ApiClientSettings::new(Origin::parse(base_url, true).unwrap())

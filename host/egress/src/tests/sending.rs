@@ -43,7 +43,7 @@ async fn the_component_says_who_asks() {
 async fn header_and_prefix_of_the_token_can_be_chosen() {
     let mut server = Server::always(ok("[]"), Then::Next).await;
     let client = ApiClient::new(ApiClientSettings {
-        auth_header: HeaderName::from_static("x-api-key"),
+        auth_header: "x-api-key".parse().unwrap(),
         auth_prefix: String::new(),
         ..settings(&server.http())
     });
@@ -156,7 +156,7 @@ async fn a_private_address_needs_the_operators_leave() {
     let server = Server::always(ok("[]"), Then::Next).await;
     for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"] {
         let settings = settings(&format!("http://{host}:{}", server.address.port()));
-        let refused = ApiClientSettings { allow_private_addresses: false, ..settings.clone() };
+        let refused = ApiClientSettings { addresses: false.into(), ..settings.clone() };
         match failure(refused).await {
             EgressError::AddressRefused { range, .. } => assert_eq!(range, AddressRange::Loopback),
             other => panic!("{other}"),

@@ -135,7 +135,8 @@ impl WasiHttpHooks for HttpCall {
 fn error(error: EgressError) -> Error {
     match error {
         EgressError::OriginRefused { .. } | EgressError::MethodRefused { .. } => Error::HttpRequestDenied,
-        EgressError::AddressRefused { .. } => Error::DestinationIpProhibited,
+        // The case means that allow_private_addresses would help.
+        EgressError::AddressRefused { range, .. } if range.is_allowed(true) => Error::DestinationIpProhibited,
         EgressError::ConnectTimeout { .. } => Error::ConnectionTimeout,
         EgressError::HeadersTimeout { .. } => Error::HttpResponseTimeout,
         EgressError::BodyTimeout { .. } => Error::ConnectionReadTimeout,

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use collector_model::Limit;
 use collector_model::metrics::{Account, BackfillProgress, Count, Memory, Uncheckable};
+use collector_model::{Limit, printable};
 use maud::{DOCTYPE, Markup, html};
 
 use super::registry::RunningService;
@@ -14,7 +14,8 @@ const MOST_ROWS: usize = 500;
 /// Seconds from one look to the next.
 const REFRESH: u32 = 10;
 
-const STYLE: &str = "
+/// What it looks like. Apart from the page, so that a browser can be told to take no style from anywhere else.
+pub const STYLE: &str = "
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }
 h1 { font-size: 1.3rem; margin: 0 0 .2rem; }
@@ -70,7 +71,7 @@ pub fn render(services: &[RunningService]) -> String {
                 meta name="viewport" content="width=device-width";
                 meta http-equiv="refresh" content=(REFRESH);
                 title { "devo-collector" }
-                style { (STYLE) }
+                link rel="stylesheet" href="/style.css";
             }
             body {
                 h1 { "devo-collector " (env!("CARGO_PKG_VERSION")) }
@@ -120,7 +121,7 @@ fn row(state: State, service: &RunningService) -> Markup {
             tr { td class="note" colspan="14" { (account) } }
         }
         @if let Some(failure) = metrics.last_failure() {
-            tr { td class="note" colspan="14" { "Last failure: " (failure) } }
+            tr { td class="note" colspan="14" { "Last failure: " (printable(&service.observed.secrets.mask(&failure))) } }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The log for programs: an object a line, with the parts of a text line as members, and those of its facts
 //! that have a name.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use chrono::{DateTime, Local, SecondsFormat};
 use collector_model::Identity;
@@ -26,14 +26,8 @@ struct Line<'a> {
     facts: &'a Map<String, Value>,
 }
 
-/// Writes one line.
-pub fn write(
-    writer: &mut impl Write,
-    time: DateTime<Local>,
-    level: &str,
-    origin: &Origin,
-    facts: &Facts,
-) -> fmt::Result {
+/// One line, without its end.
+pub fn line(time: DateTime<Local>, level: &str, origin: &Origin, facts: &Facts) -> Result<String, fmt::Error> {
     let line = Line {
         time: time.to_rfc3339_opts(SecondsFormat::Millis, false),
         tenant: origin.tenant.as_deref(),
@@ -44,5 +38,5 @@ pub fn write(
         message: &facts.message,
         facts: &facts.fields,
     };
-    writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
+    serde_json::to_string(&line).map_err(|_| fmt::Error)
 }

@@ -1,11 +1,13 @@
 //! The log: lines in the original collector's format, so that dashboards and alarms on them go on working, or
 //! the same facts as JSON.
 //!
-//! Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
+//! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or turn
+//! text around. Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
 //! makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it all.
 
 mod facts;
 mod json;
+mod masks;
 mod origin;
 mod text;
 
@@ -13,6 +15,7 @@ use std::io::IsTerminal;
 
 use chrono::Local;
 use clap::ValueEnum;
+use collector_model::printable;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
@@ -23,6 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt as output};
 
 pub use facts::Facts;
+pub use masks::Masks;
 pub use origin::Origin;
 
 /// How the names of the crates of the host begin.
@@ -39,17 +43,27 @@ pub enum Format {
 }
 
 impl Format {
-    /// Sends the log to standard error, and to `messages` as well. Libraries speak only of errors.
-    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync) {
+    /// Sends the log to standard error, and to `messages` as well, without the secrets of those whom its lines
+    /// are about. Libraries speak only of errors.
+    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync, masks: Masks) {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));
         let colours = self == Self::Text && std::io::stderr().is_terminal();
-        let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours).event_format(self);
+        let lines =
+            output::layer().with_writer(std::io::stderr).with_ansi(colours).event_format(Lines { format: self, masks });
         tracing_subscriber::registry().with(origin::Layer).with(messages).with(lines).with(filter).init();
+        // A defect quotes what it was about too: a text of a tenant's, perhaps.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("A defect of this program, please report it: {panic}")));
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Format
+/// Writes the lines.
+struct Lines {
+    format: Format,
+    masks: Masks,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -60,10 +74,14 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> std::fmt::Result {
-        let (now, level, facts) = (Local::now(), level(*event.metadata().level()), Facts::of(event));
-        Origin::of(context.event_scope(), |origin| match self {
-            Self::Text => text::write(&mut writer, now, level, origin, &facts),
-            Self::Json => json::write(&mut writer, now, level, origin, &facts),
+        let (now, level) = (Local::now(), level(*event.metadata().level()));
+        Origin::of(context.event_scope(), |origin| {
+            let facts = Facts::of(event, origin, &self.masks);
+            let line = match self.format {
+                Format::Text => text::line(now, level, origin, &facts),
+                Format::Json => json::line(now, level, origin, &facts)?,
+            };
+            writeln!(writer, "{}", printable(&line))
         })
     }
 }

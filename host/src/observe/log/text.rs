@@ -2,28 +2,16 @@
 //! with local time, level, and where the line comes from; a hosted tenant's name stands before the process:
 //! `acme/InputProcess::...`.
 
-use std::fmt::{self, Write};
-
 use chrono::{DateTime, Local};
 
 use super::{Facts, Origin};
 
-/// Writes one line.
-pub fn write(
-    writer: &mut impl Write,
-    time: DateTime<Local>,
-    level: &str,
-    origin: &Origin,
-    facts: &Facts,
-) -> fmt::Result {
+/// One line, without its end.
+pub fn line(time: DateTime<Local>, level: &str, origin: &Origin, facts: &Facts) -> String {
     let Origin { tenant, process, thread, .. } = origin;
-    // Whatever was quoted in it must not look like another line.
-    let message = facts.message.replace(char::is_control, " ");
-    write!(writer, "{} {level:>7} ", time.format("%Y-%m-%dT%H:%M:%S%.3f"))?;
-    if let Some(tenant) = tenant {
-        write!(writer, "{tenant}/")?;
-    }
-    writeln!(writer, "{process}::{thread} -> {message}")
+    let time = time.format("%Y-%m-%dT%H:%M:%S%.3f");
+    let tenant = tenant.as_deref().map(|tenant| format!("{tenant}/")).unwrap_or_default();
+    format!("{time} {level:>7} {tenant}{process}::{thread} -> {}", facts.message)
 }
 
 #[cfg(test)]
@@ -31,15 +19,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_with_the_tenant_before_the_process() {
-        let facts = Facts { message: "quoted: \n2024 ERROR".to_owned(), ..Facts::default() };
+    fn the_tenant_stands_before_the_process() {
+        let facts = Facts { message: "Pull Started".to_owned(), ..Facts::default() };
         let written = |tenant: Option<&str>| {
-            let mut text = String::new();
             let origin = Origin { tenant: tenant.map(Into::into), ..Origin::default() };
-            write(&mut text, DateTime::UNIX_EPOCH.into(), "INFO", &origin, &facts).unwrap();
-            text.split_once(' ').unwrap().1.to_owned()
+            let line = line(DateTime::UNIX_EPOCH.into(), "INFO", &origin, &facts);
+            line.split_once(' ').unwrap().1.to_owned()
         };
-        assert_eq!(written(None), "   INFO MainProcess::MainThread -> quoted:  2024 ERROR\n");
-        assert_eq!(written(Some("acme")), "   INFO acme/MainProcess::MainThread -> quoted:  2024 ERROR\n");
+        assert_eq!(written(None), "   INFO MainProcess::MainThread -> Pull Started");
+        assert_eq!(written(Some("acme")), "   INFO acme/MainProcess::MainThread -> Pull Started");
     }
 }

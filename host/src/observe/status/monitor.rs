@@ -66,7 +66,7 @@ impl Monitor {
     fn new(output: &OutputPlan, services: Vec<Arc<Observed>>, messages: Messages) -> Self {
         let names = SenderNames::new(output);
         let last = Reading::now(&output.name, &services, &messages);
-        Self { output: output.name.clone(), names, period: output.statistics_period, services, messages, last }
+        Self { output: output.name.to_string(), names, period: output.statistics_period, services, messages, last }
     }
 
     /// Reports every period, and once more at the end.

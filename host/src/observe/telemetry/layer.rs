@@ -7,10 +7,10 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Routes;
-use crate::observe::log::{Facts, Origin};
+use crate::observe::log::{Facts, Masks, Origin};
 
 /// The layer of the log that feeds [`super::Messages`].
-pub struct Layer(pub Routes);
+pub struct Layer(pub Routes, pub Masks);
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Layer {
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -18,7 +18,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             let messages = if origin.is_internal { None } else { self.0.of(origin.tenant.as_ref()) };
             if let Some(messages) = messages {
                 let level = *event.metadata().level();
-                let line = |author: &super::Author| author.line(&Facts::of(event).message, level, origin);
+                let line =
+                    |author: &super::Author| author.line(&Facts::of(event, origin, &self.1).message, level, origin);
                 messages.send(|service| (service.tables.of(level), line(&service.author)));
             }
         });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use chrono::{SecondsFormat, Utc};
 use collector_delivery::Delivered;
-use collector_model::{Identity, Table};
+use collector_model::{Identity, Table, printable};
 use serde::Serialize;
 use serde_json::json;
 use tracing::Level;
@@ -106,7 +106,8 @@ impl Author {
             module_name: origin.module(),
         };
         // Texts are always JSON.
-        serde_json::to_vec(&line).unwrap_or_default().into()
+        let line = serde_json::to_string(&line).unwrap_or_default();
+        printable(&line).into_owned().into()
     }
 
     /// The message that says how much was sent in a period.
