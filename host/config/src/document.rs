@@ -194,7 +194,7 @@ pub struct Pkcs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
 pub struct Input {
-    /// Part of the service's identity, in the log and in the state.
+    /// Part of the service's identity, in the log and in the state: at most 64 characters, all of them visible.
     pub id: Text,
     /// An input that is not enabled is left alone.
     #[serde(default = "enabled")]
@@ -286,7 +286,8 @@ pub struct Request {
     /// Records in one page.
     #[schemars(range(min = 1), extend("default" = 100))]
     pub limit: Option<u32>,
-    /// The header that carries the token.
+    /// The header that carries the token. None that says where a request goes or how it is sent, such as `Host`,
+    /// `Content-Length`, `Connection` or `Proxy-*`.
     #[schemars(extend("default" = "Authorization"))]
     pub auth_header: Option<String>,
     /// What stands before the token in that header.
