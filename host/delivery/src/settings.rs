@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_files::Threads;
 use collector_net::AddressPolicy;
 
 use crate::connection::Address;
@@ -30,6 +31,8 @@ pub struct DevoSettings {
     pub transport: Transport,
     /// At which addresses the receiver may be: at private ones too, for relays are.
     pub addresses: AddressPolicy,
+    /// The threads on which its name is looked up.
+    pub threads: Threads,
     /// Connections that events are spread over; the order of events is kept within each. Another one is
     /// opened when there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
     pub concurrent_connections: usize,
@@ -64,6 +67,7 @@ impl DevoSettings {
             address,
             transport,
             addresses: true.into(),
+            threads: Threads::of_operator(),
             concurrent_connections: 1,
             compression: None,
             queue_in_bytes: 8 * 1024 * 1024,

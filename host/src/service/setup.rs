@@ -2,19 +2,22 @@
 //! failed.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::ApiClient;
+use collector_files::{RootedPath, Work};
 use collector_model::{KnownSecrets, Secret, error_code};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::End;
 use super::invoke::{Caller, Purpose, ServiceExit};
 use super::schedule::Backoff;
+
+/// A file that is not read in this time is on a disk that does not answer.
+const LONGEST_READ: Duration = Duration::from_secs(30);
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ pub struct Setup {
 /// Where the token comes from, and where it is known as one that must not be shown.
 pub struct Token {
     /// The file that has it, where it does not stand in the configuration.
-    pub file: Option<PathBuf>,
+    pub file: Option<RootedPath>,
     pub known: KnownSecrets,
 }
 
@@ -111,7 +114,7 @@ impl Setup {
 
     /// Checks whether settings and credentials are accepted. If not, it is to be tried again after this wait.
     pub async fn check_once(&self, backoff: &mut Backoff) -> Result<Option<Duration>, ServiceExit> {
-        if let Err(reason) = self.refresh_token().await {
+        if let Err(reason) = self.caller.run_until_stopped(self.refresh_token()).await? {
             self.caller.record_failure(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
             return Ok(Some(backoff.after_failure()));
         }
@@ -130,9 +133,13 @@ impl Setup {
     /// A token in a file may have been replaced: tokens are rotated.
     async fn refresh_token(&self) -> Result<(), String> {
         if let Some(file) = self.token.file.clone() {
-            let token = Secret::File(file);
-            let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
+            let (threads, token) = (file.threads().clone(), Secret::File(file));
+            let read = threads.run(Work::Files, LONGEST_READ, move || token.read());
+            let read = timeout(LONGEST_READ, read)
+                .await
+                .map_err(|_| format!("the token was not read within {LONGEST_READ:?}"))?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
+            let token = token.map_err(|error| format!("the token can't be read: {error}"))?;
             // Before it is sent for the first time.
             self.token.known.add_replaceable(&token);
             self.api.set_credential(&token).map_err(|error| error.to_string())?;

@@ -6,10 +6,10 @@ mod output;
 mod service;
 mod settings;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter};
+use collector_files::RootedPath;
 use collector_model::{KnownSecrets, Secret};
 use collector_state::RedisSettings;
 
@@ -59,7 +59,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub enum Persistence {
     /// In files of this folder.
-    Files(PathBuf),
+    Files(RootedPath),
     /// In a redis server.
     Redis(RedisSettings),
     /// Nowhere: it ends with the process.
@@ -178,6 +178,7 @@ fn redis(
         username: config.username.clone(),
         password,
         db: config.db.unwrap_or(0),
+        threads: files.threads(),
         tls: config.tls,
         ca_file: config.ca_file.as_ref().map(|name| files.certificate(&key("ca_file"), name)).transpose()?,
     })
@@ -228,7 +229,7 @@ mod tests {
         );
         assert_eq!(service.period, Duration::from_secs(60));
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
-        assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
+        assert!(matches!(plan.persistence, Persistence::Files(folder) if folder.path() == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     }
 
@@ -241,7 +242,7 @@ mod tests {
         let mut input = usual();
         input["credentials"] = serde_json::json!({"token_file": file.path()});
         let service = &plan(document(input, serde_json::json!({}))).unwrap().services[0];
-        assert_eq!(service.token_file.as_deref(), Some(file.path()));
+        assert_eq!(service.token_file.as_ref().map(RootedPath::path), Some(file.path()));
         assert_eq!(service.api.token.as_ref().map(ExposeSecret::expose_secret), Some("secret"));
     }
 
@@ -339,7 +340,7 @@ mod tests {
         document["inputs"]["cloudsek"]["services"] = serde_json::json!({ "events": service });
         let plan_of = plan(document.clone()).unwrap();
         let Component::File { path, key } = &plan_of.services[0].component else { panic!("the bundled one") };
-        assert_eq!((path.as_path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
+        assert_eq!((path.path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
         assert!(plan_of.warnings.is_empty(), "{:?}", plan_of.warnings);
         document["inputs"]["cloudsek"]["component"] = Value::Null;
         let unknown = plan(document).unwrap_err().to_string();

@@ -1,11 +1,11 @@
 //! What one service pulls, how often, and what it may use.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
 use collector_egress::{ApiClientSettings, CredentialHeaderError, Origin, ProxySettings};
+use collector_files::RootedPath;
 use collector_model::{Identity, KnownSecrets, Limits, Name, Secret, Table, printable};
 use collector_state::file_stem;
 use secrecy::{ExposeSecret, SecretString};
@@ -47,13 +47,13 @@ pub struct ServicePlan {
     /// How to reach the API, the credential with it.
     pub api: ApiClientSettings,
     /// The file that the credential comes from, which may change, if it does not stand in the configuration.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<RootedPath>,
     /// The `override_*` keys that are set.
     pub overrides: Vec<&'static str>,
     /// The only table that the component may write to.
     pub table: Table,
     /// Where records are kept that can't become events.
-    pub dead_letters_file: PathBuf,
+    pub dead_letters_file: RootedPath,
     /// What each request has to pass.
     pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.
@@ -237,6 +237,7 @@ impl Keys<'_> {
         let mut settings = ApiClientSettings::new(origin);
         self.policy.api(&self.input_key("base_url"), &settings.origin)?;
         settings.addresses = policy.addresses(input.allow_private_addresses);
+        settings.threads = self.files.threads();
         let ca_file = input.ca_file.as_ref().map(|file| self.files.certificate(&self.input_key("ca_file"), file));
         settings.ca_file = ca_file.transpose()?;
         if let Some(proxy) = self.proxy()? {

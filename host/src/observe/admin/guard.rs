@@ -17,6 +17,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use collector_config::AdminSettings;
+use collector_files::RootedPath;
 use collector_model::Secret;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -61,7 +62,7 @@ impl Guard {
     /// The file of the token can't be read, or has none in it.
     pub fn new(settings: &AdminSettings) -> Result<Self> {
         let token = settings.token_file.clone().map(|file| {
-            let read = Secret::File(file.clone()).read();
+            let read = Secret::File(RootedPath::of_operator(&file)).read();
             read.with_context(|| format!("the admin token of {} can't be used; nothing was started", file.display()))
         });
         let token = token.transpose()?;

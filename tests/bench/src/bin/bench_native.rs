@@ -25,7 +25,9 @@ fn main() -> Result<()> {
     allocator::retain_freed();
     let source = collector_config::read(&Place::OnPremise(Arguments::parse().config))?;
     let plan = Plan::new(source, &Policy::permissive())?;
-    log::Format::Text.start(false, telemetry::Layer(Routes::default()));
+    let masks = log::Masks::default();
+    masks.add(None, plan.secrets.clone());
+    log::Format::Text.start(false, telemetry::Layer(Routes::default(), masks.clone()), masks);
     // As many as the host has.
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
