@@ -173,7 +173,7 @@ fn unusable(key: &str, error: &ComponentError) -> ConfigError {
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
     let opened = match persistence {
         Persistence::Memory => Ok(Store::memory()),
-        Persistence::Files(folder) => StateFolder::open(folder).map(Store::files),
+        Persistence::Files(folder) => StateFolder::open(folder.clone()).map(Store::files),
         Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
     };
     opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
@@ -181,12 +181,15 @@ fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use collector_files::RootedPath;
+
     use super::*;
 
     #[tokio::test]
     async fn a_component_that_cannot_be_run_is_an_error_of_its_key() {
         let engine = Engine::alone(None, &[]).unwrap();
-        let component = Component::File { path: "/nowhere/acme.wasm".into(), key: "inputs.acme.component".to_owned() };
+        let path = RootedPath::of_operator("/nowhere/acme.wasm");
+        let component = Component::File { path, key: "inputs.acme.component".to_owned() };
         let error = sandbox(&engine, &component).err().unwrap();
         assert_eq!(error.downcast_ref::<ConfigError>().unwrap().code(), error_code::KEY_VALUE);
         let error = error.to_string();

@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use collector_files::RootedPath;
 use collector_model::Limits;
 use serde::Deserialize;
 
 use super::document::Limits as AskedLimits;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
+use super::read::MAX_FILE_IN_BYTES;
 
 /// Its name beside the folder of the tenants.
 const FILE: &str = "host.yaml";
@@ -68,9 +70,11 @@ impl HostConfig {
         let file: Option<PathBuf> = named.map(Path::to_owned).or_else(beside);
         let Some(file) = file else { return Ok(Self::of(Document::default())) };
         let shown = file.display();
-        let text = std::fs::read_to_string(&file)
+        let content = RootedPath::of_operator(&file)
+            .read(MAX_FILE_IN_BYTES)
             .with_context(|| format!("the operator's file {shown} can't be read; nothing was started"))?;
-        Self::parse(&text).with_context(|| format!("the operator's file {shown} is not valid; nothing was started"))
+        let parsed = String::from_utf8(content).map_err(anyhow::Error::from).and_then(|text| Self::parse(&text));
+        parsed.with_context(|| format!("the operator's file {shown} is not valid; nothing was started"))
     }
 
     fn parse(text: &str) -> Result<Self> {

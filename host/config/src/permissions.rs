@@ -1,8 +1,8 @@
 //! Files with secrets that everybody on the machine can read: nothing stops, but the operator should know.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
+use collector_files::RootedPath;
 use serde_json::Value;
 
 /// Read permission for those who are neither the owner nor of the group.
@@ -12,8 +12,8 @@ const OTHERS_READ: u32 = 0o004;
 const SECRETS: [&str; 3] = ["token", "password", "proxy_url"];
 
 /// A warning if others can read the file. `what` is in it, such as `the private key`.
-pub fn warning(what: &str, path: &Path) -> Option<String> {
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+pub fn warning(what: &str, path: &RootedPath) -> Option<String> {
+    let mode = path.metadata().ok()?.permissions().mode();
     let path = path.display();
     (mode & OTHERS_READ != 0).then(|| {
         format!(
@@ -63,7 +63,7 @@ mod tests {
         std::fs::write(&path, "secret").unwrap();
         let set = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         set(0o644);
-        let line = warning("the private key", &path).unwrap();
+        let line = warning("the private key", &RootedPath::of_operator(&path)).unwrap();
         let name = path.display();
         assert_eq!(
             line,
@@ -73,10 +73,10 @@ mod tests {
         );
         for mode in [0o600, 0o640] {
             set(mode);
-            assert_eq!(warning("the private key", &path), None);
+            assert_eq!(warning("the private key", &RootedPath::of_operator(&path)), None);
         }
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(warning("the private key", &path), None);
+        assert_eq!(warning("the private key", &RootedPath::of_operator(&path)), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use collector_files::RootedPath;
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
@@ -38,6 +39,9 @@ pub enum Place {
     },
 }
 
+/// The largest configuration, the operator's own included.
+pub(super) const MAX_FILE_IN_BYTES: u64 = 16 * 1024 * 1024;
+
 /// The names that a configuration has in a product folder.
 const NAMES: [&str; 3] = ["config/config.yaml", "config/config.yml", "config/config.json"];
 
@@ -46,13 +50,15 @@ pub fn read(place: &Place) -> Result<Source, ConfigError> {
     let (value, path, files) = match place {
         Place::OnPremise(name) => {
             let path = locate(name)?;
-            (parse(&path)?, path.clone(), vec![path])
+            let file = RootedPath::of_operator(&path);
+            (parse(&file)?, path, vec![file])
         }
         Place::CollectorServer { job, collector } => {
-            let (job, collector) = (locate(job)?, locate(collector)?);
+            let (path, collector) = (locate(job)?, locate(collector)?);
+            let [job, collector] = [&path, &collector].map(RootedPath::of_operator);
             let mut value = with_globals(parse(&collector)?);
             lay_over(&mut value, with_globals(parse(&job)?));
-            (value, job.clone(), vec![job, collector])
+            (value, path, vec![job, collector])
         }
     };
     let exposed = exposed(&value, &files);
@@ -75,7 +81,7 @@ pub fn read_tenant(files: &Files, policy: &Policy) -> Result<Source, ConfigError
     })?;
     let value = parse(&path)?;
     let exposed = exposed(&value, std::slice::from_ref(&path));
-    Ok(understand(value, &path, files.clone(), policy)?.with(exposed))
+    Ok(understand(value, path.path(), files.clone(), policy)?.with(exposed))
 }
 
 impl Source {
@@ -86,18 +92,21 @@ impl Source {
 }
 
 /// Warnings of files with secrets that others can read.
-fn exposed(value: &Value, files: &[PathBuf]) -> Vec<String> {
+fn exposed(value: &Value, files: &[RootedPath]) -> Vec<String> {
     let exposed = files.iter().filter_map(|file| permissions::warning("secrets", file));
     if permissions::has_secret(value) { exposed.collect() } else { Vec::new() }
 }
 
-fn parse(path: &Path) -> Result<Value, ConfigError> {
-    // It may have secrets in it, which are wiped when they are no longer needed.
-    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
-        Cause::Unreadable { path: path.to_owned(), reason: error.to_string() }
+fn parse(file: &RootedPath) -> Result<Value, ConfigError> {
+    let unreadable = |reason| {
+        Cause::Unreadable { path: file.path().to_owned(), reason }
             .cure("Make it readable for the user that the collector runs as.")
-    })?;
-    parse_text(&text, path)
+    };
+    // It may have secrets in it, which are wiped when they are no longer needed.
+    let content = file.read(MAX_FILE_IN_BYTES).map_err(|error| unreadable(error.to_string()))?;
+    let content = Zeroizing::new(content);
+    let text = str::from_utf8(&content).map_err(|_| unreadable("stream did not contain valid UTF-8".to_owned()))?;
+    parse_text(text, file.path())
 }
 
 /// JSON where the file's name says so, else YAML.

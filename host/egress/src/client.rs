@@ -5,11 +5,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use collector_files::RootedPath;
 use collector_net::{check_ca_file, https_client_config};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE,
@@ -56,7 +56,7 @@ pub struct ApiClientSettings {
     /// Whether it may be at a loopback, link-local or private address.
     pub allow_private_addresses: bool,
     /// PEM file of root certificates to trust besides the machine's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<RootedPath>,
     /// The proxy to go through.
     pub proxy: ProxySettings,
     /// Name of the header that carries the token.
@@ -107,7 +107,7 @@ impl ApiClientSettings {
     /// As [`ApiClient::new`].
     pub fn check(&self) -> Result<(), EgressError> {
         Proxy::for_origin(&self.proxy, &self.origin)?;
-        self.ca_file.as_deref().map_or(Ok(()), check_ca_file)?;
+        self.ca_file.as_ref().map_or(Ok(()), check_ca_file)?;
         self.token.as_ref().map_or(Ok(()), |token| credential::check(&self.auth_prefix, token))
     }
 }
@@ -135,7 +135,7 @@ impl ApiClient {
         let proxy = Proxy::for_origin(&settings.proxy, &settings.origin)?;
         let needs_tls = settings.origin.scheme() == Scheme::Https
             || proxy.as_ref().is_some_and(|proxy| proxy.scheme == Scheme::Https);
-        let tls = if needs_tls { Some(https_client_config(settings.ca_file.as_deref())?) } else { None };
+        let tls = if needs_tls { Some(https_client_config(settings.ca_file.as_ref())?) } else { None };
         let credential = Credential::new(settings.auth_header, settings.auth_prefix, settings.token.as_ref())?;
         let connector = Connector::new(Target {
             origin: settings.origin.clone(),

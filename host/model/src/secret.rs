@@ -1,8 +1,8 @@
 //! A secret: text from the configuration, or a file that may change while the collector runs.
 
-use std::io::Read;
 use std::path::PathBuf;
 
+use collector_files::RootedPath;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -15,8 +15,8 @@ const MAX_FILE_IN_BYTES: u64 = 64 * 1024;
 pub enum Secret {
     /// It stands in the configuration, or in an environment variable that the configuration names.
     Text(SecretString),
-    /// It stands in a file.
-    File(PathBuf),
+    /// It stands in a file, which is opened anew each time that it is read.
+    File(RootedPath),
 }
 
 /// Why there is no secret.
@@ -37,7 +37,7 @@ pub enum SecretError {
 
 impl Secret {
     /// The secret of a key and its `_file` form, which counts where both are given.
-    pub fn new(text: Option<&SecretString>, file: Option<PathBuf>) -> Option<Self> {
+    pub fn new(text: Option<&SecretString>, file: Option<RootedPath>) -> Option<Self> {
         file.map(Self::File).or_else(|| text.cloned().map(Self::Text))
     }
 
@@ -45,12 +45,12 @@ impl Secret {
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Text(text) => Zeroizing::new(text.expose_secret().to_owned()),
-            Self::File(path) => {
-                let mut text = Zeroizing::new(String::new());
-                std::fs::File::open(path)
-                    .and_then(|file| file.take(MAX_FILE_IN_BYTES).read_to_string(&mut text))
-                    .map_err(|error| SecretError::Unreadable { path: path.clone(), reason: error.to_string() })?;
-                text
+            Self::File(file) => {
+                let unreadable = |reason| SecretError::Unreadable { path: file.path().to_owned(), reason };
+                let content = file.read(MAX_FILE_IN_BYTES).map(Zeroizing::new);
+                let content = content.map_err(|error| unreadable(error.to_string()))?;
+                let text = str::from_utf8(&content).map_err(|_| unreadable("it is no text in UTF-8".to_owned()))?;
+                Zeroizing::new(text.to_owned())
             }
         };
         let secret = text.trim_end_matches(['\r', '\n']);

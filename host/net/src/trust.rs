@@ -2,10 +2,10 @@
 //! customers a chain of their own, so the outputs have their own trust; how a TLS client begins is the same
 //! for all.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use collector_files::{Refusal, RootedPath};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
@@ -15,6 +15,9 @@ use thiserror::Error;
 /// 86 KB once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB.
 /// Nothing of a tenant is in it; the sessions that it can resume authenticate the server alone.
 static IN_USE: Mutex<Vec<(Vec<u8>, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+
+/// The largest `ca_file`. A bundle of every public authority is a quarter of a megabyte.
+const MAX_CA_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why there is nobody to trust.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub enum TrustError {
 pub enum CaFileProblem {
     /// It can't be read.
     #[error("can't be read ({0}); check the path and its permissions")]
-    Unreadable(io::ErrorKind),
+    Unreadable(String),
     /// It has no certificate in PEM form.
     #[error("holds no certificate; it must be PEM, with -----BEGIN CERTIFICATE----- lines")]
     NoCertificate,
@@ -59,9 +62,9 @@ pub fn tls_client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 /// # Errors
 /// [`TrustError::CaFile`] when the file is of no use, [`TrustError::NoRootCertificates`] when there is
 /// nothing to trust.
-pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TrustError> {
+pub fn https_client_config(ca_file: Option<&RootedPath>) -> Result<Arc<ClientConfig>, TrustError> {
     let pem = match ca_file {
-        Some(path) => read(path)?,
+        Some(file) => read(file)?,
         None => Vec::new(),
     };
     // Held while the roots are read, so that a thousand tenants that start together read them once.
@@ -75,8 +78,8 @@ pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, 
         return Ok(config);
     }
     let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        add_ca_file(&mut roots, path, &pem)?;
+    if let Some(file) = ca_file {
+        add_ca_file(&mut roots, file.path(), &pem)?;
     }
     // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
     // the end.
@@ -96,12 +99,15 @@ pub fn https_client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, 
 ///
 /// # Errors
 /// [`TrustError::CaFile`].
-pub fn check_ca_file(path: &Path) -> Result<(), TrustError> {
-    add_ca_file(&mut RootCertStore::empty(), path, &read(path)?)
+pub fn check_ca_file(file: &RootedPath) -> Result<(), TrustError> {
+    add_ca_file(&mut RootCertStore::empty(), file.path(), &read(file)?)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    std::fs::read(path).map_err(|error| unusable(path, CaFileProblem::Unreadable(error.kind())))
+fn read(file: &RootedPath) -> Result<Vec<u8>, TrustError> {
+    file.read(MAX_CA_FILE_IN_BYTES).map_err(|error| {
+        let reason = Refusal::of(&error).map_or_else(|| error.kind().to_string(), Refusal::to_string);
+        unusable(file.path(), CaFileProblem::Unreadable(reason))
+    })
 }
 
 fn add_ca_file(roots: &mut RootCertStore, path: &Path, pem: &[u8]) -> Result<(), TrustError> {
@@ -126,8 +132,9 @@ mod tests {
     fn problem_of(content: &[u8]) -> CaFileProblem {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content).unwrap();
-        let outcome = https_client_config(Some(file.path()));
-        assert_eq!(check_ca_file(file.path()).as_ref().unwrap_err(), outcome.as_ref().unwrap_err());
+        let path = RootedPath::of_operator(file.path());
+        let outcome = https_client_config(Some(&path));
+        assert_eq!(check_ca_file(&path).as_ref().unwrap_err(), outcome.as_ref().unwrap_err());
         match outcome {
             Err(TrustError::CaFile { problem, .. }) => problem,
             other => panic!("{other:?}"),
@@ -144,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_missing_ca_file_is_named() {
-        let error = https_client_config(Some(Path::new("/nowhere/ca.pem"))).unwrap_err();
+        let error = https_client_config(Some(&RootedPath::of_operator("/nowhere/ca.pem"))).unwrap_err();
         assert!(error.to_string().starts_with("ca_file /nowhere/ca.pem: can't be read"), "{error}");
     }
 
@@ -155,8 +162,9 @@ mod tests {
         let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(certificate.pem().as_bytes()).unwrap();
-        let first = https_client_config(Some(file.path())).unwrap();
-        assert!(Arc::ptr_eq(&first, &https_client_config(Some(file.path())).unwrap()));
+        let path = RootedPath::of_operator(file.path());
+        let first = https_client_config(Some(&path)).unwrap();
+        assert!(Arc::ptr_eq(&first, &https_client_config(Some(&path)).unwrap()));
         assert_eq!(first.alpn_protocols, [b"http/1.1"]);
     }
 }

@@ -2,11 +2,11 @@
 //! and the components themselves, each compiled once.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use collector_files::RootedPath;
 use collector_model::Limits;
 use sha2::{Digest, Sha256};
 use tracing::debug;
@@ -26,6 +26,9 @@ use crate::world;
 /// What is at the beginning of a component, and of the modules that one is made of.
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// The largest component of an operator: one with Python in it has 40 MB. What a tenant may have comes with its path.
+const MAX_FILE_IN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Gives out sandboxes. Lives as long as the process.
 pub struct Engine {
@@ -101,8 +104,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::sandbox`], and where there is no component in the file.
-    pub fn sandbox_of_file(&self, path: &Path) -> Result<Arc<Sandbox>, ComponentError> {
-        self.sandbox(&read(path)?)
+    pub fn sandbox_of_file(&self, file: &RootedPath) -> Result<Arc<Sandbox>, ComponentError> {
+        self.sandbox(&read(file)?)
     }
 
     /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component
@@ -159,9 +162,9 @@ fn settings() -> Config {
 }
 
 /// The file of a component, if it is one by its first bytes.
-fn read(path: &Path) -> Result<Vec<u8>, ComponentError> {
-    let name = || path.display().to_string();
-    let bytes = fs::read(path).map_err(|error| ComponentError::Unreadable(name(), error))?;
+fn read(file: &RootedPath) -> Result<Vec<u8>, ComponentError> {
+    let name = || file.display().to_string();
+    let bytes = file.read(MAX_FILE_IN_BYTES).map_err(|error| ComponentError::Unreadable(name(), error))?;
     if bytes.starts_with(COMPONENT) {
         Ok(bytes)
     } else if bytes.starts_with(MODULE) {

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use collector_files::RootedPath;
 use collector_model::Limits;
 use tempfile::NamedTempFile;
 
@@ -45,7 +46,7 @@ fn file(bytes: &[u8]) -> NamedTempFile {
 }
 
 fn refusal(engine: &Engine, path: &Path) -> String {
-    engine.sandbox_of_file(path).err().unwrap().to_string()
+    engine.sandbox_of_file(&RootedPath::of_operator(path)).err().unwrap().to_string()
 }
 
 #[tokio::test]
@@ -54,12 +55,12 @@ async fn the_same_component_is_compiled_once_and_dropped_with_its_last_user() {
     let component = bundled();
     let (one, two) = (file(&component), file(&component));
     let first = engine.sandbox(&component).unwrap();
-    let second = engine.sandbox_of_file(one.path()).unwrap();
+    let second = engine.sandbox_of_file(&RootedPath::of_operator(one.path())).unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     let unused = Arc::downgrade(&first);
     drop((first, second));
     assert!(unused.upgrade().is_none());
-    engine.sandbox_of_file(two.path()).unwrap();
+    engine.sandbox_of_file(&RootedPath::of_operator(two.path())).unwrap();
 }
 
 #[tokio::test]

@@ -68,7 +68,10 @@ mod tests {
         let threads = ServiceThreads::new(&identity("alerts"), &Component::Bundled);
         assert_eq!(threads.puller, "CloudSekPuller(cloudsek,cloudsek_1,alerts,predefined)");
         assert_eq!(threads.setup, "CloudSekPullerSetup(cloudsek,cloudsek#cloudsek_1,alerts#predefined)");
-        let component = Component::File { path: "acme.wasm".into(), key: "inputs.cloudsek.component".into() };
+        let component = Component::File {
+            path: collector_files::RootedPath::of_operator("acme.wasm"),
+            key: "inputs.cloudsek.component".into(),
+        };
         let threads = ServiceThreads::new(&identity("events"), &component);
         assert_eq!(threads.puller, "CollectorPuller(cloudsek,cloudsek_1,events,predefined)");
     }

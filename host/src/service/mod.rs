@@ -108,7 +108,7 @@ impl Service {
     ) -> Result<Self, StartError> {
         let threads = ServiceThreads::of(&plan);
         let (identity, limits) = (plan.identity, plan.limits);
-        let bucket = store.bucket(identity.to_string());
+        let bucket = store.bucket(identity.to_string()).at_most(limits.state_in_bytes);
         // What the original has left is of use to no other component.
         if plan.component == Component::Bundled {
             take_over_original(store, &bucket, &identity)?;

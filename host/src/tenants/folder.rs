@@ -1,11 +1,13 @@
 //! The folder of the tenants: which there are, and what the configuration of one says now. Everything here
 //! reads files, and is not for a runtime's worker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use collector_config::{Cause, ConfigError, Files, Fingerprint, Plan, Policy};
+use collector_files::Root;
 use collector_model::TenantName;
 use tracing::warn;
 
@@ -41,23 +43,39 @@ pub fn names(folder: &Path) -> io::Result<BTreeSet<TenantName>> {
     Ok(names)
 }
 
-/// Looks whether there is such a tenant, and if so, at its configuration, unless that is the `known` one.
-pub fn look(folder: &Path, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> Look {
-    let product = folder.join(name.shared().as_ref());
-    if product.is_symlink() || !product.is_dir() {
-        return Look::Gone;
-    }
+/// A device and an inode: what a folder is, whatever its name leads to later.
+pub type Identity = (u64, u64);
+
+/// Folders of a tenant in which a change of its configuration shows, relative to the tenant's own.
+pub type Folders = BTreeMap<PathBuf, Identity>;
+
+/// Looks whether there is such a tenant in the folder of the tenants, and if so, at its configuration, unless that is
+/// the `known` one; and says where changes of it show.
+pub fn look(tenants: &Root, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> (Look, Folders) {
+    let gone = |_| (Look::Gone, Folders::new());
+    tenants.folder(name.shared()).and_then(|root| look_in(root, known, policy)).unwrap_or_else(gone)
+}
+
+fn look_in(root: Root, known: Option<&Fingerprint>, policy: &Policy) -> io::Result<(Look, Folders)> {
     if let Some(known) = known
-        && known.now() == *known
+        && known.now(&root)? == *known
     {
-        return Look::Unchanged;
+        return Ok((Look::Unchanged, folders(&root, known)));
     }
-    let files = match Files::within(&product) {
-        Ok(files) => files,
-        Err(_) => return Look::Gone,
-    };
+    let files = Files::within(root.clone())?;
     let plan = plan(&files, policy).map(Box::new);
-    Look::Changed(Configuration { plan, fingerprint: files.fingerprint() })
+    let fingerprint = files.fingerprint();
+    let folders = folders(&root, &fingerprint);
+    Ok((Look::Changed(Configuration { plan, fingerprint }), folders))
+}
+
+/// Those that are there, and within the tenant's own.
+fn folders(root: &Root, files: &Fingerprint) -> Folders {
+    let identity = |name: &Path| {
+        let metadata = root.join(name).metadata().ok().filter(|metadata| metadata.is_dir())?;
+        Some((name.to_owned(), (metadata.dev(), metadata.ino())))
+    };
+    files.folders().chain([Path::new("")]).filter_map(identity).collect()
 }
 
 /// What the configuration asks for, with everything checked that can be checked while another one still runs.
@@ -87,13 +105,14 @@ mod tests {
         let found: Vec<String> = names(&folder).unwrap().iter().map(TenantName::to_string).collect();
         assert_eq!(found, ["acme", "globex-2"]);
         let policy = Policy::hosted();
-        let named = |name: &str| look(&folder, &TenantName::new(name).unwrap(), None, &policy);
+        let tenants = Root::confined(&folder).unwrap();
+        let named = |name: &str| look(&tenants, &TenantName::new(name).unwrap(), None, &policy).0;
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
         let Look::Changed(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
         assert!(matches!(
-            look(&folder, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy),
+            look(&tenants, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy).0,
             Look::Unchanged
         ));
         std::fs::remove_dir_all(&folder).unwrap();

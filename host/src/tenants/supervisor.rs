@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use collector_config::{HostConfig, Plan, Policy};
+use collector_files::Root;
 use collector_model::{ErrorCode, TenantName};
 use collector_sandbox::Engine;
 use futures_util::StreamExt;
@@ -20,10 +21,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
+use super::folder::{self, Folders};
 use super::reconcile::{Action, Known, Look, decide};
 use super::runner::{Outcome, TenantRunner};
 use super::watch::{Changes, Watch};
-use super::{folder, jitter, open_files};
+use super::{jitter, open_files};
 use crate::devo_compat::tenant_span;
 use crate::observe::admin::{Admin, ServiceRegistry};
 use crate::observe::status::Status;
@@ -67,6 +69,7 @@ pub async fn run(
     let unusable = || format!("the folder of the tenants, {}, can't be read; nothing was started", tenants.display());
     let root = tenants.canonicalize().with_context(unusable)?;
     folder::names(&root).with_context(unusable)?;
+    let confined = Root::confined(&root).with_context(unusable)?;
     open_files::raise();
     let HostConfig { admin, policy, .. } = decided;
     let registry = ServiceRegistry::default();
@@ -83,6 +86,7 @@ pub async fn run(
     let mut supervisor = Supervisor {
         watch: Watch::start(&root),
         root,
+        confined,
         policy: Arc::new(policy),
         tenants: BTreeMap::new(),
         runners: BTreeMap::new(),
@@ -129,6 +133,8 @@ struct Host {
 struct Supervisor {
     /// The folder of the tenants, without links.
     root: PathBuf,
+    /// The same folder, open.
+    confined: Root,
     policy: Arc<Policy>,
     watch: Watch,
     tenants: BTreeMap<TenantName, Hosted>,
@@ -171,7 +177,7 @@ impl Supervisor {
     async fn look(&mut self, names: BTreeSet<TenantName>) {
         let known = |name: &TenantName| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
         let looks: Vec<_> = names.into_iter().map(|name| (known(&name), name)).collect();
-        let (root, policy) = (self.root.clone(), self.policy.clone());
+        let (root, policy) = (self.confined.clone(), self.policy.clone());
         let mut looks = futures_util::stream::iter(looks)
             .map(|(known, name)| {
                 let (root, policy) = (root.clone(), policy.clone());
@@ -184,7 +190,7 @@ impl Supervisor {
             .buffer_unordered(PREPARE_SLOTS);
         while let Some((name, look)) = looks.next().await {
             match look {
-                Ok(look) => self.act(name, look),
+                Ok((look, folders)) => self.act(name, look, &folders),
                 Err(panic) => error!(
                     tenant = %name,
                     "The tenant {name}: its configuration could not be looked at by a defect of this program, please report \
@@ -195,7 +201,7 @@ impl Supervisor {
         self.runners.retain(|_, runner| !runner.is_finished());
     }
 
-    fn act(&mut self, name: TenantName, look: Look) {
+    fn act(&mut self, name: TenantName, look: Look, folders: &Folders) {
         let Hosted { known, updates } = self.tenants.remove(&name).unwrap_or_default();
         let (known, action) = decide(known, look);
         let mut hosted = Hosted { known, updates };
@@ -231,9 +237,7 @@ impl Supervisor {
                 error!(tenant = %name, class, code, "The tenant {name}: {problem} {meanwhile}");
             }
         }
-        if let Some(files) = hosted.known.latest() {
-            self.watch.follow(&name, files);
-        }
+        self.watch.follow(&name, folders);
         self.tenants.insert(name, hosted);
     }
 

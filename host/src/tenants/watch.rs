@@ -3,17 +3,17 @@
 //! looks for himself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use collector_config::Fingerprint;
 use collector_model::TenantName;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tracing::{debug, warn};
+
+use super::folder::{Folders, Identity};
 
 /// Files are mostly changed several at a time, and each in several steps: so much quiet is waited for.
 const QUIET: Duration = Duration::from_millis(300);
@@ -29,9 +29,6 @@ pub struct Changes {
     /// At these tenants.
     pub tenants: BTreeSet<TenantName>,
 }
-
-/// A device and an inode: what a folder is, whatever its name leads to later.
-type Identity = (u64, u64);
 
 /// Watches the folder of the tenants.
 pub struct Watch {
@@ -97,14 +94,12 @@ impl Watch {
         self.seen.take()
     }
 
-    /// Watches the folders of these files of a tenant from now on, and no others of it. A folder that is
+    /// Watches these folders of a tenant from now on, and no others of it. A folder that is
     /// watched for the first time may have changed just before: then the tenant counts as changed once more.
-    pub fn follow(&mut self, name: &TenantName, files: &Fingerprint) {
+    pub fn follow(&mut self, name: &TenantName, folders: &Folders) {
         let product = self.folder.join(name.shared().as_ref());
-        let wanted: BTreeSet<&Path> =
-            files.folders().chain([&*product]).filter(|path| path.starts_with(&product)).collect();
         let there: BTreeMap<PathBuf, Identity> =
-            wanted.into_iter().filter_map(|path| Some((path.to_owned(), identity(path)?))).collect();
+            folders.iter().map(|(name, identity)| (product.join(name), *identity)).collect();
         let before = self.followed.remove(name).unwrap_or_default();
         for path in before.keys().filter(|path| !there.contains_key(*path)) {
             self.remove(path);
@@ -157,11 +152,6 @@ impl Watch {
     }
 }
 
-fn identity(path: &Path) -> Option<Identity> {
-    let metadata = path.metadata().ok().filter(|metadata| metadata.is_dir())?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
 /// Runs on the watcher's thread.
 fn hear(seen: &Seen, folder: &Path, event: notify::Result<Event>) {
     match event {
@@ -187,10 +177,11 @@ fn tenant_of(folder: &Path, path: &Path) -> Option<TenantName> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use collector_config::Files;
     use collector_config::Policy;
-    use collector_config::read_tenant;
+    use collector_files::Root;
+
+    use super::*;
+    use crate::tenants::folder::look;
 
     #[test]
     fn a_path_belongs_to_the_tenant_whose_folder_it_is_in() {
@@ -210,11 +201,8 @@ mod tests {
         let folder = folder.canonicalize().unwrap();
         let mut watch = Watch::start(&folder);
         let acme = TenantName::new("acme").unwrap();
-        let look = |watch: &mut Watch| {
-            let files = Files::within(&folder.join("acme")).unwrap();
-            let _ = read_tenant(&files, &Policy::hosted());
-            watch.follow(&acme, &files.fingerprint());
-        };
+        let tenants = Root::confined(&folder).unwrap();
+        let look = |watch: &mut Watch| watch.follow(&acme, &look(&tenants, &acme, None, &Policy::hosted()).1);
         look(&mut watch);
         assert_eq!(watch.changes().await.tenants, BTreeSet::from([acme.clone()]), "it was not watched before");
         std::fs::create_dir(folder.join("acme/config")).unwrap();

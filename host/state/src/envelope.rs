@@ -8,7 +8,7 @@ const MAGIC: &str = "devo-collector-state";
 const VERSION: u32 = 1;
 
 /// Longest first line: the magic, ten digits of version, the checksum, twenty digits of length, blanks.
-const LONGEST_HEADER: usize = 64;
+pub(super) const LONGEST_HEADER: usize = 64;
 
 /// The first line of a value.
 pub(super) fn header(value: &[u8]) -> String {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::name::PREVIOUS_SUFFIX;
+
 /// A state that could not be opened, read or written.
 #[derive(Debug, Error)]
 pub enum StateError {
@@ -200,6 +202,14 @@ pub enum Damage {
         /// As there are.
         found: u64,
     },
+    /// More than a value may have.
+    #[error("it has {size} bytes, and a value may have {most} (limits.state_in_bytes)")]
+    TooLarge {
+        /// As there are.
+        size: u64,
+        /// As there may be.
+        most: u64,
+    },
     /// Other bytes than were written.
     #[error("its checksum does not match its content")]
     Checksum,
@@ -209,14 +219,13 @@ pub enum Damage {
 }
 
 fn corrupt_cure(damage: &Damage, path: &std::path::Path) -> String {
-    let previous = super::file::previous_of(path);
-    let previous = previous.display();
+    let path = path.display();
     match damage {
         Damage::NewerVersion(_) => {
             "run the newer collector again, or set reset_persistence_auth to start anew".to_owned()
         }
         _ => format!(
-            "rename {previous} to that name to go on from the state before it (some alerts come again), or set reset_persistence_auth to start anew"
+            "rename {path}{PREVIOUS_SUFFIX} to that name to go on from the state before it (some alerts come again), or set reset_persistence_auth to start anew"
         ),
     }
 }

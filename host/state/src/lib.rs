@@ -6,17 +6,19 @@
 //! them with `spawn_blocking`.
 //!
 //! ```
+//! use collector_files::RootedPath;
 //! use collector_state::{StateFolder, Store};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path().join("state");
-//! let store = Store::files(StateFolder::open(&folder)?);
+//! let folder = RootedPath::of_operator(folder);
+//! let store = Store::files(StateFolder::open(folder.clone())?);
 //! let bucket = store.bucket("cloudsek;cloudsek_1;alerts");
 //! bucket.set("state", b"where the last pull stood")?;
 //! assert_eq!(bucket.get("state")?.as_deref(), Some(&b"where the last pull stood"[..]));
 //!
 //! // The folder is locked: a second collector on it would overwrite what the first one knows.
-//! assert!(StateFolder::open(&folder).is_err());
+//! assert!(StateFolder::open(folder).is_err());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -4,11 +4,11 @@
 
 mod pickle;
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use collector_files::{Refusal, RootedPath};
 use md5::{Digest, Md5};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -102,15 +102,18 @@ pub fn find(store: &Store, input: &str, id: &str, service: &str) -> Result<Optio
     }
 }
 
-fn find_file(folder: &Path, identity: &str) -> Result<Option<Vec<u8>>, OriginalError> {
+fn find_file(folder: &RootedPath, identity: &str) -> Result<Option<Vec<u8>>, OriginalError> {
     for name in file_names(identity) {
         let path = folder.join(name);
-        let content = match read(&path) {
-            Ok(Some(content)) => content,
-            Ok(None) => continue,
-            Err(source) => return Err(OriginalError::Read { path, source }),
-        };
         let unusable = |problem| OriginalError::Unusable { place: path.display().to_string(), problem };
+        let content = match path.read(LARGEST_FILE) {
+            Ok(content) => content,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if matches!(Refusal::of(&error), Some(Refusal::TooLarge { .. })) => {
+                return Err(unusable(Problem::TooLarge));
+            }
+            Err(source) => return Err(OriginalError::Read { path: path.path().to_owned(), source }),
+        };
         return translate(&content).map_err(unusable);
     }
     Ok(None)
@@ -123,18 +126,6 @@ fn file_names(identity: &str) -> impl Iterator<Item = String> {
     // A name with a slash would lead to another folder.
     let plain = Some(identity.to_owned()).filter(|name| !name.contains(['/', '\0']) && name.len() <= 255);
     [Some(hash), plain].into_iter().flatten()
-}
-
-/// At most one byte more than a state can have.
-fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut content = Vec::new();
-    file.take(LARGEST_FILE + 1).read_to_end(&mut content)?;
-    Ok(Some(content))
 }
 
 pub(super) fn translate(content: &[u8]) -> Result<Option<Vec<u8>>, Problem> {

@@ -3,9 +3,10 @@
 //! left to the sandbox.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use collector_files::RootedPath;
+use collector_model::Limits;
 
 use super::error::{FolderProblem, StateError};
 use super::file;
@@ -54,7 +55,7 @@ impl Store {
 
     /// The values of one service; `name` is its identity, such as `cloudsek;cloudsek_1;alerts`.
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
-        Bucket { name: name.into(), store: self.clone() }
+        Bucket { name: name.into(), store: self.clone(), most: Limits::default().state_in_bytes as u64 }
     }
 }
 
@@ -63,9 +64,17 @@ impl Store {
 pub struct Bucket {
     name: String,
     store: Store,
+    /// The largest value that is read from a file.
+    most: u64,
 }
 
 impl Bucket {
+    /// The same bucket, of which values of more bytes than these are not read. Otherwise it is the default of
+    /// `limits.state_in_bytes`.
+    pub fn at_most(self, bytes: usize) -> Self {
+        Self { most: bytes as u64, ..self }
+    }
+
     /// The name it was opened with.
     pub fn name(&self) -> &str {
         &self.name
@@ -79,7 +88,7 @@ impl Bucket {
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         match &self.store {
             Store::Files(folder) => {
-                let value = file::read(&self.path(folder, key)?)?;
+                let value = file::read(&self.path(folder, key)?, self.most)?;
                 if value.is_none() {
                     folder.check_still_there()?;
                 }
@@ -150,7 +159,7 @@ impl Bucket {
             Store::Files(folder) => {
                 folder.check_still_there()?;
                 self.list_files(folder).map_err(|error| StateError::Folder {
-                    path: folder.path().to_owned(),
+                    path: folder.path().path().to_owned(),
                     problem: FolderProblem::NotReadable(error),
                 })?
             }
@@ -165,14 +174,14 @@ impl Bucket {
 
     fn list_files(&self, folder: &StateFolder) -> std::io::Result<Vec<String>> {
         let mut keys = Vec::new();
-        for entry in fs::read_dir(folder.path())? {
-            let found = entry?.file_name().to_str().and_then(parse_file_name);
+        for name in folder.path().directory()?.names()? {
+            let found = name.to_str().and_then(parse_file_name);
             keys.extend(found.filter(|(bucket, _)| *bucket == self.name).map(|(_, key)| key));
         }
         Ok(keys)
     }
 
-    fn path(&self, folder: &StateFolder, key: &str) -> Result<PathBuf, StateError> {
+    fn path(&self, folder: &StateFolder, key: &str) -> Result<RootedPath, StateError> {
         let name = file_name(&self.name, key);
         if name.len() > name::LONGEST {
             return Err(StateError::NameTooLong { length: name.len(), limit: name::LONGEST, name });
@@ -192,14 +201,17 @@ fn lock<T>(values: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::error::Damage;
     use crate::folder::scratch::Scratch;
     use crate::redis::tests::Server;
 
     /// The same statement about every kind of store.
     fn on_each(statement: impl Fn(Store)) {
         let scratch = Scratch::new();
-        statement(Store::files(StateFolder::open(scratch.path()).unwrap()));
+        statement(Store::files(StateFolder::open(scratch.rooted("")).unwrap()));
         statement(Server::start(&["--save", ""]).store());
         statement(Store::memory());
     }
@@ -261,7 +273,7 @@ mod tests {
     #[test]
     fn a_crash_between_two_keys_leaves_each_of_them_whole() {
         let scratch = Scratch::new();
-        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let store = Store::files(StateFolder::open(scratch.rooted("")).unwrap());
         let bucket = store.bucket("a");
         for key in ["digests.0", "state"] {
             bucket.set(key, b"one").unwrap();
@@ -270,7 +282,7 @@ mod tests {
         // The second one is cut off in the middle of its file.
         fs::write(scratch.join("a.state.9.tmp"), "devo-collector-state 1 ").unwrap();
         drop((bucket, store));
-        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let store = Store::files(StateFolder::open(scratch.rooted("")).unwrap());
         let value = |key| store.bucket("a").get(key).unwrap().unwrap();
         assert_eq!((value("digests.0"), value("state")), (b"two".to_vec(), b"one".to_vec()));
         assert!(!scratch.names().iter().any(|name| name.ends_with(".tmp")));
@@ -279,7 +291,7 @@ mod tests {
     #[test]
     fn a_key_that_is_corrupt_or_gone_is_an_error_that_names_its_file_and_no_other_key_suffers() {
         let scratch = Scratch::new();
-        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let store = Store::files(StateFolder::open(scratch.rooted("")).unwrap());
         let bucket = store.bucket("a");
         for value in ["one", "two"] {
             for key in ["digests.0", "digests.1", "state"] {
@@ -299,17 +311,17 @@ mod tests {
     #[test]
     fn values_outlive_the_process() {
         let scratch = Scratch::new();
-        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let store = Store::files(StateFolder::open(scratch.rooted("")).unwrap());
         store.bucket("a").set("state", b"one").unwrap();
         drop(store);
-        let store = Store::files(StateFolder::open(scratch.path()).unwrap());
+        let store = Store::files(StateFolder::open(scratch.rooted("")).unwrap());
         assert_eq!(store.bucket("a").get("state").unwrap().unwrap(), b"one");
     }
 
     #[test]
     fn a_corrupt_value_can_be_reset() {
         let scratch = Scratch::new();
-        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("a");
+        let bucket = Store::files(StateFolder::open(scratch.rooted("")).unwrap()).bucket("a");
         bucket.set("state", b"one").unwrap();
         fs::write(scratch.join("a.state"), "").unwrap();
         assert!(matches!(bucket.get("state"), Err(StateError::Corrupt { .. })));
@@ -320,7 +332,7 @@ mod tests {
     #[test]
     fn a_folder_that_goes_away_is_an_error_and_not_an_empty_store() {
         let scratch = Scratch::new();
-        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("a");
+        let bucket = Store::files(StateFolder::open(scratch.rooted("")).unwrap()).bucket("a");
         fs::remove_dir_all(scratch.path()).unwrap();
         let gone = |error| matches!(error, Some(StateError::Folder { problem: FolderProblem::Gone, .. }));
         assert!(matches!(bucket.set("state", b"one"), Err(StateError::Write { .. })));
@@ -331,12 +343,28 @@ mod tests {
     }
 
     #[test]
+    fn a_value_larger_than_any_that_is_written_is_not_read() {
+        let scratch = Scratch::new();
+        let bucket = Store::files(StateFolder::open(scratch.rooted("")).unwrap()).bucket("a").at_most(1000);
+        bucket.set("state", &[7; 1000]).unwrap();
+        assert_eq!(bucket.get("state").unwrap().unwrap().len(), 1000);
+        fs::File::create(scratch.join("a.state")).unwrap().set_len(3 << 30).unwrap();
+        let error = bucket.get("state").unwrap_err();
+        assert!(matches!(error, StateError::Corrupt { damage: Damage::TooLarge { .. }, .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("3221225472 bytes") && text.contains("a.state.previous to that name"), "{text}");
+        // It can be replaced all the same.
+        bucket.set("state", b"one").unwrap();
+        assert_eq!(bucket.get("state").unwrap().unwrap(), b"one");
+    }
+
+    #[test]
     fn a_name_too_long_for_a_file_is_an_error_that_says_so() {
         let scratch = Scratch::new();
-        let bucket = Store::files(StateFolder::open(scratch.path()).unwrap()).bucket("ä".repeat(40));
+        let bucket = Store::files(StateFolder::open(scratch.rooted("")).unwrap()).bucket("ä".repeat(40));
         assert!(matches!(bucket.set("state", b""), Err(StateError::NameTooLong { length: 246, .. })));
         let longest = "a".repeat(name::LONGEST - ".state".len());
-        let bucket = Store::files(StateFolder::open(scratch.join("b")).unwrap()).bucket(longest);
+        let bucket = Store::files(StateFolder::open(scratch.rooted("b")).unwrap()).bucket(longest);
         bucket.set("state", b"one").unwrap();
         bucket.set("state", b"two").unwrap();
         assert_eq!(bucket.get("state").unwrap().unwrap(), b"two");

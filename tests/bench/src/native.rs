@@ -36,7 +36,7 @@ impl Native {
         let collector_config::Persistence::Files(folder) = &plan.persistence else {
             return Err(anyhow!("the state is kept in files here"));
         };
-        let store = Store::files(StateFolder::open(folder)?);
+        let store = Store::files(StateFolder::open(folder.clone())?);
         let service = plan.services.into_iter().next().context("a service")?;
         let outputs = plan.outputs.iter().map(|output| match &output.receiver {
             Receiver::Devo(settings) => {

@@ -1,6 +1,6 @@
 //! Which collector component a service runs.
 
-use std::path::PathBuf;
+use collector_files::RootedPath;
 
 /// Where the code comes from that pulls.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum Component {
     /// Another one, in this file. `key` names it in the configuration, for errors.
     File {
         /// The file.
-        path: PathBuf,
+        path: RootedPath,
         /// The key that names it.
         key: String,
     },

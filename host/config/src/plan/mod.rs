@@ -6,9 +6,8 @@ mod output;
 mod service;
 mod settings;
 
-use std::path::PathBuf;
-
 use collector_egress::rate::{self, InputLimiter};
+use collector_files::RootedPath;
 use collector_model::Secret;
 use collector_state::RedisSettings;
 use serde_json::Value;
@@ -54,7 +53,7 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub enum Persistence {
     /// In files of this folder.
-    Files(PathBuf),
+    Files(RootedPath),
     /// In a redis server.
     Redis(RedisSettings),
     /// Nowhere: it ends with the process.
@@ -217,7 +216,7 @@ mod tests {
         );
         assert_eq!(service.period, Duration::from_secs(60));
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
-        assert!(matches!(plan.persistence, Persistence::Files(folder) if folder == Path::new("product/state")));
+        assert!(matches!(plan.persistence, Persistence::Files(folder) if folder.path() == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
     }
 
@@ -290,7 +289,7 @@ mod tests {
         document["inputs"]["cloudsek"]["services"] = serde_json::json!({ "events": service });
         let plan_of = plan(document.clone()).unwrap();
         let Component::File { path, key } = &plan_of.services[0].component else { panic!("the bundled one") };
-        assert_eq!((path.as_path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
+        assert_eq!((path.path(), &**key), (Path::new("product/acme.wasm"), "inputs.cloudsek.component"));
         assert!(plan_of.warnings.is_empty(), "{:?}", plan_of.warnings);
         document["inputs"]["cloudsek"]["component"] = Value::Null;
         let unknown = plan(document).unwrap_err().to_string();

@@ -1,9 +1,9 @@
 //! Where events go, and what each output is told of the collector itself.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_delivery::{Address, Compression, DeadLetters, DevoSettings, Pkcs12File, Tls, TlsFiles, Transport};
+use collector_files::RootedPath;
 use collector_model::Secret;
 
 use crate::document::{Output, OutputConfig, Pkcs};
@@ -189,7 +189,7 @@ impl Keys<'_> {
         let tls = match &config.pkcs {
             Some(pkcs) => {
                 let chain = self.named("chain", &config.chain)?;
-                Tls::from_pkcs12(&self.pkcs12(pkcs)?, chain.as_deref())
+                Tls::from_pkcs12(&self.pkcs12(pkcs)?, chain.as_ref())
             }
             None => Tls::from_files(&TlsFiles {
                 chain: self.file("chain", &config.chain)?,
@@ -217,19 +217,19 @@ impl Keys<'_> {
         Ok(warnings.into_iter().flatten())
     }
 
-    fn named(&self, field: &str, given: &Option<String>) -> Result<Option<PathBuf>, ConfigError> {
+    fn named(&self, field: &str, given: &Option<String>) -> Result<Option<RootedPath>, ConfigError> {
         given.as_ref().map(|name| self.files.certificate(&self.name(field), name)).transpose()
     }
 
-    fn file(&self, field: &str, given: &Option<String>) -> Result<PathBuf, ConfigError> {
+    fn file(&self, field: &str, given: &Option<String>) -> Result<RootedPath, ConfigError> {
         self.files.certificate(&self.name(field), &self.required(field, given)?)
     }
 
-    fn pkcs(&self, pkcs: &Pkcs) -> Result<PathBuf, ConfigError> {
+    fn pkcs(&self, pkcs: &Pkcs) -> Result<RootedPath, ConfigError> {
         self.files.certificate(&self.name("pkcs.path"), &pkcs.path)
     }
 
-    fn password(&self, pkcs: &Pkcs) -> Result<Option<PathBuf>, ConfigError> {
+    fn password(&self, pkcs: &Pkcs) -> Result<Option<RootedPath>, ConfigError> {
         let key = self.name("pkcs.password_file");
         pkcs.password_file.as_ref().map(|file| self.files.readable(&key, file)).transpose()
     }
@@ -333,7 +333,7 @@ mod tests {
     fn what_is_too_large_is_put_aside_in_the_product_folder() {
         assert_eq!(settings(syslog(json!({})).unwrap()).dead_letters, None);
         let letters = settings(syslog(json!({"max_event_in_bytes": 1000})).unwrap()).dead_letters.unwrap();
-        assert_eq!(letters.file, Path::new("product/dead_letters/devo_us_1.ndjson"));
+        assert_eq!(letters.file.path(), Path::new("product/dead_letters/devo_us_1.ndjson"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What one service pulls, how often, and what it may use.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::rate::{self, InputLimiter, Limiter};
 use collector_egress::{ApiClientSettings, Origin, ProxySettings};
+use collector_files::RootedPath;
 use collector_model::{Identity, Limits, Secret, Table};
 use collector_state::file_stem;
 use http::HeaderName;
@@ -50,7 +50,7 @@ pub struct ServicePlan {
     /// The only table that the component may write to.
     pub table: Table,
     /// Where records are kept that can't become events.
-    pub dead_letters_file: PathBuf,
+    pub dead_letters_file: RootedPath,
     /// What each request has to pass.
     pub limiter: Limiter,
     /// What the component is told: flat names and values, never a secret.

@@ -2,29 +2,29 @@
 //! ever, for a source or a component that is up to no good could fill the disk: a full file is renamed, and
 //! takes the place of the one that was renamed before.
 
-use std::ffi::OsString;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use collector_files::RootedPath;
 use tracing::warn;
 
 /// The most that a file grows to: a day of letters of a source that is wholly broken. Twice that is on the
 /// disk.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// Two services may add to the file of one output: only one of them renames it. Held for two calls of the
-/// system.
-static RENAMING: Mutex<()> = Mutex::new(());
+/// The files that are being renamed. Two services may add to the file of one output, and only one of them may rename
+/// it. Nobody waits here: the disk of one tenant must not hold up the letters of another.
+static RENAMING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Adds lines, each with its line break. The file and its folder are made when they are needed.
 ///
 /// # Errors
 /// The operating system did not let them be written; some of them may be there all the same.
-pub(super) async fn append(path: &Path, lines: Vec<Vec<u8>>) -> io::Result<()> {
-    let file = path.to_owned();
+pub(super) async fn append(path: &RootedPath, lines: Vec<Vec<u8>>) -> io::Result<()> {
+    let file = path.clone();
     let appended = tokio::task::spawn_blocking(move || append_at_most(&file, &lines, MOST)).await;
     // A task that can't be waited for means that the runtime is ending.
     if appended.unwrap_or_else(|error| Err(io::Error::other(error)))? {
@@ -34,9 +34,9 @@ pub(super) async fn append(path: &Path, lines: Vec<Vec<u8>>) -> io::Result<()> {
 }
 
 /// Whether older letters had to go.
-fn append_at_most(path: &Path, lines: &[Vec<u8>], most: u64) -> io::Result<bool> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+fn append_at_most(path: &RootedPath, lines: &[Vec<u8>], most: u64) -> io::Result<bool> {
+    let folder = path.parent();
+    folder.create_directory()?;
     let (mut file, mut size) = open(path)?;
     let mut lost = false;
     for line in lines {
@@ -51,14 +51,14 @@ fn append_at_most(path: &Path, lines: &[Vec<u8>], most: u64) -> io::Result<bool>
     }
     file.sync_all()?;
     // Its name too: it may be a new file.
-    File::open(folder)?.sync_all()?;
+    folder.directory()?.sync()?;
     Ok(lost)
 }
 
 /// Opens the file for its owner alone, and says how large it is. A line that was cut off by a crash or a full
 /// disk is ended.
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+fn open(path: &RootedPath) -> io::Result<(File, u64)> {
+    let mut file = path.open_to_append()?;
     let mut size = file.seek(SeekFrom::End(0))?;
     if size > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -72,27 +72,51 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, size))
 }
 
-/// Renames the file, unless somebody else just has. Whether that took the place of another.
-fn make_room(path: &Path, wanted: u64, most: u64) -> io::Result<bool> {
-    let _alone = RENAMING.lock().unwrap_or_else(PoisonError::into_inner);
+/// Renames the file, unless somebody else has, or does just now. Whether that took the place of another.
+fn make_room(path: &RootedPath, wanted: u64, most: u64) -> io::Result<bool> {
+    let Some(_alone) = Alone::with(path) else { return Ok(false) };
     if path.metadata()?.len() + wanted <= most {
         return Ok(false);
     }
     let old = renamed(path);
     let lost = old.try_exists()?;
-    std::fs::rename(path, old)?;
+    path.parent().directory()?.rename(&path.file_name(), &old.file_name())?;
     Ok(lost)
 }
 
-fn renamed(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".1");
-    name.into()
+fn renamed(path: &RootedPath) -> RootedPath {
+    path.with_suffix(".1")
+}
+
+/// The only one to rename a file, for as long as this lives.
+struct Alone(PathBuf);
+
+impl Alone {
+    fn with(path: &RootedPath) -> Option<Self> {
+        let path = path.path().to_owned();
+        // The lock is given back before anything can be dropped that takes it again.
+        let is_first = renaming().insert(path.clone());
+        is_first.then(|| Self(path))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        renaming().remove(&self.0);
+    }
+}
+
+/// A panic elsewhere can't leave the set half changed: each change is one call.
+fn renaming() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    RENAMING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    use collector_files::{Refusal, Root};
 
     use super::*;
 
@@ -100,23 +124,27 @@ mod tests {
         texts.iter().map(|text| format!("{text}\n").into_bytes()).collect()
     }
 
-    fn content(path: &Path) -> String {
-        std::fs::read_to_string(path).unwrap()
+    fn content(path: &RootedPath) -> String {
+        std::fs::read_to_string(path.path()).unwrap()
+    }
+
+    fn file_in(folder: &Path, name: &str) -> RootedPath {
+        RootedPath::of_operator(folder.join(name))
     }
 
     #[test]
     fn only_the_owner_can_read_dead_letters() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("new/a.ndjson");
+        let path = file_in(folder.path(), "new/a.ndjson");
         append_at_most(&path, &lines(&["1"]), 10).unwrap();
-        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        let mode = |path: &RootedPath| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.parent())), (0o600, 0o700));
     }
 
     #[test]
     fn a_full_file_makes_room_and_the_one_before_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ndjson");
+        let path = file_in(folder.path(), "a.ndjson");
         assert!(!append_at_most(&path, &lines(&["one", "two"]), 8).unwrap());
         assert!(!append_at_most(&path, &lines(&["three"]), 8).unwrap());
         assert_eq!((content(&path), content(&renamed(&path))), ("three\n".into(), "one\ntwo\n".into()));
@@ -127,16 +155,44 @@ mod tests {
     #[test]
     fn many_letters_at_once_are_no_way_around_the_bound() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ndjson");
+        let path = file_in(folder.path(), "a.ndjson");
         append_at_most(&path, &vec![b"12345\n".to_vec(); 100], 20).unwrap();
         assert_eq!((content(&path).len(), content(&renamed(&path)).len()), (6, 18));
     }
 
     #[test]
+    fn a_rename_that_takes_for_ever_holds_up_no_letters() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stuck, other) = (file_in(folder.path(), "a.ndjson"), file_in(folder.path(), "b.ndjson"));
+        let _stuck = Alone::with(&stuck).unwrap();
+        for path in [&stuck, &other] {
+            append_at_most(path, &lines(&["one", "two", "three"]), 8).unwrap();
+        }
+        assert_eq!((content(&stuck), content(&other)), ("one\ntwo\nthree\n".into(), "three\n".into()));
+    }
+
+    #[test]
+    fn letters_of_a_tenant_stay_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("acme/dead_letters")).unwrap();
+        std::fs::create_dir(folder.path().join("globex")).unwrap();
+        std::fs::write(folder.path().join("globex/config"), "untouched").unwrap();
+        symlink("../../globex/config", folder.path().join("acme/dead_letters/a")).unwrap();
+        symlink("../globex", folder.path().join("acme/elsewhere")).unwrap();
+        let acme = Root::confined(&folder.path().join("acme")).unwrap();
+        for name in ["dead_letters/a", "elsewhere/config", "elsewhere/new/a"] {
+            let error = append_at_most(&acme.join(name), &lines(&["1"]), 10).unwrap_err();
+            assert_eq!(Refusal::of(&error), Some(&Refusal::Outside), "{name}");
+        }
+        assert_eq!(std::fs::read(folder.path().join("globex/config")).unwrap(), b"untouched");
+        assert_eq!(std::fs::read_dir(folder.path().join("globex")).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_letter_that_was_cut_off_does_not_spoil_the_next() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.ndjson");
-        std::fs::write(&path, "{\"half").unwrap();
+        let path = file_in(folder.path(), "a.ndjson");
+        std::fs::write(path.path(), "{\"half").unwrap();
         append_at_most(&path, &lines(&["{}"]), 100).unwrap();
         assert_eq!(content(&path), "{\"half\n{}\n");
     }

@@ -10,9 +10,9 @@ mod records;
 
 use std::borrow::Cow;
 use std::io;
-use std::path::PathBuf;
 
 use chrono::{SecondsFormat, Utc};
+use collector_files::RootedPath;
 use collector_model::Table;
 use dead_letter::Content;
 use serde::Serialize;
@@ -29,7 +29,7 @@ pub struct DeadLetters {
     /// Bodies of more bytes are put aside.
     pub max_event_in_bytes: usize,
     /// The file, to which lines are added. It and its folder are made when they are needed.
-    pub file: PathBuf,
+    pub file: RootedPath,
 }
 
 #[derive(Serialize)]
@@ -61,7 +61,7 @@ impl DeadLetters {
         let lines = large.iter().map(|event| self.line(output, table, event.body.as_ref())).collect();
         file::append(&self.file, lines).await.map_err(|error: io::Error| SendError::NotPutAside {
             output: output.clone(),
-            file: self.file.clone(),
+            file: self.file.path().to_owned(),
             reason: error.to_string(),
         })?;
         warn!(
@@ -102,7 +102,7 @@ mod tests {
 
     fn dead_letters(name: &str) -> DeadLetters {
         let folder = std::env::temp_dir().join(format!("devo-collector-dead-letters-{}-{name}", std::process::id()));
-        DeadLetters { max_event_in_bytes: 10, file: folder.join("new/devo_us_1.ndjson") }
+        DeadLetters { max_event_in_bytes: 10, file: RootedPath::of_operator(folder.join("new/devo_us_1.ndjson")) }
     }
 
     #[tokio::test]
@@ -114,7 +114,7 @@ mod tests {
             let rest = letters.put_aside(&"devo_us_1".into(), &table, &events).await.unwrap();
             assert_eq!(*rest, [events[0].clone(), events[3].clone()]);
         }
-        let text = std::fs::read_to_string(&letters.file).unwrap();
+        let text = std::fs::read_to_string(letters.file.path()).unwrap();
         assert_eq!(text.lines().count(), 4);
         assert!(text.contains(r#""event":{"a":1.00000}}"#), "{text}");
         let mut second: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
@@ -126,12 +126,12 @@ mod tests {
                 "reason": "14 bytes, max_event_in_bytes is 10", "event": "no JSON at all",
             })
         );
-        std::fs::remove_dir_all(letters.file.parent().unwrap().parent().unwrap()).unwrap();
+        std::fs::remove_dir_all(letters.file.parent().parent().path()).unwrap();
     }
 
     #[tokio::test]
     async fn nothing_is_taken_when_it_can_not_be_put_aside() {
-        let letters = DeadLetters { file: "/proc/nowhere/letters".into(), ..dead_letters("none") };
+        let letters = DeadLetters { file: RootedPath::of_operator("/proc/nowhere/letters"), ..dead_letters("none") };
         let table = "my.app.t".parse().unwrap();
         let refused = letters.put_aside(&"o".into(), &table, &[event("{\"a\":1.00000}")]).await.unwrap_err();
         assert!(refused.to_string().contains("/proc/nowhere/letters"), "{refused}");

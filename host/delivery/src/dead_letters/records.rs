@@ -4,10 +4,10 @@
 //! A line is a JSON object with `time`, `service`, `table`, `reason` and the `event`, or its `content_base64`
 //! where it is no text.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{SecondsFormat, Utc};
+use collector_files::RootedPath;
 use collector_model::Table;
 use dead_letter::Content;
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::error::SendError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordLetters {
     /// The file, to which lines are added. It and its folder are made when they are needed.
-    pub file: PathBuf,
+    pub file: RootedPath,
     /// What the service is known by.
     pub service: String,
     /// Whether a record that can't be written is a failure. Where the state is kept in memory, nothing need
@@ -61,7 +61,7 @@ impl RecordLetters {
             Ok(()) if told.swap(true, Ordering::Relaxed) => {}
             Ok(()) => warn!("{count} records can't become events; they are kept in {file}. The first: {reason}"),
             Err(error) if self.required => {
-                return Err(SendError::RecordNotKept { file: self.file.clone(), reason: error.to_string() });
+                return Err(SendError::RecordNotKept { file: self.file.path().to_owned(), reason: error.to_string() });
             }
             Err(_) if told.swap(true, Ordering::Relaxed) => {}
             Err(error) => warn!(
@@ -89,6 +89,8 @@ impl RecordLetters {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -100,7 +102,8 @@ mod tests {
     }
 
     async fn add(file: PathBuf, required: bool) -> Result<(), SendError> {
-        let records = RecordLetters { file, service: "cloudsek;1;alerts".into(), required };
+        let records =
+            RecordLetters { file: RootedPath::of_operator(file), service: "cloudsek;1;alerts".into(), required };
         records.add(&"my.app.t".parse().unwrap(), &letters(), &AtomicBool::new(false)).await
     }
 

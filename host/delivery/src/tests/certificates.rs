@@ -1,9 +1,9 @@
 //! A Devo domain of one's own: an authority, a receiver's certificate and a client's, and the three files.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use collector_files::RootedPath;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -62,13 +62,13 @@ impl Certificates {
     }
 
     /// Where a file of this name is, or would be.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+    pub fn file(&self, name: &str) -> RootedPath {
+        RootedPath::of_operator(self.folder.path().join(name))
     }
 
     /// Writes a file into the folder.
-    pub fn write(&self, name: &str, content: &str) -> PathBuf {
-        std::fs::write(self.file(name), content).unwrap();
+    pub fn write(&self, name: &str, content: &str) -> RootedPath {
+        std::fs::write(self.file(name).path(), content).unwrap();
         self.file(name)
     }
 

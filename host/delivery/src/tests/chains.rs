@@ -166,7 +166,7 @@ fn a_chain_file_that_has_expired_is_told_when_it_is_read() {
     assert!(error.to_string().contains("expired on 2020-01-01 00:00:00 UTC"), "{error}");
 
     // Beside one that is valid, it is left out.
-    let valid = std::fs::read_to_string(domain.files().chain).unwrap();
+    let valid = std::fs::read_to_string(domain.files().chain.path()).unwrap();
     let chain = domain.write("both.crt", &(expired + &valid));
     assert!(Tls::from_files(&TlsFiles { chain, ..domain.files() }).is_ok());
 }

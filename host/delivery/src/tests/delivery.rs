@@ -191,7 +191,8 @@ async fn an_event_that_is_too_large_does_not_keep_the_others() {
     let domain = Certificates::new();
     let receiver = Receiver::start(domain.server(), &[Behaviour::Read]).await;
     let file = std::env::temp_dir().join(format!("devo-collector-too-large-{}/letters", std::process::id()));
-    let dead_letters = Some(DeadLetters { max_event_in_bytes: 10, file: file.clone() });
+    let dead_letters =
+        Some(DeadLetters { max_event_in_bytes: 10, file: collector_files::RootedPath::of_operator(&file) });
     let devo = start(DevoSettings { dead_letters, ..settings(&domain, receiver.port) });
     let sent = [event("{\"a\":1}"), event("{\"long\":true}"), event("{\"b\":2}")];
     soon(devo.send(&table(), &sent)).await.unwrap();

@@ -1,6 +1,6 @@
 //! Mistakes in the certificate files, each told apart.
 
-use std::path::Path;
+use collector_files::RootedPath;
 
 use super::*;
 
@@ -10,13 +10,13 @@ fn mistake(change: impl FnOnce(&Certificates, &mut TlsFiles)) -> TlsError {
     let mut files = domain.files();
     change(&domain, &mut files);
     let error = Tls::from_files(&files).unwrap_err();
-    let secret: String = std::fs::read_to_string(domain.file("domain.key")).unwrap_or_default();
+    let secret: String = std::fs::read_to_string(domain.file("domain.key").path()).unwrap_or_default();
     let text = format!("{error} {error:?}");
     assert!(
         secret.lines().filter(|line| !line.starts_with("---")).all(|line| !text.contains(line)),
         "a key in an error"
     );
-    assert!(text.contains(&*domain.file("").to_string_lossy()), "the error doesn't tell the file: {text}");
+    assert!(text.contains(&*domain.file("").path().to_string_lossy()), "the error doesn't tell the file: {text}");
     error
 }
 
@@ -54,8 +54,8 @@ fn files_that_are_mixed_up_are_told_as_such() {
 
 #[test]
 fn a_truncated_file_is_told_as_such() {
-    fn cut(domain: &Certificates, file: &Path) -> std::path::PathBuf {
-        let text = std::fs::read_to_string(file).unwrap();
+    fn cut(domain: &Certificates, file: &RootedPath) -> RootedPath {
+        let text = std::fs::read_to_string(file.path()).unwrap();
         domain.write("cut.pem", &text[..text.len() / 2])
     }
     let error = mistake(|domain, files| files.key = cut(domain, &files.key));
@@ -77,7 +77,7 @@ fn a_certificate_that_is_none_is_told_as_such() {
 fn a_key_of_another_certificate_is_told_as_such() {
     let other = Certificates::new();
     let error = mistake(|domain, files| {
-        let key = std::fs::read_to_string(other.files().key).unwrap();
+        let key = std::fs::read_to_string(other.files().key.path()).unwrap();
         files.key = domain.write("other.key", &key);
     });
     assert!(matches!(error, TlsError::Mismatch { .. }), "{error}");

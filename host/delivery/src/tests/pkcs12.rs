@@ -14,8 +14,10 @@ const PASSWORD: &str = "pässword";
 /// A PKCS#12 file of the domain, with the authority in it, as it is exported from browsers and by Devo.
 fn file(domain: &Certificates, algorithm: EncryptionAlgorithm) -> Pkcs12File {
     let files = domain.files();
-    let certificate = |file| Certificate::from_der(&CertificateDer::from_pem_file(file).unwrap()).unwrap();
-    let key = PrivatePkcs8KeyDer::from_pem_file(&files.key).unwrap();
+    let certificate = |file| {
+        Certificate::from_der(&CertificateDer::from_pem_file(collector_files::RootedPath::path(file)).unwrap()).unwrap()
+    };
+    let key = PrivatePkcs8KeyDer::from_pem_file(files.key.path()).unwrap();
     let key = PrivateKey::from_der(key.secret_pkcs8_der()).unwrap();
     let chain = PrivateKeyChain::new("id", key, [certificate(&files.cert), certificate(&files.chain)]);
     let mut store = KeyStore::new();
@@ -31,7 +33,7 @@ fn write(domain: &Certificates, store: &KeyStore, algorithm: EncryptionAlgorithm
     let writer = store.writer(PASSWORD).encryption_algorithm(algorithm).mac_algorithm(mac);
     let content = writer.encryption_iterations(10).mac_iterations(10).write().unwrap();
     let file = domain.file("domain.p12");
-    std::fs::write(&file, content).unwrap();
+    std::fs::write(file.path(), content).unwrap();
     Pkcs12File { file, password: PASSWORD.into() }
 }
 
@@ -69,7 +71,7 @@ fn mistakes_with_a_pkcs12_file_are_told_apart() {
     let mistake = |pkcs12: &Pkcs12File| {
         let error = Tls::from_pkcs12(pkcs12, Some(&chain)).unwrap_err();
         let text = format!("{error} {error:?}");
-        assert!(text.contains(&*pkcs12.file.to_string_lossy()), "the error doesn't tell the file: {text}");
+        assert!(text.contains(&*pkcs12.file.path().to_string_lossy()), "the error doesn't tell the file: {text}");
         assert!(!text.contains(PASSWORD), "the password is in the error");
         error
     };
@@ -81,14 +83,14 @@ fn mistakes_with_a_pkcs12_file_are_told_apart() {
     let error = mistake(&Pkcs12File { file: domain.files().cert, ..good.clone() });
     assert!(matches!(error, TlsError::NotPkcs12 { .. }), "{error}");
 
-    let content = std::fs::read(&good.file).unwrap();
+    let content = std::fs::read(good.file.path()).unwrap();
     let cut = domain.file("cut.p12");
-    std::fs::write(&cut, &content[..content.len() / 2]).unwrap();
+    std::fs::write(cut.path(), &content[..content.len() / 2]).unwrap();
     let error = mistake(&Pkcs12File { file: cut, ..good.clone() });
     assert!(matches!(error, TlsError::Damaged { role: "pkcs", .. }), "{error}");
 
     let mut no_key = KeyStore::new();
-    let certificate = Certificate::from_der(&CertificateDer::from_pem_file(&chain).unwrap()).unwrap();
+    let certificate = Certificate::from_der(&CertificateDer::from_pem_file(chain.path()).unwrap()).unwrap();
     no_key.add_entry("authority", KeyStoreEntry::Certificate(certificate));
     let error = mistake(&write(&domain, &no_key, MODERN));
     assert!(matches!(error, TlsError::NoKey { .. }), "{error}");

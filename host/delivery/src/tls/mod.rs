@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use collector_files::RootedPath;
 use rustls::client::{Resumption, danger::ServerCertVerifier};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -38,15 +39,18 @@ use verifier::Verifier;
 /// The role of a file that holds certificate and key together.
 const PKCS: &str = "pkcs";
 
+/// The largest file of certificates or with a key. A bundle of every public authority is a quarter of a megabyte.
+const MAX_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
+
 /// The PEM files of one Devo domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// Certificates of the authorities that may sign the receiver's certificate. No others are trusted.
-    pub chain: PathBuf,
+    pub chain: RootedPath,
     /// The domain's certificate, with its intermediates if any.
-    pub cert: PathBuf,
+    pub cert: RootedPath,
     /// The key of that certificate: PKCS#8, PKCS#1 or SEC1, not encrypted.
-    pub key: PathBuf,
+    pub key: RootedPath,
 }
 
 /// What it takes to open TLS 1.2 or 1.3 connections in the name of one Devo domain. Cheap to clone.
@@ -210,22 +214,25 @@ impl Tls {
     /// Reads the files and checks all that can be checked without a connection. Reads synchronously: for
     /// start-up.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
-        let authorities = Authorities::new("chain", &files.chain, certificates("chain", &files.chain)?)?;
+        let authorities = Authorities::new("chain", files.chain.path(), certificates("chain", &files.chain)?)?;
         let certificates = certificates("cert", &files.cert)?;
         let key = private_key(&files.key)?;
-        Self::new(authorities, Identity { role: "cert", certificates, key, cert: &files.cert, key_file: &files.key })
+        Self::new(
+            authorities,
+            Identity { role: "cert", certificates, key, cert: files.cert.path(), key_file: files.key.path() },
+        )
     }
 
     /// As [`Tls::from_files`], with certificate and key from one PKCS#12 file. Without a chain file, the
     /// authorities in that file are trusted.
-    pub fn from_pkcs12(pkcs12: &Pkcs12File, chain: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn from_pkcs12(pkcs12: &Pkcs12File, chain: Option<&RootedPath>) -> Result<Self, TlsError> {
         let bundle = pkcs12.open()?;
-        let file = &pkcs12.file;
+        let file = pkcs12.file.path();
         let authorities = match chain {
-            Some(chain) => Authorities::new("chain", chain, certificates("chain", chain)?)?,
+            Some(chain) => Authorities::new("chain", chain.path(), certificates("chain", chain)?)?,
             None if bundle.authorities.is_empty() => {
                 let reason = "none of an authority, and there is no \"chain\"".to_owned();
-                return Err(TlsError::UnusableCertificate { role: PKCS, file: file.clone(), reason });
+                return Err(TlsError::UnusableCertificate { role: PKCS, file: file.to_owned(), reason });
             }
             None => Authorities::new(PKCS, file, bundle.authorities)?,
         };
@@ -360,8 +367,9 @@ impl Authorities {
     }
 }
 
-fn certificates(role: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(role: &'static str, file: &RootedPath) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(role, file)?;
+    let file = file.path();
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| TlsError::Damaged { role, file: file.to_owned() })?;
@@ -371,8 +379,9 @@ fn certificates(role: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
     Ok(certificates)
 }
 
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+fn private_key(file: &RootedPath) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read("key", file)?;
+    let file = file.path();
     // PKCS#8 says it in the label, the older forms in a header line. It is looked for first, since the header
     // would only show up as bad base64.
     let is_encrypted = text.split(|&byte| byte == b'\n').any(|line| {
@@ -394,10 +403,11 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 /// The content of a file, wiped from memory when it is no longer needed, for it may be a key.
-fn read(role: &'static str, file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    match std::fs::read(file) {
+fn read(role: &'static str, file: &RootedPath) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    let path = || file.path().to_owned();
+    match file.read(MAX_FILE_IN_BYTES) {
         Ok(content) => Ok(Zeroizing::new(content)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TlsError::Missing { role, file: file.to_owned() }),
-        Err(source) => Err(TlsError::Unreadable { role, file: file.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(TlsError::Missing { role, file: path() }),
+        Err(source) => Err(TlsError::Unreadable { role, file: path(), source }),
     }
 }

@@ -2,8 +2,7 @@
 //!
 //! Read are the forms of today (AES, as OpenSSL 3 and Java write it) and of before (RC2 and triple DES).
 
-use std::path::PathBuf;
-
+use collector_files::RootedPath;
 use p12_keystore::{Certificate, Pkcs12Archive};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,7 +13,7 @@ use super::{PKCS, TlsError, read};
 #[derive(Clone, Debug)]
 pub struct Pkcs12File {
     /// The file.
-    pub file: PathBuf,
+    pub file: RootedPath,
     /// What it is locked with; empty if with nothing.
     pub password: SecretString,
 }
@@ -33,13 +32,13 @@ impl Pkcs12File {
         let content = read(PKCS, &self.file)?;
         let archive = Pkcs12Archive::from_pkcs12(&content, self.password.expose_secret())
             .map_err(|error| self.fault(&content, &error))?;
-        let key = archive.keys.first().ok_or_else(|| TlsError::NoKey { file: self.file.clone() })?;
+        let key = archive.keys.first().ok_or_else(|| TlsError::NoKey { file: self.file.path().to_owned() })?;
         // Bags are linked by an id. A file with one certificate needs none, and some have none.
         let linked = key
             .local_key_id
             .as_ref()
             .and_then(|id| archive.certs.iter().position(|bag| bag.local_key_id.as_deref() == Some(id.as_ref())));
-        let no_certificate = || TlsError::NoCertificate { role: PKCS, file: self.file.clone() };
+        let no_certificate = || TlsError::NoCertificate { role: PKCS, file: self.file.path().to_owned() };
         let own = archive.certs.get(linked.unwrap_or(0)).ok_or_else(no_certificate)?;
         let others = archive.certs.iter().filter(|other| other.cert != own.cert);
         let authorities: Vec<_> = others.map(|bag| bag.cert.as_der().to_vec().into()).collect();
@@ -54,7 +53,7 @@ impl Pkcs12File {
     /// nonsense within.
     fn fault(&self, content: &[u8], error: &p12_keystore::error::Error) -> TlsError {
         use p12_keystore::error::Error;
-        let file = self.file.clone();
+        let file = self.file.path().to_owned();
         match error {
             Error::MacError(_) | Error::UnpadError | Error::Pkcs5Error(_) => TlsError::WrongPassword { file },
             _ if content.starts_with(b"-----BEGIN") => TlsError::NotPkcs12 { file, reason: "it is PEM".to_owned() },

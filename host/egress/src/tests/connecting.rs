@@ -1,5 +1,6 @@
 //! TLS and proxies: whom a connection trusts, and the way it takes.
 
+use collector_files::RootedPath;
 use collector_net::CaFileProblem;
 use rcgen::date_time_ymd;
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ async fn tls_problem(settings: ApiClientSettings) -> TlsProblem {
 }
 
 fn trusting(authority: &Authority, base_url: &str) -> ApiClientSettings {
-    ApiClientSettings { ca_file: Some(authority.ca_file.clone()), ..settings(base_url) }
+    ApiClientSettings { ca_file: Some(RootedPath::of_operator(&authority.ca_file)), ..settings(base_url) }
 }
 
 fn through(proxy_url: String, settings: ApiClientSettings) -> ApiClientSettings {
@@ -106,7 +107,10 @@ async fn a_tls_connection_cut_within_a_body_without_length_is_an_error() {
 
 #[tokio::test]
 async fn a_useless_ca_file_is_an_error_before_anything_is_sent() {
-    let missing = ApiClientSettings { ca_file: Some("/nowhere/ca.pem".into()), ..settings("https://api.example") };
+    let missing = ApiClientSettings {
+        ca_file: Some(RootedPath::of_operator("/nowhere/ca.pem")),
+        ..settings("https://api.example")
+    };
     let error = ApiClient::new(missing).unwrap_err();
     assert!(matches!(error, EgressError::CaFile { problem: CaFileProblem::Unreadable(_), .. }), "{error}");
 }

@@ -1,7 +1,6 @@
 //! The one connection to a redis server: made with time-outs, TLS, password and database, made anew when it
 //! breaks, and what goes wrong with it in words. What is asked over it is left to the database.
 
-use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use ::redis::{
     Client, Cmd, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, TlsCertificates, cmd,
 };
+use collector_files::RootedPath;
 use collector_model::Secret;
 use secrecy::ExposeSecret;
 
@@ -43,6 +43,9 @@ const CODES: [&str; 14] = [
 /// How a certificate in PEM begins. The library takes a file without one for a list of nobody to trust.
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
+/// The largest `ca_file`.
+const MAX_CA_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
+
 /// Where the server is and who asks.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
@@ -59,7 +62,7 @@ pub struct RedisSettings {
     /// Whether to speak TLS.
     pub tls: bool,
     /// With TLS, the certificates to trust in place of the system's.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<RootedPath>,
 }
 
 /// The way to a server.
@@ -180,11 +183,11 @@ fn client(settings: &RedisSettings) -> Result<Client, RedisProblem> {
     // Password and database are named by `connect`, which tells the server's answers apart.
     let plain = RedisConnectionInfo::default().set_skip_set_lib_name();
     let info = address.into_connection_info().map_err(|error| problem(&error))?.set_redis_settings(plain);
-    let (true, Some(path)) = (settings.tls, &settings.ca_file) else {
+    let (true, Some(file)) = (settings.tls, &settings.ca_file) else {
         return Client::open(info).map_err(|error| problem(&error));
     };
-    let unusable = |reason: String| RedisProblem::CaFile { path: path.clone(), reason };
-    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let unusable = |reason: String| RedisProblem::CaFile { path: file.path().to_owned(), reason };
+    let pem = file.read(MAX_CA_FILE_IN_BYTES).map_err(|error| unusable(error.to_string()))?;
     if !pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
         return Err(unusable("there is no certificate in it".to_owned()));
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use collector_delivery::{Outputs, RecordLetters};
+use collector_files::RootedPath;
 use collector_model::metrics::ServiceMetrics;
 use collector_sandbox::host::output::{OutputCall, OutputView, add_to_linker};
 use tokio::runtime::Runtime;
@@ -45,7 +46,11 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
         output: OutputView {
             outputs: Arc::new(Outputs::new(Vec::new())),
             // None is handed over.
-            dead_letters: RecordLetters { file: "/dev/null".into(), service: String::new(), required: true },
+            dead_letters: RecordLetters {
+                file: RootedPath::of_operator("letters"),
+                service: String::new(),
+                required: true,
+            },
             table,
         },
         letters_told: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use collector_files::RootedPath;
 use collector_model::Secret;
 
 use super::super::connection::PATIENCE;
@@ -200,8 +201,8 @@ fn tls_is_spoken_with_a_server_whose_certificate_is_trusted() {
     let arguments = ["--tls-port", &port.to_string(), "--tls-auth-clients", "no", "--tls-cert-file"].map(str::to_owned);
     let files = [certificate.display().to_string(), "--tls-key-file".to_owned(), key.display().to_string()];
     let server = Server::start(&[&arguments[..], &files].concat());
-    let tls = |port, ca_file| {
-        let host = "localhost".to_owned();
+    let tls = |port, ca_file: Option<PathBuf>| {
+        let (host, ca_file) = ("localhost".to_owned(), ca_file.map(RootedPath::of_operator));
         RedisSettings { host, tls: true, ca_file, ..with_password(settings(port), "a") }
     };
     let trusted = RedisSettings { password: None, ..tls(port, Some(certificate.clone())) };

@@ -1,0 +1,90 @@
+//! An open folder whose entries are made, renamed and removed by their plain names: none of that follows a link.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path};
+
+use nix::dir::Dir;
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
+
+/// A folder that stays the same one whatever becomes of its name.
+#[derive(Debug)]
+pub struct Directory(File);
+
+impl Directory {
+    pub(crate) fn new(handle: File) -> Self {
+        Self(handle)
+    }
+
+    /// Makes a file to write, for its owner alone.
+    ///
+    /// # Errors
+    /// There is something of that name, or the system says no.
+    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        Ok(openat(&self.0, plain(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+    }
+
+    /// Gives an entry another name; what has that name is replaced.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.0, plain(from)?, &self.0, plain(to)?)?)
+    }
+
+    /// Gives an entry a second name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn hard_link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(linkat(&self.0, plain(from)?, &self.0, plain(to)?, AtFlags::empty())?)
+    }
+
+    /// Removes a file, a link or a pipe.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.0, plain(name)?, UnlinkatFlags::NoRemoveDir)?)
+    }
+
+    /// Makes what was renamed and removed outlive a power cut.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    /// The names of its entries.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
+        // A handle of its own, as reading moves it on.
+        let again = openat(&self.0, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(OwnedFd::from(again))?.iter() {
+            let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
+            if name != "." && name != ".." {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// A name that leads into no other folder.
+fn plain(name: &OsStr) -> io::Result<&OsStr> {
+    let mut parts = Path::new(name).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(only)), None) if only == name => Ok(name),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "a name with folders in it")),
+    }
+}
