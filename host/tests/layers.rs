@@ -28,6 +28,65 @@ const MODULES: &[&[&str]] = &[
 /// What only declares the modules below it.
 const DECLARATIONS: [&str; 3] = ["lib.rs", "main.rs", "observe/mod.rs"];
 
+/// What opens a file by its path, and forgets whose it is; and what takes a thread for as long as something likes. Both
+/// have their place in `collector-files`.
+const ELSEWHERE: [&str; 14] = [
+    "File::open(",
+    "File::create(",
+    "OpenOptions",
+    "DirBuilder",
+    "fs::read",
+    "fs::write",
+    "fs::rename",
+    "fs::remove",
+    "fs::copy",
+    "fs::hard_link",
+    "fs::metadata",
+    "tokio::fs",
+    "spawn_blocking",
+    "lookup_host",
+];
+
+/// Who may all the same: what is read of `/proc`, and what is the operator's alone.
+const OF_THE_OPERATOR: [&str; 6] = [
+    "files/src/",
+    "model/src/metrics/process.rs",
+    "sandbox/src/cache/",
+    "src/observe/admin/metrics.rs",
+    "src/observe/status/mod.rs",
+    "src/tenants/",
+];
+
+#[test]
+fn whoever_opens_a_file_or_blocks_a_thread_does_it_where_tenants_are_kept_apart() {
+    let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = rust_files(&host.join("src"));
+    for name in CRATES.iter().copied().flatten().filter_map(|name| name.strip_prefix("collector-")) {
+        files.extend(rust_files(&host.join(name).join("src")));
+    }
+    let mut seen = 0;
+    for file in files {
+        let relative = file.strip_prefix(host).unwrap().to_str().unwrap();
+        let is_test = relative.contains("/tests/") || relative.ends_with("/tests.rs");
+        if is_test || OF_THE_OPERATOR.iter().any(|allowed| relative.starts_with(allowed)) {
+            continue;
+        }
+        seen += 1;
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for name in ELSEWHERE.iter().filter(|name| line.contains(**name)) {
+                panic!(
+                    "host/{relative}:{}: {name} knows of no tenant. Take a RootedPath and its threads, of collector-files",
+                    number + 1
+                );
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} files were looked at");
+}
+
 fn row(rows: &[&[&str]], name: &str) -> Option<usize> {
     rows.iter().position(|row| row.contains(&name))
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use collector_files::{Refusal, Root, RootedPath};
+use collector_files::{Refusal, Root, RootedPath, Threads};
 use secrecy::zeroize::Zeroizing;
 
 use super::error::{ConfigError, refused};
@@ -60,6 +60,11 @@ impl Files {
     /// The product folder, to tell somebody.
     pub fn product(&self) -> &Path {
         self.root.path()
+    }
+
+    /// The threads of whoever has these files.
+    pub(super) fn threads(&self) -> Threads {
+        self.root.threads().clone()
     }
 
     /// What was looked up so far, with what was in it before it was used.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use collector_files::Threads;
+
 use crate::connection::Address;
 use crate::dead_letters::DeadLetters;
 use crate::frame::Compression;
@@ -28,6 +30,8 @@ pub struct DevoSettings {
     pub transport: Transport,
     /// Whether the receiver may be at a loopback, link-local or private address. It may, for relays are.
     pub allow_private_addresses: bool,
+    /// The threads on which its name is looked up.
+    pub threads: Threads,
     /// Connections that events are spread over; the order of events is kept within each. Another one is
     /// opened when there are more than 64 KiB of unconfirmed events for those before. 1; 0 is taken as 1.
     pub concurrent_connections: usize,
@@ -62,6 +66,7 @@ impl DevoSettings {
             address,
             transport,
             allow_private_addresses: true,
+            threads: Threads::of_operator(),
             concurrent_connections: 1,
             compression: None,
             queue_in_bytes: 8 * 1024 * 1024,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use collector_files::RootedPath;
+use collector_files::{RootedPath, Threads};
 use collector_net::{check_ca_file, https_client_config};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE,
@@ -55,6 +55,8 @@ pub struct ApiClientSettings {
     pub origin: Origin,
     /// Whether it may be at a loopback, link-local or private address.
     pub allow_private_addresses: bool,
+    /// The threads on which names are looked up.
+    pub threads: Threads,
     /// PEM file of root certificates to trust besides the machine's.
     pub ca_file: Option<RootedPath>,
     /// The proxy to go through.
@@ -83,6 +85,7 @@ impl ApiClientSettings {
         Self {
             origin,
             allow_private_addresses: false,
+            threads: Threads::of_operator(),
             ca_file: None,
             proxy: ProxySettings::Environment(super::ProxyVariables::of_this_process()),
             auth_header: AUTHORIZATION,
@@ -142,6 +145,7 @@ impl ApiClient {
             proxy,
             tls,
             allow_private_addresses: settings.allow_private_addresses,
+            threads: settings.threads,
             connect_timeout: settings.connect_timeout,
         });
         let http = Client::builder(TokioExecutor::new())

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use collector_files::Threads;
 use collector_net::{ConnectProblem, DialError, LookupError, RefusedAddress};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -41,6 +42,8 @@ pub(super) struct Target {
     /// Present if the origin or the proxy is spoken to over TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
     pub(super) allow_private_addresses: bool,
+    /// On which names are looked up.
+    pub(super) threads: Threads,
     /// For the look-up, TCP, the proxy and TLS together.
     pub(super) connect_timeout: Duration,
 }
@@ -121,7 +124,7 @@ impl Target {
     }
 
     async fn lookup(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, EgressError> {
-        let problem = match collector_net::look_up(host, port, deadline).await {
+        let problem = match collector_net::look_up(host, port, deadline, &self.threads).await {
             Ok(addresses) => return Ok(addresses),
             Err(LookupError::Failed(_)) => DnsProblem::NotResolved,
             Err(LookupError::NoAddress) => DnsProblem::NoAddress,

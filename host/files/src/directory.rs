@@ -12,6 +12,12 @@ use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
+use crate::refusal::Refusal;
+
+/// The most entries that are listed: a folder has no size that could be looked at first. Fifty files for each of two
+/// thousand services.
+pub(crate) const MAX_ENTRIES: usize = 100_000;
+
 /// A folder that stays the same one whatever becomes of its name.
 #[derive(Debug)]
 pub struct Directory(File);
@@ -65,16 +71,20 @@ impl Directory {
     /// The names of its entries.
     ///
     /// # Errors
-    /// What the system says.
+    /// What the system says, and [`Refusal::TooMany`].
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         // A handle of its own, as reading moves it on.
         let again = openat(&self.0, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut names = Vec::new();
         for entry in Dir::from_fd(OwnedFd::from(again))?.iter() {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();
-            if name != "." && name != ".." {
-                names.push(name);
+            if name == "." || name == ".." {
+                continue;
             }
+            if names.len() == MAX_ENTRIES {
+                return Err(Refusal::TooMany { most: MAX_ENTRIES }.into());
+            }
+            names.push(name);
         }
         Ok(names)
     }

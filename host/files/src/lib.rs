@@ -9,6 +9,9 @@
 //! The operator's own files have an unrestricted root: names lead anywhere, and pipes, devices and files that are too
 //! large are refused all the same.
 //!
+//! Even a regular file may keep its reader waiting, on a network file system. What may block runs on [`Threads`], of which
+//! each tenant has a share; a root knows whose it is.
+//!
 //! ```
 //! use collector_files::{Refusal, Root};
 //!
@@ -35,8 +38,10 @@ mod directory;
 mod path;
 mod refusal;
 mod root;
+mod threads;
 
 pub use directory::Directory;
 pub use path::RootedPath;
 pub use refusal::Refusal;
 pub use root::Root;
+pub use threads::{NoThread, Threads, Work};

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use crate::directory::Directory;
 use crate::refusal::Refusal;
 use crate::root::Root;
+use crate::threads::Threads;
 
 /// A name beneath a [`Root`]. Every use of it opens it anew, beneath the root.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +49,11 @@ impl RootedPath {
     /// The whole path as a text.
     pub fn display(&self) -> std::path::Display<'_> {
         self.shown.display()
+    }
+
+    /// The threads on which its owner may wait for it.
+    pub fn threads(&self) -> &Threads {
+        self.root.threads()
     }
 
     /// Its last part; empty for the root itself.

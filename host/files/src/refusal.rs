@@ -22,6 +22,12 @@ pub enum Refusal {
         /// The bytes that it may have.
         most: u64,
     },
+    /// A folder with more entries than are listed.
+    #[error("it has more than {most} entries")]
+    TooMany {
+        /// The entries that it may have.
+        most: usize,
+    },
 }
 
 impl Refusal {
@@ -36,7 +42,7 @@ impl From<Refusal> for io::Error {
         let kind = match refusal {
             Refusal::Outside => io::ErrorKind::PermissionDenied,
             Refusal::NotRegular => io::ErrorKind::InvalidInput,
-            Refusal::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Refusal::TooLarge { .. } | Refusal::TooMany { .. } => io::ErrorKind::FileTooLarge,
         };
         Self::new(kind, refusal)
     }

@@ -1,12 +1,13 @@
 //! An open folder, and the one system call by which everything beneath it is opened.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -14,6 +15,7 @@ use nix::sys::stat::Mode;
 
 use crate::path::RootedPath;
 use crate::refusal::Refusal;
+use crate::threads::{Threads, WeakThreads};
 
 /// Whatever is opened: it may be a pipe, whose other end nobody opens, or a terminal, and is not for our children.
 const ALWAYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
@@ -32,12 +34,21 @@ struct Inner {
     path: PathBuf,
     /// The folder that nothing leads out of; none for the operator.
     handle: Option<OwnedFd>,
+    threads: Threads,
+    /// Those of the folders in it.
+    shares: Mutex<HashMap<String, WeakThreads>>,
+}
+
+impl Inner {
+    fn new(path: PathBuf, handle: Option<OwnedFd>, threads: Threads) -> Self {
+        Self { path, handle, threads, shares: Mutex::default() }
+    }
 }
 
 impl Root {
     /// Of the operator: names are taken as they are written, relative ones from this folder on.
     pub fn unrestricted(path: impl Into<PathBuf>) -> Self {
-        Self(Arc::new(Inner { path: path.into(), handle: None }))
+        Self(Arc::new(Inner::new(path.into(), None, Threads::of_operator())))
     }
 
     /// Of a tenant: no name leads out of this folder, whatever becomes of the path that it was opened by. Links are
@@ -48,7 +59,7 @@ impl Root {
     /// ([`io::ErrorKind::Unsupported`]).
     pub fn confined(path: &Path) -> io::Result<Self> {
         let handle = openat(AT_FDCWD, path, HANDLE | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
-        let root = Self(Arc::new(Inner { path: path.to_owned(), handle: Some(handle) }));
+        let root = Self(Arc::new(Inner::new(path.to_owned(), Some(handle), Threads::of_tenant())));
         match root.join("").handle() {
             Ok(_) => Ok(root),
             Err(error) if matches!(error.raw_os_error(), Some(code) if is_unsupported(code)) => Err(io::Error::new(
@@ -69,7 +80,25 @@ impl Root {
         let Some(handle) = &self.0.handle else { return Ok(Self::unrestricted(path)) };
         let how = how(HANDLE | OFlag::O_DIRECTORY, Mode::empty()).resolve(beneath() | ResolveFlag::RESOLVE_NO_SYMLINKS);
         let handle = retried(|| openat2(handle, name, how))?;
-        Ok(Self(Arc::new(Inner { path, handle: Some(handle) })))
+        Ok(Self(Arc::new(Inner::new(path, Some(handle), self.threads_of(name)))))
+    }
+
+    /// The share of threads of whoever has this root.
+    pub fn threads(&self) -> &Threads {
+        &self.0.threads
+    }
+
+    /// The share of whoever has the folder of this name: the same one as long as anybody has it or a thread of it is not
+    /// back.
+    pub fn threads_of(&self, name: &str) -> Threads {
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(threads) = shares.get(name).and_then(WeakThreads::upgrade) {
+            return threads;
+        }
+        shares.retain(|_, threads| threads.upgrade().is_some());
+        let threads = Threads::of_tenant();
+        shares.insert(name.to_owned(), threads.downgrade());
+        threads
     }
 
     /// A name beneath this root. What is there is found out by whoever uses it.

@@ -1,8 +1,9 @@
 //! From a name to a TCP connection, within one deadline.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
+use collector_files::{NoThread, Threads, Work};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -32,19 +33,29 @@ pub enum DialError {
     TimedOut,
 }
 
-/// The addresses of a host, a name or an address itself. There is at least one.
+/// The addresses of a host, a name or an address itself. There is at least one. The system's resolver can't be
+/// interrupted: a look-up that nobody waits for any more holds one of `threads` until it is over.
 ///
 /// # Errors
 /// There is none, or none in time.
-pub async fn look_up(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, LookupError> {
+pub async fn look_up(
+    host: &str,
+    port: u16,
+    deadline: Instant,
+    threads: &Threads,
+) -> Result<Vec<SocketAddr>, LookupError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
-    let found = timeout_at(deadline, tokio::net::lookup_host((host, port)))
-        .await
-        .map_err(|_| LookupError::TimedOut)?
-        .map_err(LookupError::Failed)?;
-    let addresses: Vec<_> = found.collect();
+    let name = host.to_owned();
+    let ask = move || (name, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let patience = deadline.saturating_duration_since(Instant::now());
+    let found = timeout_at(deadline, threads.run(Work::LookUp, patience, ask)).await;
+    let addresses = match found.map_err(|_| LookupError::TimedOut)? {
+        Ok(found) => found.map_err(LookupError::Failed)?,
+        Err(NoThread::Busy(_)) => return Err(LookupError::TimedOut),
+        Err(gone @ NoThread::Gone) => return Err(LookupError::Failed(io::Error::other(gone))),
+    };
     if addresses.is_empty() { Err(LookupError::NoAddress) } else { Ok(addresses) }
 }
 
@@ -114,13 +125,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_that_is_over_is_a_time_out() {
-        let error = look_up("localhost", 1, Instant::now()).await;
+        let error = look_up("localhost", 1, Instant::now(), &Threads::of_tenant()).await;
         assert!(matches!(error, Err(LookupError::TimedOut) | Ok(_)), "{error:?}");
         assert!(matches!(dial(&[], Instant::now()).await, Err(DialError::TimedOut)));
     }
 
     #[tokio::test]
     async fn an_address_is_its_own_name() {
-        assert_eq!(look_up("::1", 7, Instant::now()).await.unwrap(), ["[::1]:7".parse().unwrap()]);
+        assert_eq!(
+            look_up("::1", 7, Instant::now(), &Threads::of_tenant()).await.unwrap(),
+            ["[::1]:7".parse().unwrap()]
+        );
     }
 }

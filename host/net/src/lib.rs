@@ -13,7 +13,8 @@
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
 //!
-//! let found = collector_net::look_up("127.0.0.1", listener.local_addr()?.port(), deadline).await?;
+//! let threads = collector_files::Threads::of_operator();
+//! let found = collector_net::look_up("127.0.0.1", listener.local_addr()?.port(), deadline, &threads).await?;
 //! let refused = collector_net::permitted(found.clone(), false).unwrap_err();
 //! assert_eq!(refused.range.to_string(), "loopback");
 //!

@@ -64,9 +64,9 @@ impl Caller {
     }
 
     /// Waits, unless the collector is to stop.
-    pub async fn run_until_stopped(&self, wait: impl Future<Output = ()>) -> Result<(), ServiceExit> {
+    pub async fn run_until_stopped<T>(&self, wait: impl Future<Output = T>) -> Result<T, ServiceExit> {
         tokio::select! {
-            () = wait => Ok(()),
+            done = wait => Ok(done),
             () = self.stop.cancelled() => Err(ServiceExit(End::Stopped)),
         }
     }

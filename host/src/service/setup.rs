@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_egress::ApiClient;
+use collector_files::Work;
 use collector_model::{Secret, error_code};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::End;
 use super::invoke::{Caller, ServiceExit};
 use super::schedule::Backoff;
+
+/// A file that is not read in this time is on a disk that does not answer.
+const LONGEST_READ: Duration = Duration::from_secs(30);
 
 /// Whether the last set-up succeeded: written by the set-up, waited for by the puller.
 #[derive(Clone)]
@@ -104,7 +108,7 @@ impl Setup {
 
     /// Whether settings and credentials are accepted.
     pub async fn check_once(&self) -> Result<bool, ServiceExit> {
-        if let Err(reason) = self.refresh_token().await {
+        if let Err(reason) = self.caller.run_until_stopped(self.refresh_token()).await? {
             self.caller.record_failure(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
             return Ok(false);
         }
@@ -122,10 +126,14 @@ impl Setup {
 
     /// A token in a file may have been replaced: tokens are rotated.
     async fn refresh_token(&self) -> Result<(), String> {
-        if let Secret::File(_) = self.token {
+        if let Secret::File(file) = &self.token {
             let token = self.token.clone();
-            let read = tokio::task::spawn_blocking(move || token.read()).await.map_err(|error| error.to_string())?;
+            let read = file.threads().run(Work::Files, LONGEST_READ, move || token.read());
+            let read = timeout(LONGEST_READ, read)
+                .await
+                .map_err(|_| format!("the token was not read within {LONGEST_READ:?}"))?;
             let token = read.map_err(|error| format!("the token can't be read: {error}"))?;
+            let token = token.map_err(|error| format!("the token can't be read: {error}"))?;
             self.api.set_credential(&token).map_err(|error| error.to_string())?;
         }
         Ok(())

@@ -7,8 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use collector_config::{Cause, ConfigError, Files, Fingerprint, Plan, Policy};
-use collector_files::Root;
+use collector_files::{Refusal, Root};
 use collector_model::TenantName;
+use nix::errno::Errno;
 use tracing::warn;
 
 use super::reconcile::{Configuration, Look};
@@ -49,33 +50,67 @@ pub type Identity = (u64, u64);
 /// Folders of a tenant in which a change of its configuration shows, relative to the tenant's own.
 pub type Folders = BTreeMap<PathBuf, Identity>;
 
+/// Hard links can't be told from the files that they lead to: only the system keeps tenants from making them.
+pub fn warn_of_hard_links() {
+    let setting = std::fs::read_to_string("/proc/sys/fs/protected_hardlinks");
+    if setting.is_ok_and(|setting| setting.trim() == "0") {
+        warn!(
+            "This machine lets users make hard links to files of others. If tenants can write to their folders, set the \
+             sysctl fs.protected_hardlinks to 1"
+        );
+    }
+}
+
 /// Looks whether there is such a tenant in the folder of the tenants, and if so, at its configuration, unless that is
 /// the `known` one; and says where changes of it show.
-pub fn look(tenants: &Root, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> (Look, Folders) {
-    let gone = |_| (Look::Gone, Folders::new());
-    tenants.folder(name.shared()).and_then(|root| look_in(root, known, policy)).unwrap_or_else(gone)
+///
+/// # Errors
+/// It can't be told, as where this process has too many files open.
+pub fn look(
+    tenants: &Root,
+    name: &TenantName,
+    known: Option<&Fingerprint>,
+    policy: &Policy,
+) -> io::Result<(Look, Folders)> {
+    match tenants.folder(name.shared()) {
+        Ok(root) => look_in(root, known, policy),
+        Err(error) if is_absence(&error) => Ok((Look::Gone, Folders::new())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the system says that there is no such folder, and not that it can't be opened just now.
+fn is_absence(error: &io::Error) -> bool {
+    let absent = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::EACCES];
+    Refusal::of(error).is_some() || error.raw_os_error().is_some_and(|code| absent.contains(&Errno::from_raw(code)))
 }
 
 fn look_in(root: Root, known: Option<&Fingerprint>, policy: &Policy) -> io::Result<(Look, Folders)> {
     if let Some(known) = known
         && known.now(&root)? == *known
     {
-        return Ok((Look::Unchanged, folders(&root, known)));
+        return Ok((Look::Unchanged, folders(&root, known)?));
     }
     let files = Files::within(root.clone())?;
     let plan = plan(&files, policy).map(Box::new);
     let fingerprint = files.fingerprint();
-    let folders = folders(&root, &fingerprint);
+    let folders = folders(&root, &fingerprint)?;
     Ok((Look::Changed(Configuration { plan, fingerprint }), folders))
 }
 
 /// Those that are there, and within the tenant's own.
-fn folders(root: &Root, files: &Fingerprint) -> Folders {
-    let identity = |name: &Path| {
-        let metadata = root.join(name).metadata().ok().filter(|metadata| metadata.is_dir())?;
-        Some((name.to_owned(), (metadata.dev(), metadata.ino())))
-    };
-    files.folders().chain([Path::new("")]).filter_map(identity).collect()
+fn folders(root: &Root, files: &Fingerprint) -> io::Result<Folders> {
+    let mut folders = Folders::new();
+    for name in files.folders().chain([Path::new("")]) {
+        match root.join(name).metadata() {
+            Ok(metadata) if metadata.is_dir() => {
+                folders.insert(name.to_owned(), (metadata.dev(), metadata.ino()));
+            }
+            Err(error) if !is_absence(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(folders)
 }
 
 /// What the configuration asks for, with everything checked that can be checked while another one still runs.
@@ -106,13 +141,13 @@ mod tests {
         assert_eq!(found, ["acme", "globex-2"]);
         let policy = Policy::hosted();
         let tenants = Root::confined(&folder).unwrap();
-        let named = |name: &str| look(&tenants, &TenantName::new(name).unwrap(), None, &policy).0;
+        let named = |name: &str| look(&tenants, &TenantName::new(name).unwrap(), None, &policy).unwrap().0;
         assert!(matches!(named("link"), Look::Gone));
         assert!(matches!(named("nobody"), Look::Gone));
         let Look::Changed(seen) = named("acme") else { panic!("a tenant") };
         assert!(seen.plan.unwrap_err().to_string().contains("acme/config/config.yaml"));
         assert!(matches!(
-            look(&tenants, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy).0,
+            look(&tenants, &TenantName::new("acme").unwrap(), Some(&seen.fingerprint), &policy).unwrap().0,
             Look::Unchanged
         ));
         std::fs::remove_dir_all(&folder).unwrap();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use collector_config::{HostConfig, Plan, Policy};
-use collector_files::Root;
+use collector_files::{NoThread, Root, Work};
 use collector_model::{ErrorCode, TenantName};
 use collector_sandbox::Engine;
 use futures_util::StreamExt;
@@ -18,6 +18,7 @@ use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
 
@@ -48,6 +49,16 @@ const LONGEST_WARM_UP: Duration = Duration::from_secs(1);
 /// How often all tenants are looked at where not every change is noticed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// A tenant whose configuration is not read in this time has a file system that does not answer.
+const LONGEST_LOOK: Duration = Duration::from_secs(30);
+
+/// A tenant that is not ready in this time leaves its slot to others, and is tried again later.
+const LONGEST_START: Duration = Duration::from_secs(120);
+
+/// How long a look or a start waits for one before it of the same tenant, which nobody waits for any more. Short: it has
+/// a slot that others want.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
 /// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever
 /// takes longer than this is left behind; what it has not confirmed is pulled again at the next start.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
@@ -70,11 +81,13 @@ pub async fn run(
     let root = tenants.canonicalize().with_context(unusable)?;
     folder::names(&root).with_context(unusable)?;
     let confined = Root::confined(&root).with_context(unusable)?;
+    folder::warn_of_hard_links();
     open_files::raise();
     let HostConfig { admin, policy, .. } = decided;
     let registry = ServiceRegistry::default();
     let admin = Admin::bind(admin, registry.clone()).await?;
     let host = Arc::new(Host {
+        tenants: confined,
         engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         routes,
         registry,
@@ -86,7 +99,6 @@ pub async fn run(
     let mut supervisor = Supervisor {
         watch: Watch::start(&root),
         root,
-        confined,
         policy: Arc::new(policy),
         tenants: BTreeMap::new(),
         runners: BTreeMap::new(),
@@ -121,6 +133,8 @@ pub async fn run(
 
 /// What the tenants share.
 struct Host {
+    /// The folder of the tenants.
+    tenants: Root,
     engine: Engine,
     routes: Routes,
     registry: ServiceRegistry,
@@ -133,8 +147,6 @@ struct Host {
 struct Supervisor {
     /// The folder of the tenants, without links.
     root: PathBuf,
-    /// The same folder, open.
-    confined: Root,
     policy: Arc<Policy>,
     watch: Watch,
     tenants: BTreeMap<TenantName, Hosted>,
@@ -177,24 +189,34 @@ impl Supervisor {
     async fn look(&mut self, names: BTreeSet<TenantName>) {
         let known = |name: &TenantName| self.tenants.get(name).and_then(|hosted| hosted.known.latest().cloned());
         let looks: Vec<_> = names.into_iter().map(|name| (known(&name), name)).collect();
-        let (root, policy) = (self.confined.clone(), self.policy.clone());
+        let (root, policy) = (self.host.tenants.clone(), self.policy.clone());
         let mut looks = futures_util::stream::iter(looks)
             .map(|(known, name)| {
                 let (root, policy) = (root.clone(), policy.clone());
                 async move {
                     let looked = name.clone();
+                    let threads = root.threads_of(name.shared());
                     let look = move || folder::look(&root, &looked, known.as_ref(), &policy);
-                    (name, tokio::task::spawn_blocking(look).await)
+                    (name, timeout(LONGEST_LOOK, threads.run(Work::Configuration, LONGEST_WAIT, look)).await)
                 }
             })
             .buffer_unordered(PREPARE_SLOTS);
         while let Some((name, look)) = looks.next().await {
             match look {
-                Ok((look, folders)) => self.act(name, look, &folders),
-                Err(panic) => error!(
+                Ok(Ok(Ok((look, folders)))) => self.act(name, look, &folders),
+                Ok(Ok(Err(error))) => error!(
+                    tenant = %name,
+                    "The tenant {name}: its configuration could not be looked at: {error}. It goes on as it is"
+                ),
+                Ok(Err(NoThread::Gone)) => error!(
                     tenant = %name,
                     "The tenant {name}: its configuration could not be looked at by a defect of this program, please report \
-                     it: {panic}. It goes on as it is"
+                     it. It goes on as it is"
+                ),
+                Ok(Err(NoThread::Busy(_))) | Err(_) => error!(
+                    tenant = %name,
+                    "The tenant {name}: its configuration could not be looked at in time, since its file \
+                     system does not answer. It goes on as it is"
                 ),
             }
         }
@@ -269,7 +291,7 @@ impl Supervisor {
     /// Waits until all tenants have stopped in good order, or for as long as that may take.
     async fn stop(self) {
         let all = join_all(self.runners.into_values());
-        if tokio::time::timeout(LONGEST_STOP, all).await.is_ok() {
+        if timeout(LONGEST_STOP, all).await.is_ok() {
             info!("All tenants have stopped");
         } else {
             let left = self.host.running.load(Ordering::Relaxed);
@@ -294,13 +316,21 @@ impl Host {
                 permit = self.prepare_slots.acquire() => permit?,
                 () = end.cancelled() => return Ok(End::Stopped),
             };
+            let stopping = end.clone();
             let (host, messages, end, span) = (self.clone(), messages.clone(), end.clone(), tracing::Span::current());
             let prepare = move || {
                 let _entered = span.entered();
                 messages.open(&plan);
                 Tenant::prepare((*plan).clone(), messages, &host.engine, &end)
             };
-            tokio::task::spawn_blocking(prepare).await??
+            let threads = self.tenants.threads_of(name.shared());
+            // A thread that is left behind holds its tenant's share, and so keeps the next try from taking another.
+            tokio::select! {
+                prepared = timeout(LONGEST_START, threads.run(Work::Start, LONGEST_WAIT, prepare)) => {
+                    prepared.map_err(|_| anyhow!("it was not ready within {LONGEST_START:?}"))???
+                }
+                () = stopping.cancelled() => return Ok(End::Stopped),
+            }
         };
         tenant.announce();
         let _registered = self.registry.register(Some(name.shared().clone()), tenant.services());
@@ -309,7 +339,7 @@ impl Host {
         let mut ended = pin!(tenant.start().ended());
         let outcome = tokio::select! {
             outcome = &mut ended => outcome,
-            _ = tokio::time::timeout(LONGEST_WARM_UP, begun) => {
+            _ = timeout(LONGEST_WARM_UP, begun) => {
                 drop(warm_up);
                 ended.await
             }

@@ -202,7 +202,7 @@ mod tests {
         let mut watch = Watch::start(&folder);
         let acme = TenantName::new("acme").unwrap();
         let tenants = Root::confined(&folder).unwrap();
-        let look = |watch: &mut Watch| watch.follow(&acme, &look(&tenants, &acme, None, &Policy::hosted()).1);
+        let look = |watch: &mut Watch| watch.follow(&acme, &look(&tenants, &acme, None, &Policy::hosted()).unwrap().1);
         look(&mut watch);
         assert_eq!(watch.changes().await.tenants, BTreeSet::from([acme.clone()]), "it was not watched before");
         std::fs::create_dir(folder.join("acme/config")).unwrap();

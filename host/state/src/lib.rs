@@ -3,7 +3,7 @@
 //!
 //! What a value means, and that a service needs only one, is left to the component. The state of the original
 //! collector is read by [`find_original`], and left where it is. All calls block; on an async thread, run
-//! them with `spawn_blocking`.
+//! them on [`Bucket::threads`].
 //!
 //! ```
 //! use collector_files::RootedPath;

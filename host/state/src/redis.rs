@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redis::cmd;
+use collector_files::Threads;
 
 use super::envelope;
 use super::error::{RedisProblem, StateError};
@@ -135,6 +136,11 @@ impl RedisDatabase {
             return Err(self.link.failed(RedisProblem::Lost));
         }
         Ok(keys)
+    }
+
+    /// The threads on which it is waited for.
+    pub(super) fn threads(&self) -> &Threads {
+        &self.link.settings().threads
     }
 
     /// The text under a key of the database itself, which is how the original collector keeps its state.

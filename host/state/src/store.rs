@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use collector_files::RootedPath;
+use collector_files::{RootedPath, Threads, Work};
 use collector_model::Limits;
 
 use super::error::{FolderProblem, StateError};
@@ -73,6 +73,15 @@ impl Bucket {
     /// `limits.state_in_bytes`.
     pub fn at_most(self, bytes: usize) -> Self {
         Self { most: bytes as u64, ..self }
+    }
+
+    /// The threads on which to call it; none where nothing is waited for.
+    pub fn threads(&self) -> Option<(&Threads, Work)> {
+        match &self.store {
+            Store::Files(folder) => Some((folder.path().threads(), Work::Files)),
+            Store::Redis(database) => Some((database.threads(), Work::Redis)),
+            Store::Memory(_) => None,
+        }
     }
 
     /// The name it was opened with.

@@ -160,6 +160,7 @@ fn redis(config: &PersistenceConfig, files: &Files, warnings: &mut Vec<String>) 
         username: config.username.clone(),
         password,
         db: config.db.unwrap_or(0),
+        threads: files.threads(),
         tls: config.tls,
         ca_file: config.ca_file.as_ref().map(|name| files.certificate(&key("ca_file"), name)).transpose()?,
     })

@@ -142,6 +142,7 @@ impl Keys<'_> {
         self.policy.output(&self.name("address"), &host)?;
         let mut settings = DevoSettings::new(self.output, address, transport);
         settings.allow_private_addresses = self.policy.allow_private_addresses;
+        settings.threads = self.files.threads();
         if let Some(connections) = config.concurrent_connections {
             settings.concurrent_connections = self.within("concurrent_connections", connections, 1, 64)?;
             quota::at_most(self.name("concurrent_connections"), connections, self.policy.quota.concurrent_connections)?;

@@ -207,6 +207,7 @@ impl Keys<'_> {
         let mut settings = ApiClientSettings::new(origin);
         self.policy.api(&self.input_key("base_url"), &settings.origin)?;
         settings.allow_private_addresses = input.allow_private_addresses;
+        settings.threads = self.files.threads();
         let ca_file = input.ca_file.as_ref().map(|file| self.files.certificate(&self.input_key("ca_file"), file));
         settings.ca_file = ca_file.transpose()?;
         if let Some(proxy) = self.proxy()? {

@@ -43,7 +43,7 @@ impl Connection {
         let DevoSettings { address, transport, connect_timeout: within, .. } = settings;
         let within = *within;
         let deadline = Instant::now() + within;
-        let tcp = connect(address, within, settings.allow_private_addresses).await?;
+        let tcp = connect(settings).await?;
         let tls = match transport {
             Transport::Tls(tls) => tls,
             Transport::Tcp => return Ok(Self { stream: Stream::Tcp(tcp) }),
@@ -160,17 +160,20 @@ impl Connection {
 }
 
 /// Connects to the first address of the host that answers, if policy permits it.
-async fn connect(address: &Address, within: Duration, allow_private: bool) -> Result<TcpStream, Cause> {
+async fn connect(settings: &DevoSettings) -> Result<TcpStream, Cause> {
+    let DevoSettings { address, connect_timeout: within, threads, .. } = settings;
+    let within = *within;
     let deadline = Instant::now() + within;
-    let found =
-        look_up(&address.host().to_str(), address.port(), deadline).await.map_err(|error| Cause::NameNotResolved {
+    let found = look_up(&address.host().to_str(), address.port(), deadline, threads).await.map_err(|error| {
+        Cause::NameNotResolved {
             reason: match error {
                 LookupError::Failed(error) => error.to_string(),
                 LookupError::NoAddress => "it has no addresses".to_owned(),
                 LookupError::TimedOut => "no answer in time".to_owned(),
             },
-        })?;
-    let addresses = permitted(found, allow_private)
+        }
+    })?;
+    let addresses = permitted(found, settings.allow_private_addresses)
         .map_err(|RefusedAddress { address, range }| Cause::AddressRefused { address, range })?;
     dial(&addresses, deadline).await.map_err(|error| match error {
         DialError::Failed(error) => Cause::of(&error),

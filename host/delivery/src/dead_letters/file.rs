@@ -7,13 +7,17 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use collector_files::RootedPath;
+use collector_files::{RootedPath, Work};
 use tracing::warn;
 
 /// The most that a file grows to: a day of letters of a source that is wholly broken. Twice that is on the
 /// disk.
 const MOST: u64 = 64 * 1024 * 1024;
+
+/// How long letters wait for a thread. A disk that needs longer does not answer any more.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The files that are being renamed. Two services may add to the file of one output, and only one of them may rename
 /// it. Nobody waits here: the disk of one tenant must not hold up the letters of another.
@@ -25,8 +29,7 @@ static RENAMING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 /// The operating system did not let them be written; some of them may be there all the same.
 pub(super) async fn append(path: &RootedPath, lines: Vec<Vec<u8>>) -> io::Result<()> {
     let file = path.clone();
-    let appended = tokio::task::spawn_blocking(move || append_at_most(&file, &lines, MOST)).await;
-    // A task that can't be waited for means that the runtime is ending.
+    let appended = path.threads().run(Work::Files, PATIENCE, move || append_at_most(&file, &lines, MOST)).await;
     if appended.unwrap_or_else(|error| Err(io::Error::other(error)))? {
         warn!("The dead letters in {} were the oldest, and have made room for newer ones", renamed(path).display());
     }

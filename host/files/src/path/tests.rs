@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use std::ffi::OsStr;
 
 use super::*;
+use crate::directory::MAX_ENTRIES;
 
 /// A tenant's folder `acme` beside a neighbour's.
 struct Scratch(TempDir);
@@ -189,6 +190,17 @@ fn entries_of_a_folder_are_plain_names_and_links_are_replaced_not_followed() {
     names.sort();
     assert_eq!(names, ["token", "value"]);
     assert_eq!(folder.names().unwrap().len(), 2, "twice");
+}
+
+#[test]
+fn a_folder_with_entries_without_end_is_not_listed() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.at("acme/many")).unwrap();
+    for number in 0..=MAX_ENTRIES {
+        symlink("nowhere", scratch.at(&format!("acme/many/{number}"))).unwrap();
+    }
+    let names = scratch.acme().join("many").directory().unwrap().names();
+    assert_eq!(refusal(names), Refusal::TooMany { most: MAX_ENTRIES });
 }
 
 /// Somebody who swaps a folder and a link to a neighbour's as fast as possible.

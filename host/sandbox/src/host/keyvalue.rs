@@ -1,5 +1,8 @@
 //! `wasi:keyvalue/store`: the service's own bucket, and no other.
 
+use std::time::Duration;
+
+use collector_files::NoThread;
 use collector_model::Limit;
 use collector_model::metrics::ServiceMetrics;
 use collector_state::{Bucket, StateError};
@@ -13,6 +16,9 @@ const MAX_KEY_IN_BYTES: usize = 64;
 /// Keys of a bucket. The bundled collector has its state, and its memory of what it has delivered in up to 24
 /// values, of which only those are written again that have changed.
 const MAX_KEYS: usize = 64;
+
+/// How long a call waits for a thread. A disk that needs longer does not answer any more.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The bucket that the empty name opens.
 pub struct BucketView(pub Bucket);
@@ -47,7 +53,14 @@ async fn blocking<T: Send + 'static>(
     bucket: Bucket,
     operation: impl FnOnce(&Bucket) -> Result<T, StateError> + Send + 'static,
 ) -> wasmtime::Result<Result<T, Error>> {
-    let outcome = tokio::task::spawn_blocking(move || operation(&bucket)).await?;
+    let outcome = match bucket.threads().map(|(threads, kind)| (threads.clone(), kind)) {
+        None => operation(&bucket),
+        Some((threads, kind)) => match threads.run(kind, PATIENCE, move || operation(&bucket)).await {
+            Ok(outcome) => outcome,
+            Err(busy @ NoThread::Busy(_)) => return Ok(Err(Error::Other(format!("the state can't be had: {busy}")))),
+            Err(gone @ NoThread::Gone) => return Err(gone.into()),
+        },
+    };
     Ok(outcome.map_err(|error| Error::Other(error.to_string())))
 }
 

@@ -8,7 +8,7 @@ use ::redis::{
     Client, Cmd, Connection, ConnectionAddr, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo,
     RedisError, TlsCertificates, cmd,
 };
-use collector_files::RootedPath;
+use collector_files::{RootedPath, Threads};
 use collector_model::Secret;
 use secrecy::ExposeSecret;
 
@@ -61,6 +61,8 @@ pub struct RedisSettings {
     pub db: i64,
     /// Whether to speak TLS.
     pub tls: bool,
+    /// The threads on which it is waited for.
+    pub threads: Threads,
     /// With TLS, the certificates to trust in place of the system's.
     pub ca_file: Option<RootedPath>,
 }

@@ -86,6 +86,7 @@ pub fn settings(port: u16) -> RedisSettings {
         password: None,
         db: 0,
         tls: false,
+        threads: collector_files::Threads::of_operator(),
         ca_file: None,
     }
 }
