@@ -83,7 +83,7 @@ impl Memory {
                 Failure::pull(
                     302,
                     format!("The memory of delivered alerts can't be loaded: {error}"),
-                    "It is tried again by itself.",
+                    "It is retried by itself.",
                 )
             })?;
             if let Some(value) = value {

@@ -56,7 +56,11 @@ pub fn pre_pull<P: Platform>(platform: &P) -> Result<(), Failure> {
         Some(before) => before,
     };
     memory.store(platform).map_err(|error| {
-        Failure::pull(301, format!("The memory of delivered alerts can't be stored: {error}"), "It is tried again.")
+        Failure::pull(
+            301,
+            format!("The memory of delivered alerts can't be stored: {error}"),
+            "It is retried by itself.",
+        )
     })?;
     state.take_back(memory);
     let text = state.write()?;

@@ -159,7 +159,7 @@ fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox
 
 /// A component that can't be run, as an error of the configuration under the key that names it.
 fn unusable(key: &str, error: &ComponentError) -> ConfigError {
-    Cause::Value { key: key.to_owned(), reason: error.to_string() }.cure(error.remedy())
+    Cause::Value { key: key.to_owned(), reason: error.to_string() }.remedy(error.remedy())
 }
 
 fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
@@ -168,7 +168,7 @@ fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
         Persistence::Files(folder) => StateFolder::open(folder.clone()).map(Store::files),
         Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
     };
-    opened.map_err(|error| Cause::State(error.to_string()).cure("Nothing was started."))
+    opened.map_err(|error| Cause::State(error.to_string()).remedy("Nothing was started."))
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use crate::receiver::Frame;
 use crate::stage::{Plan, Stage};
 use crate::{ALERTS_TABLE, PATIENCE};
 
-/// The most that may come again after a crash: what is sent between two commits, which is a piece of 4 MiB and the rest of
+/// The most that may come again after a crash: what is sent between two commits, which is a chunk of 4 MiB and the rest of
 /// the page that fills it.
-pub const PIECE_IN_BYTES: usize = 4 * 1024 * 1024 + 100 * 2048;
+pub const CHUNK_IN_BYTES: usize = 4 * 1024 * 1024 + 100 * 2048;
 
 /// In this time after its start a process is killed that is not to send.
 const START: Duration = Duration::from_millis(900);
@@ -164,8 +164,8 @@ impl Outcome {
         let Tally { most_repeated_in_bytes, unusable_states, .. } = &self.tally;
         ensure!(unusable_states.is_empty(), "states that could not be used: {unusable_states:#?}");
         ensure!(
-            *most_repeated_in_bytes <= PIECE_IN_BYTES,
-            "a process repeated {most_repeated_in_bytes} bytes, {PIECE_IN_BYTES} is the bound"
+            *most_repeated_in_bytes <= CHUNK_IN_BYTES,
+            "a process repeated {most_repeated_in_bytes} bytes, {CHUNK_IN_BYTES} is the bound"
         );
         Ok(())
     }

@@ -41,7 +41,7 @@ fn one_collector_shows_what_it_has_done() {
         assert!(peak > Some(0.0) && peak < most, "{used}: {peak:?} of {most:?}");
     }
     assert_eq!(limit("devo_collector_limit", "cpu_in_milliseconds"), Some(60_000.0));
-    assert!(!metrics.text().contains("devo_collector_limit_breaches_total{"));
+    assert!(!metrics.text().contains("devo_collector_limits_exceeded_total{"));
     // How things stand, as far as it is known.
     assert_eq!((value("dead_letters_total"), value("gaps")), (0.0, 0.0));
     assert!(metrics.value("process_resident_memory_bytes", &[]) > Some(1e6));
@@ -94,11 +94,11 @@ fn each_tenant_has_series_of_its_own_for_as_long_as_it_is_there() {
     let metrics = admin.metrics(None).unwrap();
     let sent = |tenant: &str| metrics.value("devo_collector_events_sent_total", &[&*format!("tenant=\"{tenant}\"")]);
     assert_eq!((sent("acme"), sent("greedy")), (Some(30.0), Some(0.0)));
-    let breaches =
-        metrics.value("devo_collector_limit_breaches_total", &["tenant=\"greedy\"", "limit=\"state_in_bytes\""]);
-    assert!(breaches >= Some(1.0), "{breaches:?}");
-    let breaches_of_acme = metrics.value("devo_collector_limit_breaches_total", &["tenant=\"acme\""]);
-    assert_eq!(breaches_of_acme, None);
+    let exceeded =
+        metrics.value("devo_collector_limits_exceeded_total", &["tenant=\"greedy\"", "limit=\"state_in_bytes\""]);
+    assert!(exceeded >= Some(1.0), "{exceeded:?}");
+    let exceeded_of_acme = metrics.value("devo_collector_limits_exceeded_total", &["tenant=\"acme\""]);
+    assert_eq!(exceeded_of_acme, None);
 
     let own = admin.metrics(Some("acme")).unwrap();
     assert!(own.text().contains("tenant=\"acme\"") && !own.text().contains("greedy"));

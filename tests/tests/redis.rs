@@ -46,12 +46,12 @@ fn a_server_that_is_away_when_the_state_is_loaded_is_waited_for() {
     // The set-up fails until the server is gone, so that the state is loaded after that.
     stage.simulator.fail(1_000, Fault::Status(401));
     let collector = stage.start().unwrap();
-    collector.wait_for_line(&["The setup is tried again in"], PATIENCE).unwrap();
+    collector.wait_for_line(&["Retrying the setup in"], PATIENCE).unwrap();
     redis.kill().unwrap();
     stage.simulator.heal();
     let place = format!("127.0.0.1:{}", redis.port());
     collector.wait_for_complaint(&["PrePullError [CODE:0203]", &place]).unwrap();
-    collector.wait_for_line(&["pre_pull() is tried again in 5 seconds"], PATIENCE).unwrap();
+    collector.wait_for_line(&["Retrying pre_pull() in 5 seconds"], PATIENCE).unwrap();
     assert!(stage.arrived().is_empty());
     redis.start_again(&stage.folder.path().join("redis")).unwrap();
     collector.wait_until_sent(100).unwrap();

@@ -186,7 +186,7 @@ fn hangup_has_all_tenants_looked_at_and_none_restarted_that_has_not_changed() {
 }
 
 #[test]
-fn what_the_operator_keeps_from_tenants_is_refused_with_the_key_and_its_cure() {
+fn what_the_operator_keeps_from_tenants_is_refused_with_the_key_and_its_remedy() {
     let hosting = Hosting::new("policy").unwrap();
     hosting.decide("egress: {allow_private_addresses: true}\nlimits: {memory_in_bytes: 100000000}\n").unwrap();
     let steady = hosting.add("steady", 20).unwrap();

@@ -136,8 +136,7 @@ mod remedy {
 
     pub(super) const SIZE: &str = "Lower request.limit, or raise max_body_in_bytes.";
 
-    pub(super) const CONNECTION: &str =
-        "Ensure the collector has connection with the API; it is tried again by itself.";
+    pub(super) const CONNECTION: &str = "Ensure the collector has connection with the API; it retries by itself.";
 }
 
 fn timed_out(why: &str) -> Failure {

@@ -1,4 +1,4 @@
-//! What can be wrong with a configuration: each case with its code, the key it is about, and a cure.
+//! What can be wrong with a configuration: each case with its code, the key it is about, and a remedy.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// What the original calls an error in configuration.
-    #[error("{} Error in configuration, cause: \"{cause}\" {cure}", cause.code())]
+    #[error("{} Error in configuration, cause: \"{cause}\" {remedy}", cause.code())]
     Collector {
         /// What is wrong.
         cause: Cause,
         /// What the operator can do about it, in one sentence.
-        cure: String,
+        remedy: String,
     },
     /// The original's own error for `requests_limits`.
     #[error("{code} reason: {0}", code = error_code::REQUEST_LIMITS)]
@@ -101,17 +101,17 @@ impl Cause {
     }
 
     /// This cause with what to do about it.
-    pub fn cure(self, cure: impl Into<String>) -> ConfigError {
-        ConfigError::Collector { cause: self, cure: cure.into() }
+    pub fn remedy(self, remedy: impl Into<String>) -> ConfigError {
+        ConfigError::Collector { cause: self, remedy: remedy.into() }
     }
 }
 
 /// A value that can't be used, under its full key.
-pub fn value(key: impl Into<String>, reason: impl Into<String>, cure: impl Into<String>) -> ConfigError {
-    Cause::Value { key: key.into(), reason: reason.into() }.cure(cure)
+pub fn value(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> ConfigError {
+    Cause::Value { key: key.into(), reason: reason.into() }.remedy(remedy)
 }
 
 /// A configuration that asks for what the operator does not allow.
-pub fn refused(key: impl Into<String>, reason: impl Into<String>, cure: impl Into<String>) -> ConfigError {
-    Cause::Refused { key: key.into(), reason: reason.into() }.cure(cure)
+pub fn refused(key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> ConfigError {
+    Cause::Refused { key: key.into(), reason: reason.into() }.remedy(remedy)
 }

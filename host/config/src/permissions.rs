@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_others_can_read_is_named_with_its_mode_and_the_cure() {
+    fn a_file_that_others_can_read_is_named_with_its_mode_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         std::fs::write(&path, "secret").unwrap();

@@ -78,7 +78,7 @@ pub fn read_tenant(files: &Files, policy: &Policy) -> Result<Source, ConfigError
     }
     let path = found.ok_or_else(|| {
         let candidates = NAMES.iter().map(|name| files.product().join(name).display().to_string());
-        Cause::Missing(candidates.collect()).cure("Put the tenant's configuration there.")
+        Cause::Missing(candidates.collect()).remedy("Put the tenant's configuration there.")
     })?;
     let value = parse(&path)?;
     let exposed = exposed(&value, std::slice::from_ref(&path));
@@ -101,7 +101,7 @@ fn exposed(value: &Value, files: &[RootedPath]) -> Vec<String> {
 fn parse(file: &RootedPath) -> Result<Value, ConfigError> {
     let unreadable = |reason| {
         Cause::Unreadable { path: file.path().to_owned(), reason }
-            .cure("Make it readable for the user that the collector runs as.")
+            .remedy("Make it readable for the user that the collector runs as.")
     };
     // It may have secrets in it, which are wiped when they are no longer needed.
     let content = file.read(MAX_FILE_IN_BYTES).map_err(|error| unreadable(error.to_string()))?;
@@ -114,7 +114,7 @@ fn parse(file: &RootedPath) -> Result<Value, ConfigError> {
 pub(super) fn parse_text(text: &str, path: &Path) -> Result<Value, ConfigError> {
     let syntax = |reason: String| {
         Cause::Syntax { path: path.to_owned(), reason: one_line(&reason) }
-            .cure("Correct it there; README.md shows a config.yaml to start from.")
+            .remedy("Correct it there; README.md shows a config.yaml to start from.")
     };
     let value: Value = if path.extension().is_some_and(|extension| extension == "json") {
         serde_json::from_str(text).map_err(|error| syntax(error.to_string()))?
@@ -161,8 +161,8 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
         Ok(std::env::var(name).ok())
     })?;
     if let Some(key) = list_for_map(unknown::schema(), &value) {
-        let cure = format!("Correct {key} in {}.", path.display());
-        return Err(super::error::value(key, "it is a list, where a map belongs", cure));
+        let remedy = format!("Correct {key} in {}.", path.display());
+        return Err(super::error::value(key, "it is a list, where a map belongs", remedy));
     }
     let mut warnings = ignored_globals(&value);
     let mut unknown = Vec::new();
@@ -174,7 +174,7 @@ pub(super) fn understand(mut value: Value, path: &Path, files: Files, policy: &P
         match reason.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
             Some(field) => {
                 let key = if key == "." { field.to_owned() } else { format!("{key}.{field}") };
-                Cause::KeyMissing(key.clone()).cure(format!("Add {key} to {}.", path.display()))
+                Cause::KeyMissing(key.clone()).remedy(format!("Add {key} to {}.", path.display()))
             }
             None => {
                 super::error::value(&key, without_secret(&key, reason), format!("Correct {key} in {}.", path.display()))
@@ -216,7 +216,7 @@ fn locate(name: &Path) -> Result<PathBuf, ConfigError> {
     };
     candidates.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         Cause::Missing(candidates.iter().map(|path| path.display().to_string()).collect())
-            .cure("Give the path of the file, or of the folder that holds config/, with --config.")
+            .remedy("Give the path of the file, or of the folder that holds config/, with --config.")
     })
 }
 

@@ -1,8 +1,8 @@
 //! Why events were not taken or not delivered, in words that an operator can act on.
 //!
 //! Behind one "broken pipe" are an expired certificate, a closed port, an idle balancer and a full disk, each
-//! with another cure. So the [`Cause`] is found where the facts are known, and each has its own message and
-//! cure.
+//! with another remedy. So the [`Cause`] is found where the facts are known, and each has its own message and
+//! remedy.
 
 use std::io;
 use std::net::IpAddr;
@@ -57,7 +57,7 @@ pub enum SendError {
     },
     /// The receiver could not be reached or did not confirm, and the retries are used up. What was sent since
     /// the last successful flush is no longer kept: it may or may not have arrived, and must be sent again.
-    #[error("output \"{output}\" at {address}: the events are not confirmed: {cause}; {cure}", cure = .cause.cure())]
+    #[error("output \"{output}\" at {address}: the events are not confirmed: {cause}; {remedy}", remedy = .cause.remedy())]
     Unconfirmed {
         /// The output's name in the configuration.
         output: Arc<str>,
@@ -74,7 +74,7 @@ pub enum SendError {
     },
 }
 
-/// What went wrong on the way to the receiver. [`Cause::cure`] says what can be done about it.
+/// What went wrong on the way to the receiver. [`Cause::remedy`] says what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// The host name has no address.
@@ -213,7 +213,7 @@ pub enum Cause {
 
 impl Cause {
     /// What the operator can do about it, in words that continue a sentence.
-    pub fn cure(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self {
             Self::NameNotResolved { .. } => "check the output's \"address\" and this machine's DNS",
             Self::AddressRefused { .. } => {

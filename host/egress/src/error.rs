@@ -1,4 +1,4 @@
-//! What can go wrong on the way to the API and back, each with where it happened and a cure for the operator.
+//! What can go wrong on the way to the API and back, each with where it happened and a remedy for the operator.
 //! No text holds a header, a query or a password. Turning one into an error code or a log line is left to the
 //! callers.
 
@@ -37,7 +37,7 @@ pub enum EgressError {
         origin: Origin,
     },
     /// The host is, or resolves to, an address that is not allowed.
-    #[error("{host} is at {address}, a {range} address, which is refused: {}", address_cure(*.range))]
+    #[error("{host} is at {address}, a {range} address, which is refused: {}", address_remedy(*.range))]
     AddressRefused {
         /// The host of `base_url`.
         host: String,
@@ -194,7 +194,7 @@ pub enum EgressError {
     },
 }
 
-fn address_cure(range: AddressRange) -> &'static str {
+fn address_remedy(range: AddressRange) -> &'static str {
     if range == AddressRange::Denied {
         "the operator of this host denies its network (egress.deny_networks in host.yaml)"
     } else if range.is_allowed(true) {
@@ -290,13 +290,13 @@ impl From<&rustls::Error> for TlsProblem {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ProxyProblem {
     /// It answered CONNECT with an error.
-    #[error("it answered CONNECT with status {status}; {}", proxy_cure(*.status))]
+    #[error("it answered CONNECT with status {status}; {}", proxy_remedy(*.status))]
     Refused {
         /// The HTTP status.
         status: u16,
     },
     /// It does not forward a plain request before it knows who asks.
-    #[error("it wants a user and a password (status 407); {}", proxy_cure(407))]
+    #[error("it wants a user and a password (status 407); {}", proxy_remedy(407))]
     Unauthenticated,
     /// It hung up before it answered CONNECT.
     #[error("it closed the connection; check that the port is the proxy's")]
@@ -306,7 +306,7 @@ pub enum ProxyProblem {
     Malformed,
 }
 
-fn proxy_cure(status: u16) -> &'static str {
+fn proxy_remedy(status: u16) -> &'static str {
     match status {
         407 => "put those that it knows into proxy_url, as http://user:password@host:port",
         403 => "its rules must allow the API's host",

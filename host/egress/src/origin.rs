@@ -87,7 +87,7 @@ impl Origin {
     /// the component.
     ///
     /// # Errors
-    /// What is wrong with the URL, as an [`OriginError`] with its cure.
+    /// What is wrong with the URL, as an [`OriginError`] with its remedy.
     pub fn parse(base_url: &str, allow_http: bool) -> Result<Self, OriginError> {
         let (scheme, rest) = base_url.split_once("://").ok_or(OriginError::NoScheme)?;
         // "user:secret@host" typed without a scheme can have "://" later on: what stands before it is echoed

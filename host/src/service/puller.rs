@@ -108,7 +108,7 @@ impl Puller {
             let wait = backoff.after(&outcome);
             self.caller.report(Purpose::PrePull, outcome)?;
             self.readiness.invalidate();
-            info!("pre_pull() is tried again in {} seconds", wait.as_secs());
+            info!("Retrying pre_pull() in {} seconds", wait.as_secs());
             self.caller.run_until_stopped(sleep(wait)).await?;
             self.wait_for_setup().await?;
         }
@@ -205,7 +205,7 @@ impl<'a> Cycles<'a> {
         self.caller().discard().await;
         self.caller().report(Purpose::Pull, outcome)?;
         self.puller.readiness.invalidate();
-        info!("The {name} is tried again in {} seconds", wait.as_secs());
+        info!("Retrying the {name} in {} seconds", wait.as_secs());
         Ok(Settled::Failed { wait })
     }
 

@@ -106,7 +106,7 @@ impl Setup {
     async fn check(&self) -> Result<(), ServiceExit> {
         let mut backoff = Backoff::default();
         while let Some(wait) = self.check_once(&mut backoff).await? {
-            info!("The setup is tried again in {} seconds", wait.as_secs());
+            info!("Retrying the setup in {} seconds", wait.as_secs());
             self.caller.run_until_stopped(sleep(wait)).await?;
         }
         Ok(())

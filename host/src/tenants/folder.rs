@@ -119,7 +119,7 @@ fn plan(files: &Files, policy: &Policy) -> Result<Plan, ConfigError> {
     for service in &plan.services {
         service.api.check().map_err(|error| {
             let key = format!("inputs.{}", service.identity.input());
-            Cause::Value { key, reason: error.to_string() }.cure("Correct it there.")
+            Cause::Value { key, reason: error.to_string() }.remedy("Correct it there.")
         })?;
     }
     Ok(plan)

@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn bad(fingerprint: &Fingerprint) -> Look {
-        let plan = Err(Cause::KeyMissing("outputs".to_owned()).cure("Add it."));
+        let plan = Err(Cause::KeyMissing("outputs".to_owned()).remedy("Add it."));
         Look::Changed(Configuration { plan, fingerprint: fingerprint.clone() })
     }
 

@@ -1,4 +1,4 @@
-//! Why a state could not be opened, read or written, each with the place and a cure. Whether one stops a
+//! Why a state could not be opened, read or written, each with the place and a remedy. Whether one stops a
 //! service or only a cycle is left to the callers.
 
 use std::io::{self, ErrorKind};
@@ -22,9 +22,9 @@ pub enum StateError {
     },
     /// There is a value, and it is not the one that was written.
     #[error(
-        "the state file {path} is not usable: {damage}; {cure}",
+        "the state file {path} is not usable: {damage}; {remedy}",
         path = .path.display(),
-        cure = corrupt_cure(.damage, .path)
+        remedy = corrupt_remedy(.damage, .path)
     )]
     Corrupt {
         /// The file.
@@ -163,7 +163,7 @@ pub enum RedisProblem {
     #[error("what answers there is no redis server; check host, port and tls of persistence.config")]
     NotRedis,
     /// It refused the command.
-    #[error("it refused with {code}; {cure}", cure = server_cure(.code))]
+    #[error("it refused with {code}; {remedy}", remedy = server_remedy(.code))]
     Server {
         /// The first word of its answer, such as `OOM` or `READONLY`.
         code: &'static str,
@@ -192,7 +192,7 @@ pub enum RedisProblem {
     },
 }
 
-fn server_cure(code: &str) -> &'static str {
+fn server_remedy(code: &str) -> &'static str {
     match code {
         "OOM" => "its memory is full: raise maxmemory, and use the policy noeviction",
         "READONLY" => "it is a replica: name the primary",
@@ -240,7 +240,7 @@ pub enum Damage {
     Missing,
 }
 
-fn corrupt_cure(damage: &Damage, path: &std::path::Path) -> String {
+fn corrupt_remedy(damage: &Damage, path: &std::path::Path) -> String {
     let path = path.display();
     match damage {
         Damage::NewerVersion(_) => {

@@ -212,7 +212,7 @@ mod tests {
             error.contains("a.state is not usable") && error.contains("rename") && error.contains("a.state.previous")
         );
         fs::rename(previous_of(&path).path(), path.path()).unwrap();
-        assert_eq!(read(&path).unwrap().unwrap(), b"one", "the cure in the text works");
+        assert_eq!(read(&path).unwrap().unwrap(), b"one", "the remedy in the text works");
     }
 
     #[test]

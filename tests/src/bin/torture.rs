@@ -9,7 +9,7 @@ use clap::Parser;
 use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use sandbox::collector::binary;
 use sandbox::progress::Progress;
-use sandbox::torture::{PIECE_IN_BYTES, Torture};
+use sandbox::torture::{CHUNK_IN_BYTES, Torture};
 
 /// Kills devo-collector at random moments while alerts keep arriving, and counts what is lost and what is repeated.
 #[derive(Debug, Parser)]
@@ -52,7 +52,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!(
         "  by a process   {} at most, {} is the bound",
         HumanBytes(tally.most_repeated_in_bytes as u64),
-        HumanBytes(PIECE_IN_BYTES as u64)
+        HumanBytes(CHUNK_IN_BYTES as u64)
     );
     println!("States unusable  {}", tally.unusable_states.len());
     outcome.is_as_promised()

@@ -19,7 +19,7 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial {
         fault: "the process is killed, again and again",
         injected: "`kill -9` at 1,000 random moments while 16,000 alerts are added to 4,000",
-        happens: "goes on from the last confirmed piece; repeats at most one piece a kill",
+        happens: "goes on from the last acknowledged chunk; repeats at most one chunk a kill",
         run: killed,
     },
     Trial {

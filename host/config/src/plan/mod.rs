@@ -83,7 +83,7 @@ impl Plan {
         }
         if outputs.is_empty() {
             return Err(
-                Cause::KeyMissing("outputs".to_owned()).cure("Add an output, for example of the type devo_platform.")
+                Cause::KeyMissing("outputs".to_owned()).remedy("Add an output, for example of the type devo_platform.")
             );
         }
         let inputs = document.inputs.values().filter(|input| input.enabled);
@@ -100,7 +100,7 @@ impl Plan {
         }
         if services.is_empty() {
             return Err(Cause::KeyMissing("inputs.<name>.services".to_owned())
-                .cure("Add an enabled input with the service alerts."));
+                .remedy("Add an enabled input with the service alerts."));
         }
         let Globals { debug, id, .. } = document.globals;
         let id = id.map(|Text(id)| id).unwrap_or_default();
@@ -161,8 +161,10 @@ fn redis(
     warnings: &mut Vec<String>,
 ) -> Result<RedisSettings, ConfigError> {
     let key = |field: &str| format!("globals.persistence.config.{field}");
-    let host =
-        config.host.clone().ok_or_else(|| Cause::KeyMissing(key("host")).cure("Set it to the redis server's host."))?;
+    let host = config
+        .host
+        .clone()
+        .ok_or_else(|| Cause::KeyMissing(key("host")).remedy("Set it to the redis server's host."))?;
     let file = config.password_file.as_ref().map(|file| files.readable(&key("password_file"), file)).transpose()?;
     let password = Secret::new(config.password.as_ref(), file);
     if let Some(Secret::File(file)) = &password {

@@ -104,7 +104,7 @@ impl Keys<'_> {
     fn required<T: Clone>(&self, field: &str, given: &Option<T>) -> Result<T, ConfigError> {
         given.clone().ok_or_else(|| {
             Cause::KeyMissing(self.name(field))
-                .cure("Add it; docs/configuration.md lists what each type of output needs.")
+                .remedy("Add it; docs/configuration.md lists what each type of output needs.")
         })
     }
 
@@ -205,7 +205,7 @@ impl Keys<'_> {
         };
         let tls = tls.map_err(|error| {
             Cause::Certificates { output: self.output.to_owned(), reason: error.to_string() }
-                .cure("Nothing was started.")
+                .remedy("Nothing was started.")
         })?;
         Ok(if config.verify_hostname.unwrap_or(true) { tls } else { tls.without_host_name_check() })
     }

@@ -94,7 +94,7 @@ impl Keys<'_> {
             .into_iter()
             .find_map(Clone::clone)
             .ok_or_else(|| {
-                Cause::KeyMissing(self.input_key("base_url")).cure(match component {
+                Cause::KeyMissing(self.input_key("base_url")).remedy(match component {
                     Component::Bundled => "Set it to the address of your CloudSEK instance.",
                     Component::File { .. } => "Set it to the address of the API.",
                 })
@@ -104,11 +104,11 @@ impl Keys<'_> {
             warnings.extend(permissions::warning("the token", file));
         }
         let current = token.read().map_err(|error| {
-            let cure = match component {
+            let remedy = match component {
                 Component::Bundled => "Put the API token from your CloudSEK admin portal there.",
                 Component::File { .. } => "Put the API token there.",
             };
-            value(self.input_key("credentials.token"), error.to_string(), cure)
+            value(self.input_key("credentials.token"), error.to_string(), remedy)
         })?;
         match token {
             Secret::Text(_) => self.secrets.add(&current),
@@ -197,7 +197,7 @@ impl Keys<'_> {
             (None, Component::Bundled) => TABLE,
             (None, Component::File { .. }) => {
                 return Err(Cause::KeyMissing(self.key("override_devo_tag"))
-                    .cure("Set it to the Devo table that the component's events go to."));
+                    .remedy("Set it to the Devo table that the component's events go to."));
             }
         };
         tag.parse().map_err(|error| value(self.key("override_devo_tag"), format!("{error}"), "Correct the tag."))
@@ -210,7 +210,7 @@ impl Keys<'_> {
         let file = file.map(|file| self.files.readable(&self.input_key("token_file"), file)).transpose()?;
         Secret::new(text, file).ok_or_else(|| {
             Cause::KeyMissing(self.input_key("credentials.token"))
-                .cure("Set it to the API token from your CloudSEK admin portal, or token_file to a file with it.")
+                .remedy("Set it to the API token from your CloudSEK admin portal, or token_file to a file with it.")
         })
     }
 

@@ -1,4 +1,4 @@
-//! How often a delivery is tried again, and how long is waited before: pure arithmetic.
+//! How often a delivery is retried, and how long is waited before: pure arithmetic.
 //!
 //! The figures are the original collector's: 5 tries to connect with waits of 2, 4, 16 and 60 seconds between
 //! them, and 6 tries to send. The original then stops altogether; here the flush fails, and the events are

@@ -103,7 +103,7 @@ async fn a_chain_signed_with_sha_1_is_told_as_weak() {
     let text = error.to_string();
     assert!(matches!(cause(error), Cause::ServerCertificateWeak { .. }), "{text}");
     assert!(text.contains("\"CN=the receiver\" is signed with SHA-1"), "{text}");
-    assert!(text.contains("RSA of 2048 bits or more"), "no cure in: {text}");
+    assert!(text.contains("RSA of 2048 bits or more"), "no remedy in: {text}");
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ fn a_receiver_that_says_that_our_certificate_has_expired_is_believed() {
     let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired);
     let cause = Cause::of(&std::io::Error::new(std::io::ErrorKind::InvalidData, alert));
     assert!(matches!(cause, Cause::ClientCertificateOutOfDate { .. }), "{cause:?}");
-    assert!(cause.cure().contains("download new files"));
+    assert!(cause.remedy().contains("download new files"));
 }
 
 #[tokio::test]

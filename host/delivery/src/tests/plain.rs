@@ -77,7 +77,7 @@ async fn plain_events_to_a_tls_port_are_not_taken_for_delivered() {
     let error = failure(plain_settings(receiver.port)).await;
     let text = error.to_string();
     assert_eq!(cause(error), Cause::TlsExpected, "{text}");
-    assert!(text.contains("\"relay\""), "no cure in: {text}");
+    assert!(text.contains("\"relay\""), "no remedy in: {text}");
 }
 
 #[tokio::test]

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_entry_is_named_with_what_is_wrong_and_a_cure() {
+    fn a_wrong_entry_is_named_with_what_is_wrong_and_a_remedy() {
         let good = json!({"period": "1d", "number_of_requests": 1});
         for (entry, expected) in [
             (json!("1d"), "Entry 2: it is the text \"1d\". Write it as"),

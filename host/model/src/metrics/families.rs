@@ -101,7 +101,7 @@ families! {
     /// The most that a call has used of a limit since the start. Handles are not counted.
     LIMIT_PEAK = Gauge, "devo_collector_limit_peak", "close to its limit";
     /// How often a limit was exceeded. No series if never.
-    LIMIT_BREACHES = Counter, "devo_collector_limit_breaches", "any";
+    LIMITS_EXCEEDED = Counter, "devo_collector_limits_exceeded", "any";
     /// Bytes of events that wait for an output or for its acknowledgement.
     OUTPUT_QUEUE = Gauge, "devo_collector_output_queue_bytes", "";
     /// The version of this program.

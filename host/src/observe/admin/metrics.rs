@@ -167,7 +167,7 @@ impl Services {
                 family.encode_family(&with(labels(service), ("limit", limit.key())))?.encode_gauge(&value)?;
             }
         }
-        let mut family = describe(encoder, &families::LIMIT_BREACHES)?;
+        let mut family = describe(encoder, &families::LIMITS_EXCEEDED)?;
         let exceeded = |service: &RunningService, limit| {
             Some(service.observed.metrics.exceeded(limit)).filter(|&exceeded| exceeded > 0)
         };

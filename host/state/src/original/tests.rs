@@ -265,7 +265,7 @@ fn a_name_does_not_lead_out_of_the_folder() {
 }
 
 #[test]
-fn a_state_that_cannot_be_taken_over_is_an_error_with_the_file_and_a_cure() {
+fn a_state_that_cannot_be_taken_over_is_an_error_with_the_file_and_a_remedy() {
     let scratch = Scratch::new();
     fs::write(scratch.join(NAME), COMMANDS[0]).unwrap();
     let error = found(&scratch).unwrap_err().to_string();
