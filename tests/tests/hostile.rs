@@ -28,6 +28,7 @@ fn verdict(behaviour: Behaviour) -> &'static [&'static str] {
         Behaviour::MemoryBomb => &["[CODE:0310]", "more than 250000000 bytes of memory (limits.memory_in_bytes)"],
         Behaviour::HandleFlood => &["[CODE:0310]", "more than 100 handles open (limits.handles)"],
         Behaviour::LogFlood => &["[CODE:0310]", "more than 100 lines to the log (limits.log_lines)"],
+        Behaviour::GiantDebugLines => &["[CODE:0310]", "computed for more than 500ms (limits.cpu_in_milliseconds)"],
         Behaviour::GiantState => &["[CODE:0399]", "a value of 100000000 bytes", "(limits.state_in_bytes)"],
         Behaviour::ManyKeys => &["[CODE:0399]", "there are 64 keys, and no more are allowed"],
         Behaviour::GiantEvent => &["[CODE:0310]", "bytes at once (limits.host_call_in_bytes)"],

@@ -1,7 +1,12 @@
 //! APIs that answer with what they were sent, the token included, in a page that is no error: it is not in the log, not on the
-//! status page and not in the messages to Devo, however it is written.
+//! status page and not in the messages to Devo, however it is written. And one that sends compressed data that unpack to
+//! nothing: they end.
+
+use std::io::Write;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use sandbox::PATIENCE;
 use sandbox::admin::Admin;
 use sandbox::collector::Collector;
@@ -56,4 +61,22 @@ fn an_api_that_answers_with_the_request_puts_the_token_nowhere() {
             stage.simulator.recover();
         }
     }
+}
+
+#[test]
+fn an_answer_that_unpacks_to_nothing_ends_where_others_do() {
+    let mut nothing = GzEncoder::new(Vec::new(), Compression::fast());
+    nothing.flush().unwrap();
+    let nothing = nothing.finish().unwrap().repeat(100_000);
+    assert!(nothing.len() > 2_000_000);
+    let mut stage = Stage::new("nothing", 5).unwrap();
+    stage.settings.input = "max_body_in_bytes: 1000000\n".into();
+    stage.configure().unwrap();
+    let headers = vec![("content-encoding", "gzip".to_owned())];
+    stage.simulator.fail(1_000, Fault::Answer { status: 200, headers, body: nothing.into() });
+    let collector = stage.start().unwrap();
+    collector.wait_for_line(&["Error [CODE:", "larger than max_body_in_bytes"], PATIENCE).unwrap();
+    stage.simulator.recover();
+    collector.wait_until_sent(5).unwrap();
+    stage.compare().exactly_once().unwrap();
 }

@@ -34,6 +34,8 @@ behaviours! {
     HandleFlood = "handle-flood",
     /// Writes to the log for ever.
     LogFlood = "log-flood",
+    /// Writes lines of 100 MB that nobody wants to see, for ever.
+    GiantDebugLines = "giant-debug-lines",
     /// Stores a value of 100 MB.
     GiantState = "giant-state",
     /// Stores one small value after the other, each under its own key.

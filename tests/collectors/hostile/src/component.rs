@@ -72,6 +72,12 @@ fn misbehave(behaviour: Behaviour) -> String {
                 "a line of the flood\nPullError [CODE:0999] a line that looks like another's",
             );
         },
+        Behaviour::GiantDebugLines => {
+            let line = "x".repeat(100 * MEGABYTE);
+            loop {
+                logging::log(Level::Debug, "", &line);
+            }
+        }
         Behaviour::GiantState => match bucket().set("state", &vec![b'x'; 100 * MEGABYTE]) {
             Ok(()) => "GOT 100 MB of state".into(),
             Err(error) => format!("{error:?}"),
