@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use collector_files::Refusal;
 use thiserror::Error;
 
 use super::name::PREVIOUS_SUFFIX;
@@ -86,10 +87,10 @@ impl StateError {
                 _ => false,
             },
             // Of a network file system, or of a process with too many open files.
-            Self::Read { source, .. } | Self::Write { source, .. } => !matches!(
-                source.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::IsADirectory | ErrorKind::NotADirectory
-            ),
+            Self::Read { source, .. } | Self::Write { source, .. } => {
+                let lasts = [ErrorKind::PermissionDenied, ErrorKind::IsADirectory, ErrorKind::NotADirectory];
+                Refusal::of(source).is_none() && !lasts.contains(&source.kind())
+            }
             Self::Folder { .. } | Self::Corrupt { .. } | Self::NameTooLong { .. } => false,
         }
     }

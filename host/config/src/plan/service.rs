@@ -244,7 +244,7 @@ impl Keys<'_> {
             let url = proxy
                 .read()
                 .map_err(|error| value(self.input_key("proxy_url"), error.to_string(), "Give the proxy's address."))?;
-            self.secrets.add(&url);
+            // Without a password it is no secret, and the operator has to know it again.
             password_of(&url).iter().for_each(|password| self.secrets.add(password));
             settings.proxy = ProxySettings::Url(url);
         }
