@@ -239,7 +239,7 @@ impl World {
     /// These events have arrived.
     pub fn arrive(&mut self, keys: &[(u64, u64)], confirmed: bool) {
         let call = self.hits.len() - 1;
-        let times = self.arrivals.keys().map(|(number, _)| self.records[*number as usize]);
+        let times = self.arrivals.keys().chain(keys).map(|(number, _)| self.records[*number as usize]);
         let times = times.filter(|record| self.memory_is_small && record.kind.has_time());
         let newest = times.map(|record| record.time).max();
         for key in keys {
