@@ -40,6 +40,22 @@ fn one_seed() {
     }
 }
 
+/// Seeds beyond those of every run that have broken a promise once.
+const FOUND: [u64; 24] = [
+    261_996, 264_235, 269_006, 380_647, 384_693, 396_722, 396_731, 1_009_710, 1_012_138, 1_026_954, 1_065_494,
+    1_084_964, 1_095_061, 1_098_326, 1_112_886, 1_114_696, 1_129_095, 1_145_971, 1_166_617, 1_210_997, 1_214_431,
+    1_242_206, 1_245_305, 1_268_531,
+];
+
+#[test]
+fn seeds_that_broke_a_promise_once_keep_it() {
+    for seed in FOUND {
+        if let Err(failure) = runner::silently(|| host::run(&History::of(seed), None, false).result) {
+            panic!("{}", runner::report(seed, &failure, None));
+        }
+    }
+}
+
 /// With `SURVEY=n`: how many of so many seeds break which promise.
 #[test]
 fn survey() {
