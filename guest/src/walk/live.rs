@@ -115,6 +115,10 @@ impl<'a> Live<'a> {
     /// Looks for what is new. `read` reads a page.
     pub fn run(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let looked = self.look_where_it_is(read);
+        if looked.is_err() {
+            // Whatever it was about to ask for: what lies behind the last page that it has read is not known.
+            self.leave_open();
+        }
         if self.succeeded > 0 {
             self.source.further = 0;
         } else if self.failed > 0 && self.source.further == 0 {
@@ -207,7 +211,12 @@ impl<'a> Live<'a> {
             let Some(next) = next else { break };
             self.innermost = Some(next);
             match self.ask_in_run(next, self.found > 0, read)? {
-                Reading::Records(seen) if seen.new > 0 => {}
+                Reading::Records(seen) if seen.new > 0 => {
+                    if seen.new == seen.records && !self.source.tells_of_more() {
+                        // Nothing known was met, and a total that counts less than there is says that this was all.
+                        self.leave_open();
+                    }
+                }
                 _ => break,
             }
         }
