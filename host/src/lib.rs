@@ -9,13 +9,13 @@
 //! one of them, and [`tenants`], many. `tests/layers.rs` holds every `use` against it.
 //!
 //! ```no_run
-//! use collector_config::{Place, Plan, Policy, read};
+//! use collector_config::{AdminSettings, Place, Plan, Policy, read};
 //! use devo_collector::{collector, observe::telemetry::Messages};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! # async fn example() -> anyhow::Result<()> {
 //! let plan = Plan::new(read(&Place::OnPremise("config.yaml".into()))?, &Policy::permissive())?;
-//! collector::run(plan, None, None, Messages::default(), CancellationToken::new()).await;
+//! collector::run(plan, None, &AdminSettings::default(), Messages::default(), CancellationToken::new()).await;
 //! # Ok(())
 //! # }
 //! ```
