@@ -1,4 +1,5 @@
-//! Runs a property over everything that fuzzing has found worth keeping. Part of the tests of each crate that has one.
+//! Runs a property over everything that fuzzing has found worth keeping. Part of the tests of each crate that
+//! has one.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,6 +1,6 @@
-//! What the adapters of key-value stores have in common: each call is passed on, its errors are the same. A draft's own
-//! `Bucket`, `Error` and so on are what the including file calls them; how a bucket is named and its keys are listed is left
-//! to it.
+//! What the adapters of key-value stores have in common: each call is passed on, its errors are the same. A
+//! draft's own `Bucket`, `Error` and so on are what the including file calls them; how a bucket is named and
+//! its keys are listed is left to it.
 
 use super::{Bucket, Error, Guest, GuestBucket, KeyResponse, list_keys, name_of, platform};
 

@@ -1,5 +1,6 @@
-//! Asking the API for a page: the request, its answer, and the attempts until there is one. What an answer means is decided in
-//! `verdict`, what it says is cut out in `words`, and credentials are kept out of that in `mask`.
+//! Asking the API for a page: the request, its answer, and the attempts until there is one. What an answer
+//! means is decided in `verdict`, what it says is cut out in `words`, and credentials are kept out of that in
+//! `mask`.
 
 use std::cell::Cell;
 use std::fmt::Display;
@@ -90,7 +91,8 @@ impl<'a, P: Platform> Api<'a, P> {
         }
     }
 
-    /// Asks again for a page whose answer could not be read, after a while. False if it was asked for often enough.
+    /// Asks again for a page whose answer could not be read, after a while. False if it was asked for often
+    /// enough.
     pub fn ask_again(&self, asked: &mut Asked<P::Pending>, why: &dyn Display) -> bool {
         if asked.attempt.is_last() {
             return false;

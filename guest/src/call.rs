@@ -1,6 +1,8 @@
-//! One call of the component: pages are asked for and read, what is new is formatted and sent, confirmed, and only then recorded.
+//! One call of the component: pages are asked for and read, what is new is formatted and sent, confirmed, and
+//! only then recorded.
 //!
-//! A call delivers one chunk: memory, time and what a crash repeats are bounded by it, whatever the length of the history.
+//! A call delivers one chunk: memory, time and what a crash repeats are bounded by it, whatever the length of
+//! the history.
 
 use std::time::Duration;
 
@@ -132,8 +134,8 @@ impl<'a, P: Platform> Call<'a, P> {
         self.failure.is_some()
     }
 
-    /// Whether it is no matter of the page that could not be read: another one, or the same one again after a look of live, tells.
-    /// True as long as it can't be told.
+    /// Whether it is no matter of the page that could not be read: another one, or the same one again after a
+    /// look of live, tells. True as long as it can't be told.
     ///
     /// # Errors
     /// Why no page can be read.
@@ -180,12 +182,13 @@ impl<'a, P: Platform> Call<'a, P> {
         self.api.ask(page, self.settings.endpoint.limit, since, retries.min(left))
     }
 
-    /// Takes the page that was asked for, delivers what is new on it with the chunk, and gives what it has shown. `then` is told
-    /// of that first and may ask for the next page, which is under way while this one is written out.
+    /// Takes the page that was asked for, delivers what is new on it with the chunk, and gives what it has
+    /// shown. `then` is told of that first and may ask for the next page, which is under way while this one
+    /// is written out.
     ///
     /// # Errors
-    /// What concerns the whole API, not this page alone; or events can't be sent. `is_first`: there is no source without this
-    /// page, so that its absence is no end.
+    /// What concerns the whole API, not this page alone; or events can't be sent. `is_first`: there is no
+    /// source without this page, so that its absence is no end.
     pub fn take(
         &mut self,
         mut asked: Asked<P::Pending>,
@@ -241,7 +244,8 @@ impl<'a, P: Platform> Call<'a, P> {
         page::read_records(body, records.as_ref(), &Places { id, time })
     }
 
-    /// What a page shows, and the alerts on it that are wanted and were not delivered yet; they count as delivered from here on.
+    /// What a page shows, and the alerts on it that are wanted and were not delivered yet; they count as
+    /// delivered from here on.
     fn admit<'b>(
         &mut self,
         page: &Page<'b, Record<'b>>,
@@ -473,14 +477,16 @@ impl<'a, P: Platform> Call<'a, P> {
         )
     }
 
-    /// From when on alerts are wanted, after what was delivered by now: where more was than is remembered, what is new alone.
+    /// From when on alerts are wanted, after what was delivered by now: where more was than is remembered,
+    /// what is new alone.
     pub fn window(&mut self) -> Window {
         self.memory.forget_before(self.state.overlap_start(self.settings));
         let window = self.state.window(self.settings);
         Window { floor: window.floor.max(self.memory.head.since), ..window }
     }
 
-    /// Records what was delivered since `before` was stored, and says so in the log. `is_over`: the call has done what it was to do.
+    /// Records what was delivered since `before` was stored, and says so in the log. `is_over`: the call has
+    /// done what it was to do.
     pub fn commit(mut self, before: Option<&[u8]>, is_over: bool) -> Result<Summary, Failure> {
         self.statistics.requests = u64::from(self.api.requests());
         self.cycle.statistics = self.cycle.statistics.plus(self.statistics);
@@ -527,8 +533,8 @@ fn reading_of(failure: &Failure, is_first: bool) -> Option<Reading> {
     }
 }
 
-/// Whether a failure concerns whoever asks, and not what was asked for. A connection that fails may fail for one page alone, such
-/// as one that the server is not done with in time.
+/// Whether a failure concerns whoever asks, and not what was asked for. A connection that fails may fail for
+/// one page alone, such as one that the server is not done with in time.
 fn is_of_access(failure: &Failure) -> bool {
     !failure.is_of_page() && !matches!(failure.code, 496 | 497)
 }

@@ -1,7 +1,7 @@
 //! Binds the collector to its WIT world: the one file that knows of the component model.
 //!
-//! Two traps of wasi:http are met here: a body's stream must be dropped before the body is finished, and a request's body
-//! before the request is sent is not needed for GET.
+//! Two traps of wasi:http are met here: a body's stream must be dropped before the body is finished, and a
+//! request's body before the request is sent is not needed for GET.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ use bindings::wasi::io::streams::{InputStream, StreamError};
 use bindings::wasi::keyvalue::store as keyvalue;
 use bindings::wasi::logging::logging;
 
-/// Bytes asked for in one read of a body: few crossings of the boundary, without a large buffer for a small answer.
+/// Bytes asked for in one read of a body: few crossings of the boundary, without a large buffer for a small
+/// answer.
 const READ_IN_BYTES: u64 = 256 * 1024;
 
 /// The most that is reserved for a body before it is there.

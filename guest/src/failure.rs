@@ -43,7 +43,8 @@ impl Failure {
         Self { class, code, reason: one_line(&reason.into()), remedy: remedy.to_owned(), scope: Scope::Api }
     }
 
-    /// A setting that can't be used. Codes 1 and 2 have the specification's text; 3 stands for every other setting.
+    /// A setting that can't be used. Codes 1 and 2 have the specification's text; 3 stands for every other
+    /// setting.
     pub fn setting(code: u16, reason: impl Into<String>, remedy: &str) -> Self {
         Self::new(Class::InitVariables, code, reason, remedy)
     }

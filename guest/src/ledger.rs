@@ -7,7 +7,8 @@ use alert_records::keys::Keys;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Ids kept at the most. A tenant with more than this many alerts in the overlap gets a shorter overlap, not a larger state.
+/// Ids kept at the most. A tenant with more than this many alerts in the overlap gets a shorter overlap, not
+/// a larger state.
 const MAX_IDS: usize = 50_000;
 
 /// Keys kept of records without a readable time: the latest ones.
@@ -24,14 +25,16 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger that knows the ids of one moment, and nothing of what came before: what the original collector leaves behind.
+    /// A ledger that knows the ids of one moment, and nothing of what came before: what the original
+    /// collector leaves behind.
     pub fn from_last_ids(time: DateTime<Utc>, ids: &[String]) -> Self {
         let mut ledger = Self { since: Some(time), ids: Keys::default() };
         ids.iter().for_each(|id| ledger.insert(&Key::stored(id), Some(time)));
         ledger
     }
 
-    /// Alerts from before this time may have been delivered without being known here. `None`: every delivered one is known.
+    /// Alerts from before this time may have been delivered without being known here. `None`: every delivered
+    /// one is known.
     pub fn since(&self) -> Option<DateTime<Utc>> {
         self.since
     }
@@ -57,7 +60,8 @@ impl Ledger {
         self.since = self.since.max(later.since);
     }
 
-    /// Forgets what was delivered with a time before `floor`, and more where there would be too much; hands it over.
+    /// Forgets what was delivered with a time before `floor`, and more where there would be too much; hands
+    /// it over.
     pub fn forget_before(&mut self, floor: Option<DateTime<Utc>>) -> Keys {
         self.since = self.since.max(floor);
         if self.ids.len() > MAX_IDS {
@@ -65,7 +69,8 @@ impl Ledger {
             let mut times: Vec<_> = self.ids.times().flatten().filter(is_wanted).collect();
             if let Some(excess) = times.len().checked_sub(MAX_IDS).filter(|excess| *excess > 0) {
                 let (_, first_kept, _) = times.select_nth_unstable(excess);
-                // Ids of one moment are kept or forgotten together, so that `since` divides what is known from what is not.
+                // Ids of one moment are kept or forgotten together, so that `since` divides what is known
+                // from what is not.
                 self.since = self.since.max(Some(*first_kept));
             }
         }

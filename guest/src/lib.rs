@@ -1,12 +1,13 @@
-//! The CloudSEK XVigil collector: what it asks of the API, what it makes of the answers, and what it remembers.
+//! The CloudSEK XVigil collector: what it asks of the API, what it makes of the answers, and what it
+//! remembers.
 //!
-//! Everything here is plain Rust against the [`platform::Platform`] trait, so that it runs natively in tests; `component`
-//! alone binds it to the WIT world, and is compiled for wasm only.
+//! Everything here is plain Rust against the [`platform::Platform`] trait, so that it runs natively in tests;
+//! `component` alone binds it to the WIT world, and is compiled for wasm only.
 //!
-//! The life of an alert: [`walk`] decides which page to ask for, [`api`] fetches it, [`alert_records`] finds the records in it,
-//! their ids and times, [`memory`] knows whether they were delivered before, [`alert`] makes events of what is new, [`batch`]
-//! sorts them, and a [`call`] sends them, has them confirmed, and only then stores what was delivered and the [`state`].
-//! [`pull`] has the four things that the host asks for.
+//! The life of an alert: [`walk`] decides which page to ask for, [`api`] fetches it, [`alert_records`] finds
+//! the records in it, their ids and times, [`memory`] knows whether they were delivered before, [`alert`]
+//! makes events of what is new, [`batch`] sorts them, and a [`call`] sends them, has them confirmed, and only
+//! then stores what was delivered and the [`state`]. [`pull`] has the four things that the host asks for.
 
 pub mod alert;
 pub mod api;

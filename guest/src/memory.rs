@@ -1,7 +1,9 @@
-//! What was delivered already: the digests of all, in values of their own beside the state, and the keys of the overlap in it.
+//! What was delivered already: the digests of all, in values of their own beside the state, and the keys of
+//! the overlap in it.
 //!
-//! The values are read for a pass or a record that the overlap does not know, and written after the events are confirmed and
-//! before the state. A crash between the two leaves digests of what was delivered: nothing is sent again, and nothing is lost.
+//! The values are read for a pass or a record that the overlap does not know, and written after the events
+//! are confirmed and before the state. A crash between the two leaves digests of what was delivered: nothing
+//! is sent again, and nothing is lost.
 
 use alert_records::digests::{Capacity, Digests, Found};
 use alert_records::key::{Key, keyed_digest};
@@ -31,7 +33,8 @@ pub struct Head {
     count: u64,
     /// Whether digests were ever forgotten for new ones. Then the ids of the overlap alone tell.
     forgot: bool,
-    /// Alerts from before this time may have been delivered without being known. `None`: every delivered one is known.
+    /// Alerts from before this time may have been delivered without being known. `None`: every delivered one
+    /// is known.
     pub since: Option<DateTime<Utc>>,
 }
 
@@ -116,7 +119,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Whether the digests are there. Otherwise what [`Memory::find`] does not find may be known all the same.
+    /// Whether the digests are there. Otherwise what [`Memory::find`] does not find may be known all the
+    /// same.
     pub fn is_loaded(&self) -> bool {
         self.digests.is_some()
     }

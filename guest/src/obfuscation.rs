@@ -1,8 +1,8 @@
 //! Masks in an alert what the operator does not want to leave.
 //!
-//! It fails closed. Each rule applies on its own; what a path leads to is hidden whatever its type; what can't be read is
-//! hidden whole. Only a `null` stays, having nothing to hide. A record is never written anew: masks are put in the places
-//! that the scanner finds, and every other byte is forwarded as it came.
+//! It fails closed. Each rule applies on its own; what a path leads to is hidden whatever its type; what
+//! can't be read is hidden whole. Only a `null` stays, having nothing to hide. A record is never written
+//! anew: masks are put in the places that the scanner finds, and every other byte is forwarded as it came.
 
 mod rule;
 
@@ -68,8 +68,8 @@ struct Path<'r> {
 /// A value in the record, and what takes its place.
 type Mask<'a> = (&'a [u8], String);
 
-/// Takes all paths through `value` at once, and collects the masks in the order of the text. Where a path ends the others
-/// are not followed any further: a mask covers all that is inside it.
+/// Takes all paths through `value` at once, and collects the masks in the order of the text. Where a path
+/// ends the others are not followed any further: a mask covers all that is inside it.
 fn find<'a>(value: &'a [u8], paths: &[Path<'_>], masks: &mut Vec<Mask<'a>>) {
     let ending: Vec<&Rule> = paths.iter().filter(|path| path.steps.is_empty()).map(|path| path.rule).collect();
     if !ending.is_empty() {
@@ -130,9 +130,9 @@ fn whole_mask(value: &[u8], rule: &Rule) -> String {
 
 /// `text` without what the rules' patterns match; `None` if they match nothing.
 ///
-/// Each pattern looks at the original text: after another one's mask it might not find what it is meant to hide. Matches
-/// that overlap become one mask, that of the first rule among them. Python's `$` also matches before a line break that
-/// ends the text, so a text with one is searched without it too.
+/// Each pattern looks at the original text: after another one's mask it might not find what it is meant to
+/// hide. Matches that overlap become one mask, that of the first rule among them. Python's `$` also matches
+/// before a line break that ends the text, so a text with one is searched without it too.
 fn matches_masked(text: &str, rules: &[&Rule]) -> Option<String> {
     let mut matches: Vec<(Range<usize>, usize)> = Vec::new();
     for (order, rule) in rules.iter().enumerate() {
@@ -184,8 +184,8 @@ fn resolved(key: &[u8]) -> Option<Cow<'_, [u8]>> {
     if key.contains(&b'\\') { decoded(&[b"\"", key, b"\""].concat()).map(Cow::Owned) } else { Some(Cow::Borrowed(key)) }
 }
 
-/// What a string holds, as bytes: neither invalid UTF-8 nor a lone surrogate is in the way. `None` if `value` is no string,
-/// or has an escape that JSON doesn't know.
+/// What a string holds, as bytes: neither invalid UTF-8 nor a lone surrogate is in the way. `None` if `value`
+/// is no string, or has an escape that JSON doesn't know.
 fn decoded(value: &[u8]) -> Option<Vec<u8>> {
     serde_json::Deserializer::from_slice(value).deserialize_bytes(Bytes).ok()
 }

@@ -45,7 +45,8 @@ pub const fn is(_: Planted) -> bool {
 
 #[cfg(test)]
 thread_local! {
-    /// Whether no pass comes by the clock on this thread: what the clock would heal is to be found without it.
+    /// Whether no pass comes by the clock on this thread: what the clock would heal is to be found without
+    /// it.
     pub static CLOCK_OFF: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 

@@ -1,6 +1,7 @@
-//! What holds for every input of the decoders of untrusted bytes, whatever the bytes are: an answer of the API, a time, a
-//! state, settings, and a record under the operator's masks. Each property is one function, which the targets in `fuzz/` and the
-//! replay of their corpus below both call. It panics where the property is broken.
+//! What holds for every input of the decoders of untrusted bytes, whatever the bytes are: an answer of the
+//! API, a time, a state, settings, and a record under the operator's masks. Each property is one function,
+//! which the targets in `fuzz/` and the replay of their corpus below both call. It panics where the property
+//! is broken.
 
 #![allow(clippy::unwrap_used, reason = "a property may fail by panicking")]
 
@@ -47,7 +48,8 @@ pub fn answer(body: &[u8]) {
     }
 }
 
-/// Records and what is odd among them are parts of the body, each kind in its order, and no byte belongs to two of them.
+/// Records and what is odd among them are parts of the body, each kind in its order, and no byte belongs to
+/// two of them.
 fn in_order<'a>(body: &'a [u8], page: &Page<'a, &'a [u8]>) {
     let range = |text: &[u8]| {
         let start = (text.as_ptr() as usize).checked_sub(body.as_ptr() as usize).unwrap();
@@ -149,7 +151,8 @@ pub fn time(text: &[u8]) {
     }
 }
 
-/// A time that the collector has read is kept: in its log, and in its state, which would else be lost with it.
+/// A time that the collector has read is kept: in its log, and in its state, which would else be lost with
+/// it.
 fn lasting(time: DateTime<Utc>) {
     assert!((1..=9999).contains(&time.year()), "{time:?} has four digits for its year");
     assert_eq!(timestamp::parse(&timestamp::format(time)), Some(time), "{}", timestamp::format(time));
@@ -157,7 +160,8 @@ fn lasting(time: DateTime<Utc>) {
     assert_eq!(serde_json::from_slice::<DateTime<Utc>>(&stored).ok(), Some(time), "{time:?}");
 }
 
-/// A state: of any version, but never made up; and read as it was written, in the version that it is upgraded to.
+/// A state: of any version, but never made up; and read as it was written, in the version that it is upgraded
+/// to.
 pub fn state(text: &[u8]) {
     let settings = settings_with(None);
     let Ok((mut state, memory)) = State::open(text, &settings, b"seed") else { return };
@@ -197,7 +201,8 @@ pub fn settings(text: &[u8]) {
     }
 }
 
-/// Rules on the first line and a record on the others: what a rule leads to is masked, and nothing else changes.
+/// Rules on the first line and a record on the others: what a rule leads to is masked, and nothing else
+/// changes.
 pub fn obfuscation(text: &[u8]) {
     let Some(end) = text.iter().position(|byte| *byte == b'\n') else { return };
     let (rules_text, record) = (&text[..end], &text[end + 1..]);
@@ -235,8 +240,8 @@ pub fn obfuscation(text: &[u8]) {
     }
 }
 
-/// `tree` with the masks of rules that have still these steps to take. Of two rules for one place the last counts, and an
-/// outer mask hides an inner one.
+/// `tree` with the masks of rules that have still these steps to take. Of two rules for one place the last
+/// counts, and an outer mask hides an inner one.
 fn masked_plainly(tree: Tree, rules: &[(&Value, &[String])]) -> Tree {
     if let Some((rule, _)) = rules.iter().rev().find(|(_, steps)| steps.is_empty()) {
         return match rule.get("value") {

@@ -1,4 +1,5 @@
-//! The four things that the host asks for: checking the set-up, making the state ready, looking for what is new, and backfill.
+//! The four things that the host asks for: checking the set-up, making the state ready, looking for what is
+//! new, and backfill.
 
 use alert_records::page;
 use chrono::DateTime;
@@ -114,7 +115,8 @@ pub fn pull<P: Platform>(platform: &P, budget: Budget) -> Result<Summary, Failur
     let prefix = {
         let mut live = walk.live(window.floor, now);
         let known_gaps = live.gaps.clone();
-        // A look that is cut off leaves what it has to leave in the walk; a failure is told once all of that is recorded.
+        // A look that is cut off leaves what it has to leave in the walk; a failure is told once all of that
+        // is recorded.
         let looked = live.run(&mut |page| {
             if !call.has_room() {
                 return Err(Cut);
@@ -240,8 +242,8 @@ fn finish<P: Platform>(
 /// The text that was stored, and the state with what is remembered beside it.
 type Opened = (Option<Vec<u8>>, (State, Memory));
 
-/// The state and what is remembered with it, and the text that was stored. It was there when the service started: what is wrong
-/// now may pass, such as a server that is away.
+/// The state and what is remembered with it, and the text that was stored. It was there when the service
+/// started: what is wrong now may pass, such as a server that is away.
 fn open<P: Platform>(platform: &P, settings: &Settings) -> Result<Opened, Failure> {
     let text = load(platform).map_err(|failure| Failure::pull(302, failure.reason, &failure.remedy))?;
     let seed = || seed(platform, settings);

@@ -1,9 +1,9 @@
-//! What lasts between calls: one value, with the original collector's names where it had them. The digests of what was delivered
-//! lie beside it: see [`crate::memory`].
+//! What lasts between calls: one value, with the original collector's names where it had them. The digests of
+//! what was delivered lie beside it: see [`crate::memory`].
 //!
-//! It is two lines of JSON. The first has everything but the keys of the alerts in the overlap; those follow on the second. There
-//! may be fifty thousand of them, read and written at every call that delivers: what does that is made for it, and the general
-//! parser never sees them.
+//! It is two lines of JSON. The first has everything but the keys of the alerts in the overlap; those follow
+//! on the second. There may be fifty thousand of them, read and written at every call that delivers: what
+//! does that is made for it, and the general parser never sees them.
 
 use std::fmt;
 
@@ -32,8 +32,9 @@ const VERSION: u64 = 4;
 pub struct State {
     /// Alerts from before this time are not wanted. `None`: all are.
     pub initial_start_time_in_utc: Option<DateTime<Utc>>,
-    /// The newest `incident_time` delivered, but never one in the future: a single wrong date must not hide what follows.
-    /// It may be none but not missing: a value that lost it is not the state of a service that has never pulled.
+    /// The newest `incident_time` delivered, but never one in the future: a single wrong date must not hide
+    /// what follows. It may be none but not missing: a value that lost it is not the state of a service that
+    /// has never pulled.
     #[serde(deserialize_with = "Option::deserialize")]
     pub last_event_time_in_utc: Option<DateTime<Utc>>,
     /// The ids delivered with that time.
@@ -47,8 +48,8 @@ pub struct State {
     pub ledger: Ledger,
     /// The memory of everything delivered.
     pub memory: Head,
-    /// The newest time delivered when a pass ended last. The overlap reaches back from there: what live alone has found moves
-    /// nothing.
+    /// The newest time delivered when a pass ended last. The overlap reaches back from there: what live alone
+    /// has found moves nothing.
     pub settled: Option<DateTime<Utc>>,
     /// Where live and backfill stand.
     pub walk: Walk,

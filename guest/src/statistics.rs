@@ -32,7 +32,8 @@ impl Statistics {
 
     /// The specification's line, so many milliseconds after the cycle started.
     pub fn line(&self, pulling_id: &str, milliseconds: u64) -> String {
-        // In thousandths, rounded. Printing floating-point numbers would make the component five kilobytes larger.
+        // In thousandths, rounded. Printing floating-point numbers would make the component five kilobytes
+        // larger.
         let rounded = self.sent.saturating_mul(1_000_000).saturating_add(milliseconds / 2);
         let average = rounded.checked_div(milliseconds).unwrap_or(0);
         let (average, thousandths) = (average / 1000, average % 1000);

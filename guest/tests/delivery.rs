@@ -159,8 +159,8 @@ fn a_source_that_fails_after_every_page_gets_ahead() {
         world.source(|source| source.add_history(95, start(), minutes(97)));
         world.inner().faults = BTreeSet::from([Fault::Request(2)]);
         let calls = (1..100).find(|_| world.pull().is_ok_and(|summary| summary.up_to_date));
-        // Two passes of ten pages and what follows their end, a page with every third call: the others look for what is
-        // new and try what could not be read.
+        // Two passes of ten pages and what follows their end, a page with every third call: the others look
+        // for what is new and try what could not be read.
         assert!(calls.is_some_and(|calls| calls <= 2 * 3 * (10 + 3)), "{calls:?}");
         world.assert_delivered_once();
     }

@@ -19,7 +19,8 @@ use crate::tenant::Tenant;
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
-/// Compiled components are kept in the folder `cache`, if it is given, and metrics are served where `admin` says.
+/// Compiled components are kept in the folder `cache`, if it is given, and metrics are served where `admin`
+/// says.
 pub async fn run(
     plan: Plan,
     cache: Option<&Path>,

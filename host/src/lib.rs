@@ -15,7 +15,8 @@
 //!
 //! # async fn example() -> anyhow::Result<()> {
 //! let plan = Plan::new(read(&Place::OnPremise("config.yaml".into()))?, &Policy::permissive())?;
-//! collector::run(plan, None, &AdminSettings::default(), Messages::default(), CancellationToken::new()).await;
+//! collector::run(plan, None, &AdminSettings::default(), Messages::default(),
+//! CancellationToken::new()).await;
 //! # Ok(())
 //! # }
 //! ```

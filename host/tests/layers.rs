@@ -28,8 +28,8 @@ const MODULES: &[&[&str]] = &[
 /// What only declares the modules below it.
 const DECLARATIONS: [&str; 3] = ["lib.rs", "main.rs", "observe/mod.rs"];
 
-/// What opens a file by its path, and forgets whose it is; and what takes a thread for as long as something likes. Both
-/// have their place in `collector-files`.
+/// What opens a file by its path, and forgets whose it is; and what takes a thread for as long as something
+/// likes. Both have their place in `collector-files`.
 const ELSEWHERE: [&str; 14] = [
     "File::open(",
     "File::create(",

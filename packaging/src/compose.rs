@@ -8,7 +8,8 @@ use wac_graph::{CompositionGraph, EncodeOptions};
 
 use crate::staged;
 
-/// A stack of components: each is given what those before it export, and what the last one exports is exported.
+/// A stack of components: each is given what those before it export, and what the last one exports is
+/// exported.
 #[derive(Debug, Clone, Copy)]
 pub struct Composition {
     /// The file's name, without the extension.

@@ -1,4 +1,5 @@
-//! Who made a component, from what, and under which licence: in sections of its own, which change nothing about what it does.
+//! Who made a component, from what, and under which licence: in sections of its own, which change nothing
+//! about what it does.
 
 use std::process::Command;
 

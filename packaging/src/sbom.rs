@@ -1,4 +1,5 @@
-//! What a component is made of, as CycloneDX 1.6: the crates that are linked into it, with versions, licences and checksums.
+//! What a component is made of, as CycloneDX 1.6: the crates that are linked into it, with versions, licences
+//! and checksums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -59,8 +60,8 @@ pub fn of(package: &str) -> Result<Value> {
     }))
 }
 
-/// Name and version of what runs in the component, as cargo resolves it for this package alone: no macro, no build script
-/// and no test has a part in it.
+/// Name and version of what runs in the component, as cargo resolves it for this package alone: no macro, no
+/// build script and no test has a part in it.
 fn linked(package: &str) -> Result<BTreeSet<(String, String)>> {
     let target = "--target=wasm32-unknown-unknown";
     let edges = "--edges=normal,no-proc-macro";

@@ -1,8 +1,8 @@
 //! Alerts as XVigil returns them: any number, the same ones for the same seed, about 1 KB each.
 //!
-//! They carry on purpose what programs that re-type JSON get wrong: ids that look like numbers, floats, durations or hex,
-//! integers beyond 2^53, `1.0`, repeated keys, changing key order, escapes of every kind (half a surrogate pair among them),
-//! text outside ASCII, and white space between the tokens.
+//! They carry on purpose what programs that re-type JSON get wrong: ids that look like numbers, floats,
+//! durations or hex, integers beyond 2^53, `1.0`, repeated keys, changing key order, escapes of every kind
+//! (half a surrogate pair among them), text outside ASCII, and white space between the tokens.
 
 use std::fmt::Write as _;
 use std::time::Duration;

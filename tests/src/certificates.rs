@@ -89,7 +89,8 @@ impl Certificates {
         issue(&self.authority, &self.folder, "short-lived", &[], ExtendedKeyUsagePurpose::ClientAuth, end)
     }
 
-    /// Writes the client's certificate, its key and the authority into one PKCS#12 file, locked with `password`.
+    /// Writes the client's certificate, its key and the authority into one PKCS#12 file, locked with
+    /// `password`.
     pub fn write_pkcs12(&self, to: &Path, password: &str) -> Result<()> {
         let mut openssl = Command::new("openssl");
         openssl.args(["pkcs12", "-export", "-passout", &format!("pass:{password}")]);
@@ -98,7 +99,8 @@ impl Certificates {
     }
 }
 
-/// Makes a certificate for `localhost` that is signed with an RSA key of 1024 bits, and a chain file of its authority.
+/// Makes a certificate for `localhost` that is signed with an RSA key of 1024 bits, and a chain file of its
+/// authority.
 pub fn weak_server(folder: &Path) -> Result<(Pair, PathBuf)> {
     let file = |name: &str| folder.join(name);
     let (chain, authority_key) = (file("weak-chain.crt"), file("weak-authority.key"));

@@ -13,7 +13,8 @@ use crate::alerts::Alert;
 use crate::compact::compact;
 use crate::receiver::Frame;
 
-/// A running comparison: it takes events as they arrive, so that nobody needs to look at the first ones again.
+/// A running comparison: it takes events as they arrive, so that nobody needs to look at the first ones
+/// again.
 #[derive(Debug)]
 pub struct Check<'a> {
     source: &'a [Alert],

@@ -70,7 +70,8 @@ impl Collector {
         lines.iter().map(|line| line.parse()).collect()
     }
 
-    /// Waits until the finished pull cycles have sent `total` events together, and returns the statistics of all of them.
+    /// Waits until the finished pull cycles have sent `total` events together, and returns the statistics of
+    /// all of them.
     ///
     /// Events are counted as sent when they are confirmed and recorded, so this is later than their arrival.
     pub fn wait_until_sent(&self, total: u64) -> Result<Vec<Statistics>> {
@@ -100,7 +101,8 @@ impl Deref for Collector {
     }
 }
 
-/// Whatever a test is about, a service that has ended leaves its state to the next one, and lets nobody wait for it.
+/// Whatever a test is about, a service that has ended leaves its state to the next one, and lets nobody wait
+/// for it.
 impl Drop for Collector {
     fn drop(&mut self) {
         let waits = self.lines_with(&["The state is still being written"]);

@@ -1,7 +1,7 @@
 //! JSON text without insignificant white space: what "the same record, byte for byte" is measured in.
 
-/// The text without the white space that stands outside strings. Every other byte stays: escapes, forms of numbers, order
-/// and repetition of keys.
+/// The text without the white space that stands outside strings. Every other byte stays: escapes, forms of
+/// numbers, order and repetition of keys.
 pub fn compact(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

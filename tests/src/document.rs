@@ -1,5 +1,5 @@
-//! Documents that have a table in them which a command writes: between a line that names the command, and a line that
-//! ends the table.
+//! Documents that have a table in them which a command writes: between a line that names the command, and a
+//! line that ends the table.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Another vendor's API: its answers name their next page, and only the last one grows. Nothing else about it is like XVigil's.
+//! Another vendor's API: its answers name their next page, and only the last one grows. Nothing else about it
+//! is like XVigil's.
 
 use std::convert::Infallible;
 use std::sync::Arc;

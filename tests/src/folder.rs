@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-/// A folder that goes away with this value, unless the thread panics or [`Folder::keep`] was called: then its files tell
-/// what happened, and its path is printed.
+/// A folder that goes away with this value, unless the thread panics or [`Folder::keep`] was called: then its
+/// files tell what happened, and its path is printed.
 #[derive(Debug)]
 pub struct Folder {
     folder: TempDir,

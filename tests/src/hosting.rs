@@ -1,4 +1,5 @@
-//! A process that hosts tenants: the folder that they are in, the operator's `host.yaml`, and a stage for each.
+//! A process that hosts tenants: the folder that they are in, the operator's `host.yaml`, and a stage for
+//! each.
 
 use std::path::PathBuf;
 use std::time::Duration;

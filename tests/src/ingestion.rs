@@ -75,7 +75,8 @@ impl Ingestion {
         self.state.read(|state| state.posts)
     }
 
-    /// Compares what has arrived with the source. Events have no date of their own here: the one that is compared is right.
+    /// Compares what has arrived with the source. Events have no date of their own here: the one that is
+    /// compared is right.
     pub fn compare(&self, source: &[Alert]) -> Report {
         let times: HashMap<_, _> = source.iter().map(|alert| (alert.id.as_str(), alert.incident_time)).collect();
         let frame = |(table, event): &(String, Bytes)| {

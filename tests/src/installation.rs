@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 
 use crate::certificates::{Certificates, Pair};
 
-/// A configuration as the original's documentation shows it; in capitals, what differs from place to place. The simulator's address and
-/// authority are this machine's, and need leave.
+/// A configuration as the original's documentation shows it; in capitals, what differs from place to place.
+/// The simulator's address and authority are this machine's, and need leave.
 pub const ORIGINAL: &str = "\
 globals:
   debug: false
@@ -94,7 +94,8 @@ impl Settings {
             globals: String::new(),
             output: String::new(),
             more_outputs: String::new(),
-            // The simulator has no limit, and the product's own, made for the vendor's, would be all that is measured.
+            // The simulator has no limit, and the product's own, made for the vendor's, would be all that is
+            // measured.
             input: "requests_limits: [{period: 1m, number_of_requests: -1}]\n".into(),
             service: String::new(),
         }
@@ -224,7 +225,8 @@ impl Installation {
         self.product.join("state")
     }
 
-    /// Names and contents of the files in `state/`, without the lock, which says nothing about what was delivered.
+    /// Names and contents of the files in `state/`, without the lock, which says nothing about what was
+    /// delivered.
     pub fn state_files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         let mut files = BTreeMap::new();
         collect(&self.state(), "", &mut files)?;

@@ -1,9 +1,9 @@
-//! The collector's surroundings, made of native Rust and loopback sockets: the vendor's API, Devo's receiver, certificates,
-//! a product folder and the collector's process.
+//! The collector's surroundings, made of native Rust and loopback sockets: the vendor's API, Devo's receiver,
+//! certificates, a product folder and the collector's process.
 //!
-//! End-to-end tests, benchmarks and the demo all use the same pieces, so that a figure and a test speak of the same work.
-//! Every server runs on a thread of its own behind a blocking interface, and every wait has a bound and says what it waited
-//! for.
+//! End-to-end tests, benchmarks and the demo all use the same pieces, so that a figure and a test speak of
+//! the same work. Every server runs on a thread of its own behind a blocking interface, and every wait has a
+//! bound and says what it waited for.
 
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub mod waiting;
 
 /// How long a test waits for something that should happen at once or after a few retries.
 ///
-/// Long, because it is only spent when something is broken, and a busy machine must not look like a broken product.
+/// Long, because it is only spent when something is broken, and a busy machine must not look like a broken
+/// product.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The table that XVigil alerts go to.

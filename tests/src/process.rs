@@ -1,4 +1,5 @@
-//! A child process under control: its output line by line, signals, memory, exit. It never outlives its owner.
+//! A child process under control: its output line by line, signals, memory, exit. It never outlives its
+//! owner.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -89,7 +90,8 @@ impl Process {
         Ok(lines.swap_remove(0))
     }
 
-    /// Waits for `count` lines that contain all of `parts`, those printed earlier included, and returns all there are.
+    /// Waits for `count` lines that contain all of `parts`, those printed earlier included, and returns all
+    /// there are.
     pub fn wait_for_lines(&self, count: usize, parts: &[&str], timeout: Duration) -> Result<Vec<String>> {
         self.wait_for_lines_that(&format!("contain {parts:?}"), count, timeout, |line| has(line, parts))
     }
@@ -206,7 +208,8 @@ fn follow(output: Option<impl Read + Send + 'static>, seen: &Arc<Watched<Seen>>,
     });
 }
 
-/// Waits for the end without reaping, then reaps under the lock, so that no signal can go to a pid that is free again.
+/// Waits for the end without reaping, then reaps under the lock, so that no signal can go to a pid that is
+/// free again.
 fn wait(pid: Pid, mut child: Child, seen: &Watched<Seen>) {
     while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
     seen.change(|seen| {

@@ -5,7 +5,8 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on a terminal, a line at every tenth elsewhere. On standard error, so that the figures can be kept by themselves.
+/// A bar on a terminal, a line at every tenth elsewhere. On standard error, so that the figures can be kept
+/// by themselves.
 pub struct Progress {
     bar: ProgressBar,
     name: &'static str,

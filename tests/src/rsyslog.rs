@@ -1,8 +1,9 @@
-//! A receiver that nobody wrote for these tests: Debian's rsyslogd, with GnuTLS and client certificates or over plain TCP.
+//! A receiver that nobody wrote for these tests: Debian's rsyslogd, with GnuTLS and client certificates or
+//! over plain TCP.
 //!
-//! It writes every event to a file as it came, and before it reads the next one: what it has confirmed by closing its side
-//! is written, even if it is killed. An event in the middle of which it is killed stays without its end, so that each life
-//! has a file of its own: the next one would go on in that line.
+//! It writes every event to a file as it came, and before it reads the next one: what it has confirmed by
+//! closing its side is written, even if it is killed. An event in the middle of which it is killed stays
+//! without its end, so that each life has a file of its own: the next one would go on in that line.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ struct Transport {
 }
 
 impl Rsyslog {
-    /// Starts it with TLS on a free port; clients must have a certificate of the test authority with the name `client`.
+    /// Starts it with TLS on a free port; clients must have a certificate of the test authority with the name
+    /// `client`.
     pub fn start(folder: &Path, certificates: &Certificates, client: &str) -> Result<Self> {
         let global = format!(
             r#"

@@ -1,4 +1,5 @@
-//! Everything that one collector needs around it, in one value: the source, the API, the receiver and the product folder.
+//! Everything that one collector needs around it, in one value: the source, the API, the receiver and the
+//! product folder.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -50,7 +51,8 @@ impl Plan {
     }
 }
 
-/// A set stage. Its folder is kept when a test fails. At its end it makes sure that the token has got nowhere.
+/// A set stage. Its folder is kept when a test fails. At its end it makes sure that the token has got
+/// nowhere.
 #[derive(Debug)]
 pub struct Stage {
     /// All alerts that the source has had, in the order in which they were added.
@@ -114,7 +116,8 @@ impl Stage {
         self.add(count, self.newest, TimeDelta::seconds(count as i64));
     }
 
-    /// Adds `count` alerts that appear late: the newest of them is `age` older than the newest alert there is.
+    /// Adds `count` alerts that appear late: the newest of them is `age` older than the newest alert there
+    /// is.
     pub fn add_late(&mut self, count: usize, age: TimeDelta) {
         self.add(count, self.newest - age, TimeDelta::seconds(count as i64));
     }

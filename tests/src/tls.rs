@@ -35,7 +35,8 @@ pub fn mutual_server(
     for certificate in certificates(authority)? {
         roots.add(certificate)?;
     }
-    // No hints: a client that chooses by them would send nothing, and no certificate is not the same as a refused one.
+    // No hints: a client that chooses by them would send nothing, and no certificate is not the same as a
+    // refused one.
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .clear_root_hint_subjects()
         .build()?;

@@ -1,8 +1,9 @@
-//! Kills the collector again and again while alerts keep arriving, and counts what was lost and what came twice.
+//! Kills the collector again and again while alerts keep arriving, and counts what was lost and what came
+//! twice.
 //!
-//! A kill comes at a random time after the start, or a random moment after a random number of events have arrived: the
-//! first meets start-up, the look at the credentials and the reading of pages, the second the sending, the confirmation
-//! and the writing of the state.
+//! A kill comes at a random time after the start, or a random moment after a random number of events have
+//! arrived: the first meets start-up, the look at the credentials and the reading of pages, the second the
+//! sending, the confirmation and the writing of the state.
 
 use std::collections::HashSet;
 use std::thread::sleep;
@@ -18,8 +19,8 @@ use crate::receiver::Frame;
 use crate::stage::{Plan, Stage};
 use crate::{ALERTS_TABLE, PATIENCE};
 
-/// The most that may come again after a crash: what is sent between two commits, which is a chunk of 4 MiB and the rest of
-/// the page that fills it.
+/// The most that may come again after a crash: what is sent between two commits, which is a chunk of 4 MiB
+/// and the rest of the page that fills it.
 pub const CHUNK_IN_BYTES: usize = 4 * 1024 * 1024 + 100 * 2048;
 
 /// In this time after its start a process is killed that is not to send.
@@ -28,7 +29,8 @@ const START: Duration = Duration::from_millis(900);
 /// So long a process is given to send something.
 const LULL: Duration = Duration::from_millis(1500);
 
-/// In this time after the events waited for a process is killed: confirming and committing take a few milliseconds.
+/// In this time after the events waited for a process is killed: confirming and committing take a few
+/// milliseconds.
 const MOMENT: Duration = Duration::from_millis(40);
 
 /// How it is to be done.

@@ -49,8 +49,9 @@ impl<T> Watched<T> {
     }
 }
 
-/// Waits until `look` finds what it looks for outside this process, where nothing tells of a change (a file of another
-/// program, for example). An error of `look` counts as "not yet" and is shown if the time runs out.
+/// Waits until `look` finds what it looks for outside this process, where nothing tells of a change (a file
+/// of another program, for example). An error of `look` counts as "not yet" and is shown if the time runs
+/// out.
 pub fn poll<R>(what: &str, timeout: Duration, mut look: impl FnMut() -> Result<Option<R>>) -> Result<R> {
     let deadline = Instant::now() + timeout;
     loop {

@@ -1,4 +1,5 @@
-//! Another vendor's collector in place of the bundled one: the same host, its own API, settings, table and state.
+//! Another vendor's collector in place of the bundled one: the same host, its own API, settings, table and
+//! state.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The errors of the API that the specification lists, each from a real cause: its words are in the log, nothing is lost,
-//! and once the cause is gone it all goes on without a restart.
+//! The errors of the API that the specification lists, each from a real cause: its words are in the log,
+//! nothing is lost, and once the cause is gone it all goes on without a restart.
 
 use anyhow::{Context, Result, ensure};
 use chrono::{TimeDelta, Utc};
@@ -15,7 +15,8 @@ const CODE_495: &[&str] =
     &["ApiError [CODE:0495] reason: Failed to parse alerts page object from response: ", ". Exception: "];
 const CODE_496: &[&str] =
     &["ApiError [CODE:0496] reason: Connection Timeout Error. Verify that endpoint and URL parameters are correct."];
-/// Requests after which no page has been read although each was asked for as often as is worth it, and others too.
+/// Requests after which no page has been read although each was asked for as often as is worth it, and others
+/// too.
 const EVERY_ATTEMPT: usize = 14;
 
 const CODE_497: &[&str] = &[
@@ -44,7 +45,8 @@ fn wait_for_error(collector: &Collector, words: &[&str]) -> Result<String> {
     lines.pop().context("a line")
 }
 
-/// The cause is gone: what there was and what is added now arrives, from the same process, and the token has got nowhere.
+/// The cause is gone: what there was and what is added now arrives, from the same process, and the token has
+/// got nowhere.
 fn goes_on(stage: &mut Stage, collector: &Collector) -> Result<()> {
     stage.add_newer(10);
     collector.wait_until_sent(stage.source.len() as u64)?;
@@ -230,8 +232,9 @@ fn a_storm_of_server_errors_is_error_498() {
     goes_on(&mut stage, &collector).unwrap();
 }
 
-/// The specification's error 499 is about closing a session of the original's HTTP library. Here an answer counts only when
-/// its end has been read too, so that what goes wrong there is met while there is still something to be done about it.
+/// The specification's error 499 is about closing a session of the original's HTTP library. Here an answer
+/// counts only when its end has been read too, so that what goes wrong there is met while there is still
+/// something to be done about it.
 #[test]
 fn an_answer_that_is_not_what_it_says_is_asked_for_again() {
     let body = r#"{"data":[{"id":"an alert that the source never had","incident_time":"2024-01-01T00:00:00Z"}]}"#;
@@ -287,7 +290,8 @@ fn a_busy_api_is_left_alone_for_as_long_as_it_asks() {
     assert!((3.0..=3.75).contains(&announced(&line).unwrap()), "{line}");
     goes_on(&mut stage, &collector).unwrap();
 
-    // Far enough ahead not to be over when it is read, even on a busy machine; without it a second would be announced.
+    // Far enough ahead not to be over when it is read, even on a busy machine; without it a second would be
+    // announced.
     let date = (Utc::now() + TimeDelta::seconds(15)).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     stage.simulator.fail(1, answer(503, &[("retry-after", &date)], ""));
     let line = collector.wait_for_complaint(&["The API answered with status 503. Attempt 1 of 3 follows in "]).unwrap();

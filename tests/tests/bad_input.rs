@@ -1,5 +1,5 @@
-//! What an operator can get wrong, and what can be wrong with the others: one clear line, the right exit status, and nothing
-//! lost once it is mended.
+//! What an operator can get wrong, and what can be wrong with the others: one clear line, the right exit
+//! status, and nothing lost once it is mended.
 
 use std::time::Duration;
 

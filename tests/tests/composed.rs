@@ -1,5 +1,5 @@
-//! The collector without a host of this project: composed with adapters, served by Node, called by a scheduler, delivering to
-//! Devo's HTTP ingestion.
+//! The collector without a host of this project: composed with adapters, served by Node, called by a
+//! scheduler, delivering to Devo's HTTP ingestion.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,8 @@ impl Served {
         })
     }
 
-    /// A request is answered with a summary that says so, and all that the source has is there, once and as it was.
+    /// A request is answered with a summary that says so, and all that the source has is there, once and as
+    /// it was.
     fn delivers(&self, sent: usize) -> Result<()> {
         let (status, summary) = self.request(Method::POST)?;
         let right = status == 200 && summary["sent"] == sent && summary["up_to_date"] == true;

@@ -1,5 +1,5 @@
-//! What arrives at Devo where nothing breaks: all of it, as it was, and once. What happens where something does is in the
-//! fault matrix.
+//! What arrives at Devo where nothing breaks: all of it, as it was, and once. What happens where something
+//! does is in the fault matrix.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The bytes on the wire are those of Devo's own sender, devo-sdk, for the same date, host, table and message.
+//! The bytes on the wire are those of Devo's own sender, devo-sdk, for the same date, host, table and
+//! message.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -56,13 +57,15 @@ fn send(folder: &Path, to: u16, certificates: &Certificates, messages: &[[Option
     Ok(())
 }
 
-/// Compares what the stage's collector sends with what the SDK makes of the same dates, hosts, tables and messages.
+/// Compares what the stage's collector sends with what the SDK makes of the same dates, hosts, tables and
+/// messages.
 fn assert_same_frames(stage: &Stage, form: Form) {
     let collector = stage.start().unwrap();
     collector.wait_until_sent(200).unwrap();
     let ours: Vec<Frame> = stage.arrived();
 
-    // The bare SDK dates every event `Jan  1 00:00:00`; the original collector passes the date, and so does this comparison.
+    // The bare SDK dates every event `Jan  1 00:00:00`; the original collector passes the date, and so does
+    // this comparison.
     let parts: Vec<_> = ours.iter().map(|frame| frame.parts().unwrap()).collect();
     let messages: Vec<_> = parts
         .iter()

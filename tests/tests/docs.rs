@@ -1,5 +1,5 @@
-//! The documents name tests and faults of the matrix: each is where its link leads. The configurations in them, and
-//! those of the tests, are what the schemas in `docs` allow.
+//! The documents name tests and faults of the matrix: each is where its link leads. The configurations in
+//! them, and those of the tests, are what the schemas in `docs` allow.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -12,7 +12,8 @@ use sandbox::faults::MATRIX;
 use sandbox::installation::{ORIGINAL, Settings};
 use serde_json::{Value, json};
 
-/// `[text][name]` and `[text](path)` of a document, with the text's words in backticks or, if there are none, the text.
+/// `[text][name]` and `[text](path)` of a document, with the text's words in backticks or, if there are none,
+/// the text.
 fn links(text: &str) -> Vec<(Vec<&str>, &str)> {
     let mut links = Vec::new();
     for (at, _) in text.match_indices("][").chain(text.match_indices("](")) {
@@ -123,7 +124,8 @@ fn blocks(text: &str) -> Vec<String> {
     blocks
 }
 
-/// The configurations in the documents: what file they are of, and what they say. One that shows a part is completed.
+/// The configurations in the documents: what file they are of, and what they say. One that shows a part is
+/// completed.
 fn examples() -> Vec<(String, &'static str, Value)> {
     let mut documents = vec![workspace().join("README.md"), workspace().join("CONTRIBUTING.md")];
     let docs = std::fs::read_dir(workspace().join("docs")).unwrap().map(|entry| entry.unwrap().path());

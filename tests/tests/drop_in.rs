@@ -1,5 +1,5 @@
-//! In the place of the original: its folder is taken as it is, its state goes on where it stood, and what operators set or
-//! watch there works the same way.
+//! In the place of the original: its folder is taken as it is, its state goes on where it stood, and what
+//! operators set or watch there works the same way.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,8 +44,9 @@ struct Upgrade {
 }
 
 impl Upgrade {
-    /// Sixty alerts over eight days, and the original stopped two days ago, within a second that has four more. Of these it
-    /// had delivered two. Another appeared late, a day before that, where it would never have looked.
+    /// Sixty alerts over eight days, and the original stopped two days ago, within a second that has four
+    /// more. Of these it had delivered two. Another appeared late, a day before that, where it would never
+    /// have looked.
     fn new(name: &str) -> Result<Self> {
         let mut stage = Stage::new(name, 60)?;
         let age = TimeDelta::days(2);
@@ -78,8 +79,8 @@ impl Upgrade {
         original_state("state", &self.file(), &[&protocol.to_string(), times, &self.state().to_string()])
     }
 
-    /// What the original had not delivered and would have: everything newer, and the rest of its last second. Of what is
-    /// older nobody can say what was delivered; as in the original, none of it comes.
+    /// What the original had not delivered and would have: everything newer, and the rest of its last second.
+    /// Of what is older nobody can say what was delivered; as in the original, none of it comes.
     fn to_come(&self) -> Vec<Alert> {
         let alerts = self.stage.source.iter().filter(|alert| alert.incident_time >= self.last_time);
         alerts.filter(|alert| !self.last_ids.contains(&alert.id)).cloned().collect()
@@ -90,7 +91,8 @@ impl Upgrade {
         compare(&self.to_come(), &self.stage.receiver.frames_from(0))
     }
 
-    /// Starts the collector where the original stood, adds alerts, stops it and starts it again: what is to come comes once.
+    /// Starts the collector where the original stood, adds alerts, stops it and starts it again: what is to
+    /// come comes once.
     fn goes_on_where_it_stood(mut self) -> Result<()> {
         let state = std::fs::read(self.file())?;
         let to_come = self.to_come();
@@ -172,7 +174,8 @@ fn the_way_back_and_forth_loses_nothing() {
     upgrade.pickle(4, "text").unwrap();
     upgrade.stage.add_newer(5);
 
-    // With a state of its own, this one knows nothing of what the original has delivered: rather twice than never.
+    // With a state of its own, this one knows nothing of what the original has delivered: rather twice than
+    // never.
     let collector = upgrade.stage.start().unwrap();
     collector.wait_until_sent(7).unwrap();
     assert!(collector.stop(SOON).unwrap().success());
@@ -226,8 +229,8 @@ fn the_originals_json_state_goes_on_where_it_stood() {
     }
 }
 
-/// Starts the collector with a state that it can't take over, checks that it does nothing but say so, and mends it by
-/// moving the file away.
+/// Starts the collector with a state that it can't take over, checks that it does nothing but say so, and
+/// mends it by moving the file away.
 fn is_refused_until_it_is_moved_away(stage: &Stage, file: &Path, why: &str) -> Result<()> {
     let content = std::fs::read(file)?;
     let collector = stage.start()?;

@@ -1,5 +1,5 @@
-//! Tenants with components that misbehave in every way there is a word for, beside twenty that do their work: each is
-//! contained, and nobody else notices.
+//! Tenants with components that misbehave in every way there is a word for, beside twenty that do their work:
+//! each is contained, and nobody else notices.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The admin address against those who have no business there: pages of others in the operator's browser, clients that
-//! never ask, and whoever does not know the token.
+//! The admin address against those who have no business there: pages of others in the operator's browser,
+//! clients that never ask, and whoever does not know the token.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -46,7 +46,8 @@ fn a_page_of_others_in_the_operators_browser_reads_nothing() {
             let answer = asked(path, &[&format!("Host: {own}:{port}"), "Sec-Fetch-Site: none"]);
             assert_eq!(status(&answer), found, "{path} {own}: {answer}");
         }
-        // A name of somebody else's that leads to this address, and a page elsewhere that asks from within a browser.
+        // A name of somebody else's that leads to this address, and a page elsewhere that asks from within a
+        // browser.
         let own = format!("Host: localhost:{port}");
         for (headers, refused) in [
             (&["Host: evil.example"][..], "421"),

@@ -1,6 +1,6 @@
-//! APIs that answer with what they were sent, the token included, in a page that is no error: it is not in the log, not on the
-//! status page and not in the messages to Devo, however it is written. And one that sends compressed data that unpack to
-//! nothing: they end.
+//! APIs that answer with what they were sent, the token included, in a page that is no error: it is not in
+//! the log, not on the status page and not in the messages to Devo, however it is written. And one that sends
+//! compressed data that unpack to nothing: they end.
 
 use std::io::Write;
 

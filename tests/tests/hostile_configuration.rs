@@ -1,4 +1,5 @@
-//! Configurations of tenants that mean harm: to the host's time, its log, its network, and the requests that leave it.
+//! Configurations of tenants that mean harm: to the host's time, its log, its network, and the requests that
+//! leave it.
 
 use std::fmt::Write;
 use std::os::unix::process::ExitStatusExt;

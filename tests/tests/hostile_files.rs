@@ -1,5 +1,5 @@
-//! A tenant who can write to its own folder while the collector runs, and makes of its files what hurts others: links
-//! to a neighbour's, pipes that nobody opens, files without end.
+//! A tenant who can write to its own folder while the collector runs, and makes of its files what hurts
+//! others: links to a neighbour's, pipes that nobody opens, files without end.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -47,7 +47,8 @@ fn with_token(hosting: &Hosting, name: &str, put: impl FnOnce(&str, &Path)) -> S
     hosting.add_prepared(name, 10, prepare).unwrap()
 }
 
-/// Waits until a token that was replaced was read again: the log says why it can't be, or the API got another one.
+/// Waits until a token that was replaced was read again: the log says why it can't be, or the API got another
+/// one.
 fn wait_for_refusal(collector: &Collector, stage: &Stage, name: &str) {
     let refused = [&*format!(" {name}/"), "the token can't be read"];
     poll("the token to be read again", PATIENCE, || {

@@ -1,5 +1,5 @@
-//! Names, paths and texts of others that would forge a line of the log, colour a terminal or turn text around: in the log,
-//! in both of its forms, on the status page and in the messages to Devo.
+//! Names, paths and texts of others that would forge a line of the log, colour a terminal or turn text
+//! around: in the log, in both of its forms, on the status page and in the messages to Devo.
 
 use std::os::unix::fs::symlink;
 

@@ -1,4 +1,5 @@
-//! The log lines that operators of the original collector have dashboards and alarms on: each appears, in that order.
+//! The log lines that operators of the original collector have dashboards and alarms on: each appears, in
+//! that order.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -92,7 +93,8 @@ fn assert_in_order<'a>(patterns: impl IntoIterator<Item = &'a str>, lines: &[Str
     }
 }
 
-/// A line without its time: `2024-02-16T11:55:03.475    INFO ...`, where the level is right-aligned to seven characters.
+/// A line without its time: `2024-02-16T11:55:03.475    INFO ...`, where the level is right-aligned to seven
+/// characters.
 fn message(line: &str) -> Option<&str> {
     let (time, rest) = line.split_at_checked("2024-02-16T11:55:03.475".len())?;
     let well_formed = matches("#-#-#T#:#:#.#", time) && rest.len() > 8 && !rest[1..8].ends_with(' ');
@@ -139,7 +141,8 @@ fn every_line_has_the_originals_form() {
     }
 }
 
-/// The lines of a collector that was started with `--log-format json`, each of which must be an object with what a line has.
+/// The lines of a collector that was started with `--log-format json`, each of which must be an object with
+/// what a line has.
 fn objects(collector: &Collector) -> Vec<Value> {
     let lines = collector.lines();
     let objects: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();

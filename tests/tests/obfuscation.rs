@@ -1,4 +1,5 @@
-//! Masks that the operator asks for: what they cover never reaches Devo, and a rule that can't work stops the start.
+//! Masks that the operator asks for: what they cover never reaches Devo, and a rule that can't work stops the
+//! start.
 
 use sandbox::PATIENCE;
 use sandbox::stage::Stage;

@@ -1,5 +1,5 @@
-//! What can be wrong with the certificates of an output, on either side: each fault has its own message, nothing counts as
-//! delivered meanwhile, and everything arrives once it is mended.
+//! What can be wrong with the certificates of an output, on either side: each fault has its own message,
+//! nothing counts as delivered meanwhile, and everything arrives once it is mended.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -13,7 +13,8 @@ const IMPATIENT: &str = "connecting_initial_wait_in_seconds: 1\nconnecting_max_w
 
 const PASSWORD: &str = "Vorsicht-geheim-4711";
 
-/// A collector that ends at once: with one error that contains all of `parts`, and before it has asked the API anything.
+/// A collector that ends at once: with one error that contains all of `parts`, and before it has asked the
+/// API anything.
 fn assert_refused(stage: &Stage, collector: &Collector, parts: &[&str]) {
     let status = collector.wait_for_exit(PATIENCE).unwrap();
     assert_eq!(status.code(), Some(1));
@@ -41,8 +42,8 @@ fn an_expired_client_certificate_is_refused_at_the_start() {
     stage.compare().exactly_once().unwrap();
 }
 
-/// Starts the collector while the receiver shows `bad`, waits for a message with its address and all of `fault`, and lets the
-/// receiver show its good certificate to the same collector, which then delivers.
+/// Starts the collector while the receiver shows `bad`, waits for a message with its address and all of
+/// `fault`, and lets the receiver show its good certificate to the same collector, which then delivers.
 fn assert_named_and_mended(stage: &Stage, bad: &Pair, fault: &[&str]) {
     stage.receiver.present(&stage.certificates, bad).unwrap();
     let collector = stage.start().unwrap();

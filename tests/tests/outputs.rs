@@ -1,5 +1,5 @@
-//! Every type of output, alone and beside another: each receives all alerts as they were, and one that is down holds back what
-//! counts as delivered.
+//! Every type of output, alone and beside another: each receives all alerts as they were, and one that is
+//! down holds back what counts as delivered.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -215,7 +215,8 @@ fn while_the_output_beside_the_console_is_down_nothing_is_committed() {
     compare(&stage.source, &on_console(&collector, 300)).at_least_once().unwrap();
 }
 
-/// Delivers 500 alerts with these settings of the output. How many bytes that were, and whether they were compressed.
+/// Delivers 500 alerts with these settings of the output. How many bytes that were, and whether they were
+/// compressed.
 fn delivered(output: &str) -> (u64, bool) {
     let mut stage = Stage::new("gzip", 500).unwrap();
     // Nothing but events, so that the figures of two runs can be compared.

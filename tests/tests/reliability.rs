@@ -1,5 +1,5 @@
-//! The fault matrix, on the scale of a test: each of its trials is a test of its own, named after its fault. What is lost
-//! must be nothing.
+//! The fault matrix, on the scale of a test: each of its trials is a test of its own, named after its fault.
+//! What is lost must be nothing.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! What an output does beside events and what it says of itself: several connections, statistics, and the collector's own
-//! messages in Devo's tables.
+//! What an output does beside events and what it says of itself: several connections, statistics, and the
+//! collector's own messages in Devo's tables.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
@@ -19,8 +19,8 @@ const SOON: Duration = Duration::from_secs(20);
 
 const MONITOR: &str = "OutputProcess::DevoSenderManagerMonitor";
 
-/// How many connections carried these frames at the same time, at most. A connection is at work from its first frame to its
-/// last.
+/// How many connections carried these frames at the same time, at most. A connection is at work from its
+/// first frame to its last.
 fn most_at_the_same_time(frames: &[Frame]) -> usize {
     let mut work: HashMap<usize, (usize, usize)> = HashMap::new();
     for (place, frame) in frames.iter().enumerate() {

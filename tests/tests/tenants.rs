@@ -1,4 +1,5 @@
-//! Many tenants in one process: what each gets, what becomes of it when its folder changes, and that no other notices.
+//! Many tenants in one process: what each gets, what becomes of it when its folder changes, and that no other
+//! notices.
 
 use std::os::unix::fs::symlink;
 use std::process::Command;

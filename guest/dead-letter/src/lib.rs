@@ -1,5 +1,6 @@
-//! A record that can't become an event, written as JSON so that nothing of it is lost: JSON as it is, other text as a text,
-//! and bytes that are no text in base64. The host writes it to a file, the adapters for other platforms to the log.
+//! A record that can't become an event, written as JSON so that nothing of it is lost: JSON as it is, other
+//! text as a text, and bytes that are no text in base64. The host writes it to a file, the adapters for other
+//! platforms to the log.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -1,11 +1,12 @@
 //! The memory of everything delivered: eight bytes for each alert, up to a million of them.
 //!
-//! It is kept in segments, each a value of its own: a hash table with open addressing that is stored as it is used, so that
-//! loading builds nothing and a chunk writes the youngest segment alone. A segment grows by doubling up to its full size; then
-//! the next one begins. Where there would be too many, the oldest is forgotten.
+//! It is kept in segments, each a value of its own: a hash table with open addressing that is stored as it is
+//! used, so that loading builds nothing and a chunk writes the youngest segment alone. A segment grows by
+//! doubling up to its full size; then the next one begins. Where there would be too many, the oldest is
+//! forgotten.
 
-/// What a segment's value begins with: the form, slots as a power of two, words per slot, the sequence number, the
-/// number of digests, and a mark of the key that the digests were made with.
+/// What a segment's value begins with: the form, slots as a power of two, words per slot, the sequence
+/// number, the number of digests, and a mark of the key that the digests were made with.
 const HEADER: usize = 32;
 const MAGIC: &[u8; 4] = b"DCD1";
 
@@ -22,7 +23,8 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// A million digests. A full segment has half a mebibyte, for stores that take no more than one in a value.
+    /// A million digests. A full segment has half a mebibyte, for stores that take no more than one in a
+    /// value.
     pub const MILLION: Self = Self { segments: 18, slots: 1 << 16 };
 }
 
@@ -65,7 +67,8 @@ impl Digests {
         Self { capacity, mark, wide, segments: Vec::new(), next: 0 }
     }
 
-    /// How many values they are stored in at the most; a segment's place among them follows from its sequence number.
+    /// How many values they are stored in at the most; a segment's place among them follows from its sequence
+    /// number.
     pub fn places(&self) -> u64 {
         self.capacity.segments as u64
     }
@@ -82,8 +85,8 @@ impl Digests {
         true
     }
 
-    /// To be called once all that was stored has been added: brings it into the form that is asked for. Tells whether some
-    /// were forgotten for it.
+    /// To be called once all that was stored has been added: brings it into the form that is asked for. Tells
+    /// whether some were forgotten for it.
     pub fn settle(&mut self) -> bool {
         let words = self.words();
         if self.segments.iter().all(|segment| segment.words == words) {
@@ -122,7 +125,8 @@ impl Digests {
         Found::No
     }
 
-    /// Adds one that is not there; `content` is the digest of its content, or 0. Tells whether others were forgotten for it.
+    /// Adds one that is not there; `content` is the digest of its content, or 0. Tells whether others were
+    /// forgotten for it.
     pub fn insert(&mut self, digest: u64, content: u64) -> bool {
         self.push(digest, content);
         self.forget_excess()
@@ -193,7 +197,8 @@ impl Segment {
         }
         let (sequence, slots) = (number(8), 1 << power);
         let segment = Self { sequence, value, slots, words, count, changed: false };
-        // A store may have no checksum: what was cut off or mixed up in it would be alerts taken for delivered.
+        // A store may have no checksum: what was cut off or mixed up in it would be alerts taken for
+        // delivered.
         (segment.entries().count() == count).then_some(segment)
     }
 

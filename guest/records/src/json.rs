@@ -1,8 +1,9 @@
-//! A scanner that finds values in JSON text without building a tree, so that what is found can be forwarded byte for byte.
+//! A scanner that finds values in JSON text without building a tree, so that what is found can be forwarded
+//! byte for byte.
 //!
-//! It checks structure strictly and leaves the inside of strings and the spelling of numbers alone: ids that look like
-//! numbers, integers beyond 2^53, duplicate keys, lone surrogates and invalid UTF-8 all pass through as they came.
-//! Whoever needs a value's meaning takes its text from here and parses that one value.
+//! It checks structure strictly and leaves the inside of strings and the spelling of numbers alone: ids that
+//! look like numbers, integers beyond 2^53, duplicate keys, lone surrogates and invalid UTF-8 all pass
+//! through as they came. Whoever needs a value's meaning takes its text from here and parses that one value.
 
 use std::borrow::Cow;
 
@@ -37,8 +38,8 @@ pub fn document(text: &[u8]) -> Pass<&[u8]> {
     Ok(value)
 }
 
-/// Calls `visit` with every member of the object that `text` holds: the key as it is written, without its quotes, and the
-/// value's text. Returns whether `text` is an object.
+/// Calls `visit` with every member of the object that `text` holds: the key as it is written, without its
+/// quotes, and the value's text. Returns whether `text` is an object.
 ///
 /// `text` is a value that [`document`] or a visitor has handed out.
 pub fn members<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8], &'a [u8])) -> bool {
@@ -62,8 +63,8 @@ pub fn elements<'a>(text: &'a [u8], mut visit: impl FnMut(&'a [u8])) -> bool {
     scanner.peek() == Some(b'[') && scanner.array(0, element).is_ok()
 }
 
-/// The value to which `pointer` leads, if there is one. Where a key stands more than once the last one counts, as in
-/// nearly every parser.
+/// The value to which `pointer` leads, if there is one. Where a key stands more than once the last one
+/// counts, as in nearly every parser.
 pub fn find<'a>(text: &'a [u8], pointer: &Pointer) -> Option<&'a [u8]> {
     follow(text, &pointer.0)
 }
@@ -103,7 +104,8 @@ pub fn is_key(key: &[u8], name: &str) -> bool {
             && serde_json::from_slice::<String>(&[b"\"", key, b"\""].concat()).is_ok_and(|key| key == name))
 }
 
-/// Where a value sits in a document: a JSON pointer (RFC 6901), `/data` or `/event_details/id`; empty for the whole.
+/// Where a value sits in a document: a JSON pointer (RFC 6901), `/data` or `/event_details/id`; empty for the
+/// whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
@@ -130,8 +132,8 @@ impl Pointer {
 
 /// Appends `value` to `out` on one line, without the white space between its tokens.
 ///
-/// Line breaks that stand raw inside a string, which JSON forbids but servers send, become `\n` and `\r`: a raw one would
-/// end the event on the wire. Everything else inside strings is copied as it is.
+/// Line breaks that stand raw inside a string, which JSON forbids but servers send, become `\n` and `\r`: a
+/// raw one would end the event on the wire. Everything else inside strings is copied as it is.
 pub fn append_compact(value: &[u8], out: &mut Vec<u8>) {
     out.reserve(value.len());
     let mut at = 0;
@@ -159,8 +161,8 @@ fn append_string(string: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The text of a string or of any other scalar: what stands between the quotes, escapes resolved, or the token itself.
-/// A string that can't be resolved (invalid UTF-8, lone surrogates) is given as it is written.
+/// The text of a string or of any other scalar: what stands between the quotes, escapes resolved, or the
+/// token itself. A string that can't be resolved (invalid UTF-8, lone surrogates) is given as it is written.
 pub fn scalar_text(value: &[u8]) -> Cow<'_, str> {
     if value.first() == Some(&b'"') {
         text(value).unwrap_or_else(|| String::from_utf8_lossy(&value[1..value.len() - 1]))
@@ -188,7 +190,8 @@ fn is_white_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// The length of the string that starts `text`, both quotes included; all of `text` where the closing one is missing.
+/// The length of the string that starts `text`, both quotes included; all of `text` where the closing one is
+/// missing.
 fn string_length(text: &[u8]) -> usize {
     let mut scanner = Scanner::new(text);
     // Where the end is missing, all of the text has been passed.

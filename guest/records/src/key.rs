@@ -104,9 +104,9 @@ const ODD: &str = "odd:";
 /// What keys of all other kinds begin with.
 const KINDS: [&str; 5] = [NUMBER, CONTENT, ODD, "written:", TEXT];
 
-/// The key of an id: a string's text, a number as it is written. A number and a string of the same text differ, and so do
-/// an id and the digest of a content: whoever mixes them up loses an alert. A string that has no text (invalid UTF-8, lone
-/// surrogates) is known by its bytes, as others have the same ones replaced.
+/// The key of an id: a string's text, a number as it is written. A number and a string of the same text
+/// differ, and so do an id and the digest of a content: whoever mixes them up loses an alert. A string that
+/// has no text (invalid UTF-8, lone surrogates) is known by its bytes, as others have the same ones replaced.
 fn id_key(value: &[u8]) -> Option<Cow<'_, str>> {
     match value.first()? {
         b'"' if value.len() > 2 => Some(match json::text(value) {

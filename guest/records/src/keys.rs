@@ -1,6 +1,6 @@
-//! What alerts are known by, as many as a service remembers: tens of thousands, read and written at every call. They stay
-//! in memory as they are stored, so that reading is one look at each and writing is a copy; the table to look them up in is
-//! made when somebody asks for the first time.
+//! What alerts are known by, as many as a service remembers: tens of thousands, read and written at every
+//! call. They stay in memory as they are stored, so that reading is one look at each and writing is a copy;
+//! the table to look them up in is made when somebody asks for the first time.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,8 @@ const FIRST_KEYS: usize = 4_000;
 
 /// Keys in the order in which they came, each once, and the time of each; `None` for one without.
 ///
-/// Stored as a JSON object on one line: the keys are its members' names, the times their values, `null` for none.
+/// Stored as a JSON object on one line: the keys are its members' names, the times their values, `null` for
+/// none.
 #[derive(Clone, Default)]
 pub struct Keys {
     /// The object, but for a comma in place of its closing brace; empty as long as there are no keys.
@@ -131,7 +132,8 @@ impl Keys {
         (0..self.len()).filter(is_at).map(move |position| json::scalar_text(string(position)))
     }
 
-    /// Takes out those for which `is_taken` says so, which is asked once for each in their order, and hands them over.
+    /// Takes out those for which `is_taken` says so, which is asked once for each in their order, and hands
+    /// them over.
     pub fn take(&mut self, is_taken: impl FnMut(Option<DateTime<Utc>>) -> bool) -> Self {
         let fates: Vec<bool> = self.times().map(is_taken).collect();
         let (mut taken, mut left) = (Self::default(), Self::default());

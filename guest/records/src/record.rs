@@ -1,5 +1,6 @@
-//! A record of an answer, and what stands in it where the id and the time are looked for: found in the one pass in which
-//! the answer's structure is checked, for a second look at every byte is most of what a page costs.
+//! A record of an answer, and what stands in it where the id and the time are looked for: found in the one
+//! pass in which the answer's structure is checked, for a second look at every byte is most of what a page
+//! costs.
 
 use crate::json::{self, Key, Pass, Pointer, Scanner};
 

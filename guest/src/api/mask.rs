@@ -1,6 +1,6 @@
-//! Hides what looks like a credential in a foreign text that is shown to the operator: servers repeat the headers of a request
-//! they refuse. The host takes the exact token out of an error's body before it comes here; this is for the rest, and for
-//! platforms that don't.
+//! Hides what looks like a credential in a foreign text that is shown to the operator: servers repeat the
+//! headers of a request they refuse. The host takes the exact token out of an error's body before it comes
+//! here; this is for the rest, and for platforms that don't.
 
 /// What stands in place of a credential.
 const MASK: &str = "***";

@@ -1,4 +1,5 @@
-//! What an answer of the API means: a page, another attempt, or a failure with its code, its words and a remedy.
+//! What an answer of the API means: a page, another attempt, or a failure with its code, its words and a
+//! remedy.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use super::words::said;
 use crate::failure::{Failure, Scope};
 use crate::platform::{Response, TransportError};
 
-/// The longest wait between attempts, also where the server asks for more: the cycle then ends and the host comes back later.
+/// The longest wait between attempts, also where the server asks for more: the cycle then ends and the host
+/// comes back later.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The codes of those errors whose code is not their status.
@@ -88,7 +90,8 @@ fn busy(response: &Response, attempt: Attempt, now: DateTime<Utc>, secrets: &[&s
          {status}{asked_to_wait}.{words}"
     );
     let remedy = if status == 429 { remedy::RATE } else { remedy::CONNECTION };
-    // A server that fails may do so on one page alone; one that names a time wants to be left alone altogether.
+    // A server that fails may do so on one page alone; one that names a time wants to be left alone
+    // altogether.
     let scope = if status >= 500 && after <= LONGEST_WAIT { Scope::Page } else { Scope::Api };
     Verdict::Failure(Failure::api(MAX_RETRIES, reason, remedy).about(scope))
 }

@@ -1,4 +1,5 @@
-//! The API's own words in an answer that is no page: the best diagnosis there is, cut to what fits on a line of the log.
+//! The API's own words in an answer that is no page: the best diagnosis there is, cut to what fits on a line
+//! of the log.
 
 use alert_records::json::{self, Pointer};
 
@@ -16,7 +17,8 @@ pub(super) fn beginning(body: &[u8]) -> String {
     cut(&masked(&one_line(&String::from_utf8_lossy(read))), read.len() < body.len())
 }
 
-/// What the body of an error says, as a sentence to go on with; empty where it says nothing. `secrets` are left out of it.
+/// What the body of an error says, as a sentence to go on with; empty where it says nothing. `secrets` are
+/// left out of it.
 pub(super) fn said(body: &[u8], secrets: &[&str]) -> String {
     let words = if body.len() <= READ_IN_BYTES { envelope(body, secrets) } else { None };
     let words = words.unwrap_or_else(|| {
@@ -66,7 +68,8 @@ fn one_line(text: &str) -> String {
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
-/// Control characters, and those that turn a line around or have no width: they could make a log show what is not there.
+/// Control characters, and those that turn a line around or have no width: they could make a log show what is
+/// not there.
 fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')

@@ -37,7 +37,8 @@ impl Step {
         Self::One { key: name.to_owned(), index: name.parse().ok().filter(|_| is_number) }
     }
 
-    /// Whether the step leads to members with this key. A key that can't be read might be any: it leads there.
+    /// Whether the step leads to members with this key. A key that can't be read might be any: it leads
+    /// there.
     pub fn is_key(&self, key: Option<&[u8]>) -> bool {
         match self {
             Self::Any => true,
@@ -56,9 +57,9 @@ impl Step {
 
 /// A regular expression that equals another one of the same text.
 ///
-/// The engine is the small one, a quarter of the other's size in a component. Its `\w`, `\b` and `(?i)` know ASCII alone,
-/// where Python's know every script: in a text with other characters they would leave in clear a part of what they are
-/// meant to hide. There, such a pattern is taken to match all of it.
+/// The engine is the small one, a quarter of the other's size in a component. Its `\w`, `\b` and `(?i)` know
+/// ASCII alone, where Python's know every script: in a text with other characters they would leave in clear a
+/// part of what they are meant to hide. There, such a pattern is taken to match all of it.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     regex: Regex,
@@ -204,8 +205,8 @@ fn knows_ascii_alone(pattern: &str) -> bool {
     false
 }
 
-/// What in a pattern has another meaning here than in Python, for which operators wrote it. It would match something else
-/// than they mean, and leave in clear what they want to hide.
+/// What in a pattern has another meaning here than in Python, for which operators wrote it. It would match
+/// something else than they mean, and leave in clear what they want to hide.
 fn difference(pattern: &str) -> Option<&'static str> {
     let mut in_class = false;
     let mut rest = pattern;

@@ -1,9 +1,11 @@
-//! A record taken apart, and masked in the plainest way: on a tree, one place at a time. The rules are held against it.
+//! A record taken apart, and masked in the plainest way: on a tree, one place at a time. The rules are held
+//! against it.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON text, taken apart. Unlike serde's tree it knows duplicate keys, escapes and the spelling of numbers.
+/// A JSON text, taken apart. Unlike serde's tree it knows duplicate keys, escapes and the spelling of
+/// numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tree {
     Scalar(String),

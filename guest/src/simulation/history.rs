@@ -162,8 +162,8 @@ impl History {
     /// The history of a seed.
     pub fn of(seed: u64) -> Self {
         let mut history = generate::history(&mut Random::new(seed));
-        // Records that stand elsewhere in every answer may be met twice and missed in one pass: what had been missed
-        // then balances what comes, and no count tells. Only the clock makes it certain.
+        // Records that stand elsewhere in every answer may be met twice and missed in one pass: what had been
+        // missed then balances what comes, and no count tells. Only the clock makes it certain.
         if history.is_restless() {
             history.promise = Promise::Day;
         }

@@ -106,7 +106,8 @@ pub struct Driver<'a> {
     /// time.
     pub received: u64,
     pub was_up_to_date: bool,
-    /// Whether more has come before that than the first pass had read: what it finds next is as new as what live finds.
+    /// Whether more has come before that than the first pass had read: what it finds next is as new as what
+    /// live finds.
     pub overtaken: bool,
     /// Whether something was in the way of the last look of live.
     pub disturbed: bool,

@@ -25,14 +25,15 @@ pub struct Due(Vec<u64>);
 /// Records that came at the newest end since live was called the last time, and have to be delivered by the
 /// call that follows.
 ///
-/// The promise needs: the newest end is known (records in a clear order by time or arrival that never changes, none
-/// of them odd, none late where the order is by arrival; page 0 was not hidden when it was asked whether there is one;
-/// the collector was up to date at some time, and has seen some of them;
-/// or, newest first: it has seen some pages, and more of them in its first pass than have come until then), it answers (no page near that end fails, none is refused, no outage), nothing
-/// has just moved there, nothing was in the way of live's last look (what that had begun is for a pass), no kill or failure in this cycle, and the burst fits into the call's requests: page by page,
-/// and one more to look behind a full last page. Oldest first, what was not delivered before lies in the way of the
-/// burst. What comes while live reads more than one page moves them under its hands, which can't be told from having
-/// met what is known.
+/// The promise needs: the newest end is known (records in a clear order by time or arrival that never
+/// changes, none of them odd, none late where the order is by arrival; page 0 was not hidden when it was
+/// asked whether there is one; the collector was up to date at some time, and has seen some of them; or,
+/// newest first: it has seen some pages, and more of them in its first pass than have come until then), it
+/// answers (no page near that end fails, none is refused, no outage), nothing has just moved there, nothing
+/// was in the way of live's last look (what that had begun is for a pass), no kill or failure in this cycle,
+/// and the burst fits into the call's requests: page by page, and one more to look behind a full last page.
+/// Oldest first, what was not delivered before lies in the way of the burst. What comes while live reads more
+/// than one page moves them under its hands, which can't be told from having met what is known.
 pub fn due(driver: &mut Driver<'_>, budget: u32) -> Due {
     let fresh = driver.with(|world| std::mem::take(&mut world.fresh));
     let came = driver.with(|world| world.source.made) - driver.history.records.len() as u64;
@@ -133,8 +134,8 @@ pub fn fresh(driver: &Driver<'_>, due: &Due) -> Result<(), Failure> {
 
 /// Every record that stands at the source, can be read and is wanted, was delivered and confirmed.
 ///
-/// Where the first pages fail forever, the call's requests have to reach one that answers: otherwise it looks as if
-/// none did.
+/// Where the first pages fail forever, the call's requests have to reach one that answers: otherwise it looks
+/// as if none did.
 pub fn lost(driver: &Driver<'_>) -> Result<(), Failure> {
     let leading = driver.with(|world| {
         let holes = &world.source.shape.holes;
@@ -160,7 +161,8 @@ pub fn lost(driver: &Driver<'_>) -> Result<(), Failure> {
     })
 }
 
-/// What has no time that can be read may stand anywhere: where a window ends passes, it may be behind their end.
+/// What has no time that can be read may stand anywhere: where a window ends passes, it may be behind their
+/// end.
 fn is_wanted(driver: &Driver<'_>, world: &World, standing: &Standing) -> bool {
     let is_windowed = world.earliest.is_some() || world.unwanted.is_some() || world.imported.is_some();
     world.wants(standing) && driver.history.memory.is_none() && (standing.time().is_some() || !is_windowed)
@@ -171,7 +173,8 @@ fn is_wanted(driver: &Driver<'_>, world: &World, standing: &Standing) -> bool {
 ///
 /// What can't be told from the end: a page that looks like nothing forever where the source says that it has
 /// no more than the pages before it hold, or says that it has less than that; and any page that fails forever
-/// behind exactly as many records as the source counts; and what lies behind three pages with the same records.
+/// behind exactly as many records as the source counts; and what lies behind three pages with the same
+/// records.
 fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usize> {
     let size = world.source.shape.page_size(world.limit);
     let view = world.source.view().to_vec();
@@ -265,7 +268,8 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     let fluttered = |what: &What| matches!(what, What::Totals(Totals::Fluttering(_)));
     let has_fluttered = matches!(history.shape.totals, Totals::Fluttering(_)) || history.happens(fluttered);
     let no_count = no_count || has_fluttered && !shape.totals.is_right();
-    // One below what is shown looks the same where records are found that had been missed: they come without growth.
+    // One below what is shown looks the same where records are found that had been missed: they come without
+    // growth.
     let is_restless = history.is_restless();
     let no_count = no_count || is_restless && matches!(shape.totals, Totals::Off(..0));
     let is_clear = is_clear(driver) && count >= CLEAR as u64;

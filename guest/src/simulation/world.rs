@@ -185,7 +185,8 @@ impl World {
         let floor = self.imported.as_ref().and_then(|imported| imported.floor);
         // What stood there when the history began is told by the keys of an unfinished walk.
         let is_old = (standing.number as usize) < self.texts.len() && standing.change == 0;
-        // What it has not read and a page that fails hides from the rest of the walk lies behind the floor afterwards.
+        // What it has not read and a page that fails hides from the rest of the walk lies behind the floor
+        // afterwards.
         let is_old = is_old && !self.had_outage;
         let unfinished = self.imported.as_ref().is_some_and(|imported| imported.is_unfinished) && is_old;
         let floor = floor.filter(|_| !unfinished);

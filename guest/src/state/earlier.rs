@@ -1,5 +1,5 @@
-//! States of earlier versions: the original collector's (1), and those in which one walk did what live and passes do now (2
-//! and 3). Version 2 is one object, version 3 has the keys on lines of their own.
+//! States of earlier versions: the original collector's (1), and those in which one walk did what live and
+//! passes do now (2 and 3). Version 2 is one object, version 3 has the keys on lines of their own.
 
 use alert_records::json::{self, Pass, Pointer};
 use alert_records::key::Key;
@@ -132,8 +132,8 @@ impl Earlier {
         state.last_event_time_in_utc = self.last_event_time_in_utc;
         state.settled = self.source.settled;
         if version == ORIGINAL {
-            // The original knew the ids of its newest moment alone, and not which word to reset the persistence was in force:
-            // that is the one that is set.
+            // The original knew the ids of its newest moment alone, and not which word to reset the
+            // persistence was in force: that is the one that is set.
             state.reset_persistence_auth =
                 state.reset_persistence_auth.or_else(|| settings.reset_persistence_auth.clone());
             state.settled = self.last_event_time_in_utc;

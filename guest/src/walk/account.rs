@@ -7,8 +7,8 @@ use super::pass::Pass;
 use super::source::Source;
 use crate::progress::{Account, Uncheckable};
 
-/// What passes have found of what the source counts and nobody could read. A pass may meet a source that moves in a way that no
-/// total tells; so it takes two of one opinion to say something else than before.
+/// What passes have found of what the source counts and nobody could read. A pass may meet a source that
+/// moves in a way that no total tells; so it takes two of one opinion to say something else than before.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounting {
     /// What is told.
@@ -41,7 +41,8 @@ impl Accounting {
     }
 }
 
-/// What a pass says. Nothing where it has read a window alone, or the source has moved meanwhile: then the last word stands.
+/// What a pass says. Nothing where it has read a window alone, or the source has moved meanwhile: then the
+/// last word stands.
 fn judge(pass: &Pass, source: &mut Source) -> Option<Account> {
     let Some(total) = source.totals.records else {
         return Some(Account::Unchecked(Uncheckable::NoTotal));

@@ -134,7 +134,8 @@ impl Gaps {
         self.0.iter().any(|gap| gap.is_due(now))
     }
 
-    /// The pages to try now, each elsewhere in its gap than the last time, and from when on their records are wanted.
+    /// The pages to try now, each elsewhere in its gap than the last time, and from when on their records are
+    /// wanted.
     pub fn due(&self, now: DateTime<Utc>) -> Vec<(u64, Option<DateTime<Utc>>)> {
         self.0.iter().filter(|gap| gap.is_due(now)).take(TRIES).map(|gap| (gap.page_to_try(), gap.floor)).collect()
     }

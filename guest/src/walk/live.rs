@@ -1,7 +1,8 @@
 //! Live: what is new at the source, looked for at its newest end at the beginning of every cycle.
 //!
-//! Where that end is, times suggest and finds show. From there live goes inward until it meets what is known, and where the
-//! total tells of more than it has found, it looks at the other end too. What it can't explain is evidence: a pass will look.
+//! Where that end is, times suggest and finds show. From there live goes inward until it meets what is known,
+//! and where the total tells of more than it has found, it looks at the other end too. What it can't explain
+//! is evidence: a pass will look.
 
 use chrono::{DateTime, Utc};
 
@@ -14,21 +15,23 @@ use crate::planted::{self, Planted};
 /// Failing pages that live skips.
 const FAILING: u32 = 3;
 
-/// Where all of the first pages fail, live asks for so many pages behind the first one, for others in each cycle, and for none
-/// further behind than this.
+/// Where all of the first pages fail, live asks for so many pages behind the first one, for others in each
+/// cycle, and for none further behind than this.
 const FURTHER: u64 = 4;
 const FURTHEST: u64 = 64;
 
 /// Records at the newest end that are remembered, to know again what live has read itself.
 const TOP: usize = 4;
 
-/// Pages in a row that show nothing but what this look has read, after which a server is taken to repeat its last one forever.
+/// Pages in a row that show nothing but what this look has read, after which a server is taken to repeat its
+/// last one forever.
 const REPETITIONS: u32 = 2;
 
 /// Pages without records that live passes where the last page should be.
 const EMPTY: u32 = 12;
 
-/// Pages in a row without new records that live passes behind the last page, where the total tells of more and promises them.
+/// Pages in a row without new records that live passes behind the last page, where the total tells of more
+/// and promises them.
 const PROMISED_STALE: u32 = 48;
 
 /// Why live could not go on: the budget is used up, or the API can't be used.
@@ -152,7 +155,8 @@ impl<'a> Live<'a> {
         let (end, contradiction) = self.source.newest_end();
         // The total may stand still: so that what comes at either end is found.
         let end = if self.source.take_turns() { end.other() } else { end };
-        // Where nothing could be read, few requests tell whether the first pages can be; many may go to the other end.
+        // Where nothing could be read, few requests tell whether the first pages can be; many may go to the
+        // other end.
         let end = if begins_at_first || self.source.further > 0 { End::First } else { end };
         if let Some(before) = self.source.first_sum.filter(|_| self.source.looks_alike) {
             let first = self.ask_in_run(self.source.first(), false, read)?;
@@ -177,7 +181,8 @@ impl<'a> Live<'a> {
         if self.source.tells_of_more() {
             self.look_inward(end, read)?;
         }
-        // At the very start, where records don't grow older, the newest may be at the end that the totals name.
+        // At the very start, where records don't grow older, the newest may be at the end that the totals
+        // name.
         let is_start = self.source.last_page.is_none() && self.source.guess() != Some(End::First);
         // Where the total tells of what comes, it says when the other end has to be looked at.
         let contradiction = contradiction && !self.source.totals_tell_growth();
@@ -195,8 +200,9 @@ impl<'a> Live<'a> {
         self.baseline.zip(now).map_or(0, |(before, now)| signed(now) - signed(before))
     }
 
-    /// One page further than where live met what is known, and on as long as there is something new: of the records of one
-    /// moment, a known one may stand before others, and a pass may have delivered the newest before live saw them.
+    /// One page further than where live met what is known, and on as long as there is something new: of the
+    /// records of one moment, a known one may stand before others, and a pass may have delivered the newest
+    /// before live saw them.
     fn look_inward(&mut self, end: End, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         if self.frontier.is_some() {
             return Ok(());
@@ -213,7 +219,8 @@ impl<'a> Live<'a> {
             match self.ask_in_run(next, self.found > 0, read)? {
                 Reading::Records(seen) if seen.new > 0 => {
                     if seen.new == seen.records && !self.source.tells_of_more() {
-                        // Nothing known was met, and a total that counts less than there is says that this was all.
+                        // Nothing known was met, and a total that counts less than there is says that this
+                        // was all.
                         self.leave_open();
                     }
                 }
@@ -234,8 +241,9 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// Asks for pages 1 and 0, or, where the budget has ended that half way the last time, for 0 and 1. Page 0 has records of its
-    /// own where pages are counted from it. No answer, an error, or no records at all prove nothing.
+    /// Asks for pages 1 and 0, or, where the budget has ended that half way the last time, for 0 and 1. Page
+    /// 0 has records of its own where pages are counted from it. No answer, an error, or no records at all
+    /// prove nothing.
     fn learn_numbering(&mut self, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<(), Cut> {
         let mut pages = [1, 0];
         if self.source.begins_with_zero {
@@ -302,8 +310,8 @@ impl<'a> Live<'a> {
         Ok(())
     }
 
-    /// The last page: the one that was found last, but none that the totals know better of; at the very start the one that they
-    /// name.
+    /// The last page: the one that was found last, but none that the totals know better of; at the very start
+    /// the one that they name.
     fn last_page(&self) -> Option<u64> {
         let named = self.source.end().map(|end| end - 1);
         let last = match self.source.last_page {
@@ -500,8 +508,8 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it that a pass has to
-    /// look for.
+    /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it
+    /// that a pass has to look for.
     fn ask_in_run(
         &mut self,
         page: u64,
@@ -526,13 +534,14 @@ impl<'a> Live<'a> {
         [Some(before.sum), self.source.behind_last].contains(&Some(seen.sum))
     }
 
-    /// Whether the page shows what the one before it has, the first one, or what is shown behind the last one.
+    /// Whether the page shows what the one before it has, the first one, or what is shown behind the last
+    /// one.
     fn is_shown_again(&self, seen: &Seen, before: &Seen) -> bool {
         self.is_known_from_behind(seen, before) || self.source.first_sum == Some(seen.sum)
     }
 
-    /// Takes note of the order from one page to the next, for pages may have one record each. Where something came between the
-    /// two, or one is shown again, nothing follows from how they stand.
+    /// Takes note of the order from one page to the next, for pages may have one record each. Where something
+    /// came between the two, or one is shown again, nothing follows from how they stand.
     fn follow(&mut self, page: u64, seen: &Seen) {
         let again = [self.source.first_sum, self.source.behind_last];
         if page > self.source.first() && again.contains(&Some(seen.sum)) {
@@ -614,7 +623,8 @@ fn is_failure(reading: &Reading, is_needed: bool) -> bool {
     matches!(reading, Reading::Failed(_)) || is_needed && matches!(reading, Reading::Refused(_))
 }
 
-/// The number of the first page, by what page 0 has shown and the digests of what stands on page 1. `None`: it can't be told.
+/// The number of the first page, by what page 0 has shown and the digests of what stands on page 1. `None`:
+/// it can't be told.
 pub fn numbered_from(zero: &Reading, one: &[u64]) -> Option<u64> {
     match zero {
         Reading::Records(zero) => {

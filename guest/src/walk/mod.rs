@@ -1,11 +1,13 @@
 //! Which page to ask for next, and when all has been read: decisions without I/O.
 //!
-//! Page numbers say where to work, never what is done. What is done is known from records: each has a digest, and the memory
-//! knows those of all that were delivered. Whatever a source does with its pages then costs requests, not alerts.
+//! Page numbers say where to work, never what is done. What is done is known from records: each has a digest,
+//! and the memory knows those of all that were delivered. Whatever a source does with its pages then costs
+//! requests, not alerts.
 //!
-//! [`live`] looks at the newest end at the beginning of every cycle. A [`pass`] reads the whole source, or the window, page by
-//! page. Pages that can't be read become [`gaps`]. The [`schedule`] says when a pass is due, the [`account`] holds what was
-//! read against what the source counts. What they learn about the [`source`] is shared.
+//! [`live`] looks at the newest end at the beginning of every cycle. A [`pass`] reads the whole source, or
+//! the window, page by page. Pages that can't be read become [`gaps`]. The [`schedule`] says when a pass is
+//! due, the [`account`] holds what was read against what the source counts. What they learn about the
+//! [`source`] is shared.
 
 pub mod account;
 pub mod gaps;
@@ -63,8 +65,8 @@ impl Window {
 }
 
 impl Walk {
-    /// Takes the page size that is asked for from now on, and whether the source is asked for what is as new as the overlap alone:
-    /// then a pass over everything sees another one.
+    /// Takes the page size that is asked for from now on, and whether the source is asked for what is as new
+    /// as the overlap alone: then a pass over everything sees another one.
     pub fn set_source(&mut self, limit: u32, is_filtered: bool) {
         if is_filtered {
             self.unfiltered.get_or_insert_default().renumber(limit);
@@ -93,7 +95,8 @@ impl Walk {
         Live::new(&mut self.source, &mut self.gaps, &mut self.schedule, frontier, found_elsewhere, floor, now)
     }
 
-    /// Begins the pass that is due, unless one is under way. `begins`: a cycle begins, and live has read this.
+    /// Begins the pass that is due, unless one is under way. `begins`: a cycle begins, and live has read
+    /// this.
     pub fn begin_due(&mut self, window: Window, begins: Option<Prefix>, now: DateTime<Utc>) {
         if self.pass.is_some() {
             return;
@@ -147,7 +150,8 @@ impl Walk {
         }
     }
 
-    /// Ends the pass if it has come to its end. Gives what is told of the account from now on, where that is something else.
+    /// Ends the pass if it has come to its end. Gives what is told of the account from now on, where that is
+    /// something else.
     pub fn end_pass(&mut self, now: DateTime<Utc>) -> Option<Ended> {
         let pass = self.pass.take_if(|pass| pass.next_page().is_none())?;
         let source = seen_by(pass.kind, &mut self.source, &mut self.unfiltered);
@@ -170,7 +174,8 @@ impl Walk {
         let repeated = pass.is_checkable().then(|| if pass.repeated() > 0 { pass.fingerprint() } else { 0 });
         let in_vain = pass.kind == Kind::All && pass.found == 0 && !pass.has_moved();
         let more_to_come = match source.pass_has_ended(repeated, pass.found, in_vain) {
-            // Where nothing counts, new alerts come at the newest end, and what is found elsewhere had been missed.
+            // Where nothing counts, new alerts come at the newest end, and what is found elsewhere had been
+            // missed.
             PassTells::Nothing => {
                 pass.found > 0 && (pass.found_at(source).is_none() || pass.found_at(source) != source.order())
             }
@@ -216,8 +221,8 @@ impl Walk {
         Some(Ended { account })
     }
 
-    /// The pages of gaps to try now, and from when on their records are wanted. Where a pass is under way, every other time: an API
-    /// that fails after each page is not to spend them all on gaps.
+    /// The pages of gaps to try now, and from when on their records are wanted. Where a pass is under way,
+    /// every other time: an API that fails after each page is not to spend them all on gaps.
     pub fn gaps_to_try(&mut self, now: DateTime<Utc>) -> Vec<(u64, Option<DateTime<Utc>>)> {
         if std::mem::take(&mut self.gaps_were_tried) && self.pass.is_some() {
             return Vec::new();

@@ -1,8 +1,8 @@
 //! A pass: the whole source, or the window, read page by page.
 //!
-//! An end is believed where a page without records stands that nothing promises, never at a short page or a count. A page that
-//! can't be read, or is empty although it was promised, is a gap: the pass skips it. What it jumps over where page after
-//! page fails becomes a stretch of its own, for later.
+//! An end is believed where a page without records stands that nothing promises, never at a short page or a
+//! count. A page that can't be read, or is empty although it was promised, is a gap: the pass skips it. What
+//! it jumps over where page after page fails becomes a stretch of its own, for later.
 
 use std::collections::VecDeque;
 
@@ -19,8 +19,9 @@ use crate::planted::{self, Planted};
 /// Stretches at the most. What would be one more is a gap at once.
 const STRETCHES: usize = 16;
 
-/// Pages in a row with the same records after which a server is taken to repeat its last one forever, and the same where it
-/// promises more. One repetition is not enough: as many records inserted at the top as a page has push it to the next one.
+/// Pages in a row with the same records after which a server is taken to repeat its last one forever, and the
+/// same where it promises more. One repetition is not enough: as many records inserted at the top as a page
+/// has push it to the next one.
 const REPETITIONS: u32 = 2;
 const PROMISED_REPETITIONS: u32 = 3;
 
@@ -30,14 +31,16 @@ const BARREN: u32 = 12;
 /// Pages in a row with records that were all read before, up to which a promise is followed.
 const PROMISED_STALE: u32 = 48;
 
-/// Failures in a row from which on the pass jumps, in doubling steps, and after which it gives up where no total names an end.
+/// Failures in a row from which on the pass jumps, in doubling steps, and after which it gives up where no
+/// total names an end.
 const JUMPS_FROM: u32 = 3;
 const GIVES_UP: u32 = 12;
 
 /// Failures after which a stretch that was jumped over is given up.
 const STRETCH_FAILURES: u32 = 4;
 
-/// Pages that a pass over all that is wanted looks at beyond the window, evenly spread, the last one at the other end.
+/// Pages that a pass over all that is wanted looks at beyond the window, evenly spread, the last one at the
+/// other end.
 const LOOKS_ASIDE: u64 = 4;
 
 /// What a pass covers.
@@ -126,10 +129,11 @@ pub struct Pass {
     /// In a row: pages with the records of others.
     repeats: u32,
     first_sum: Option<u64>,
-    /// A page that is remembered to notice a server that begins anew behind its last page: where it stood and its sum.
+    /// A page that is remembered to notice a server that begins anew behind its last page: where it stood and
+    /// its sum.
     mark: Option<(u64, u64)>,
-    /// In a row: promised pages without records, pages with nothing new that nothing promises, pages without records that
-    /// nothing promises, and pages that failed.
+    /// In a row: promised pages without records, pages with nothing new that nothing promises, pages without
+    /// records that nothing promises, and pages that failed.
     barren: u32,
     stale: u32,
     empty: u32,
@@ -140,18 +144,20 @@ pub struct Pass {
     pub last_page: Option<u64>,
     /// Going back, the pass has gone on to the end first.
     has_met_end: bool,
-    /// Going back: the page that the source's end was thought to be, and its sum; or the first one that shows the same.
+    /// Going back: the page that the source's end was thought to be, and its sum; or the first one that shows
+    /// the same.
     end: Option<(u64, u64)>,
-    /// The last page before new records that the pass may have gone past: they stood behind a page that was not full, or one
-    /// without records that nothing had promised, so more may have come there since.
+    /// The last page before new records that the pass may have gone past: they stood behind a page that was
+    /// not full, or one without records that nothing had promised, so more may have come there since.
     pub skipped: Option<u64>,
     /// Whether the page read last was not full.
     was_short: bool,
-    /// Up to this page the pass before has found records: where the source doesn't say how many there are, that promises them.
+    /// Up to this page the pass before has found records: where the source doesn't say how many there are,
+    /// that promises them.
     expected: Option<u64>,
     trend: Trend,
-    /// The page read last, what the source counted then, and the time of its last record: to see an order where pages have
-    /// one record.
+    /// The page read last, what the source counted then, and the time of its last record: to see an order
+    /// where pages have one record.
     before: Option<(u64, Totals, DateTime<Utc>)>,
     aside: bool,
     /// Where it has left the window: which way it went, and what it would have read next.
@@ -252,7 +258,8 @@ impl Pass {
         pass
     }
 
-    /// Live has read these pages just now: they need not be read again, and what it has found was not found here.
+    /// Live has read these pages just now: they need not be read again, and what it has found was not found
+    /// here.
     fn take_prefix(&mut self, prefix: Prefix, source: &mut Source) {
         if prefix.numbered {
             self.probe = Probe::Done;
@@ -301,7 +308,8 @@ impl Pass {
         source.totals.records.filter(|total| *total >= self.entries && self.is_whole && !source.refuted)
     }
 
-    /// Takes the new numbers of pages, after the page size has changed. What was jumped over is read anew with the rest.
+    /// Takes the new numbers of pages, after the page size has changed. What was jumped over is read anew
+    /// with the rest.
     pub fn renumber(&mut self, renumbering: Renumbering) {
         self.then_back = self.then_back.map(|page| renumbering.page(page).max(1));
         let from = self.stretches.iter().map(|stretch| renumbering.page(stretch.from));
@@ -451,8 +459,8 @@ impl Pass {
         }
     }
 
-    /// Whether the page has the records of the one before, or of one that was remembered: a server that repeats its last page,
-    /// or begins anew behind it.
+    /// Whether the page has the records of the one before, or of one that was remembered: a server that
+    /// repeats its last page, or begins anew behind it.
     fn is_repeated(&self, seen: &Seen) -> bool {
         if self.way != Way::On || self.sum.is_none() {
             return false;
@@ -505,7 +513,8 @@ impl Pass {
         self.leave_the_window(page, source)
     }
 
-    /// Behind its last page a server may repeat it: then the first one of those that are alike is the last one.
+    /// Behind its last page a server may repeat it: then the first one of those that are alike is the last
+    /// one.
     fn find_end(&mut self, page: u64, sum: u64) {
         match (self.way, self.end) {
             (Way::On, None) if self.then_back == Some(page) => self.end = Some((page, sum)),
@@ -553,7 +562,8 @@ impl Pass {
         }
     }
 
-    /// Page 1 has no records: those of page 0, if it has any, do not stand there. An empty source says nothing.
+    /// Page 1 has no records: those of page 0, if it has any, do not stand there. An empty source says
+    /// nothing.
     fn no_page_one(&mut self, page: u64, source: &mut Source) {
         if let (Probe::One(zero), 1) = (&self.probe, page) {
             if !zero.is_empty() {
@@ -599,7 +609,8 @@ impl Pass {
         }
         let step = if self.failures < JUMPS_FROM { 1 } else { 2 << (self.failures - JUMPS_FROM).min(40) };
         let target = page.saturating_add(step);
-        // Behind an end that is named, and before which all that is counted was read, a failure is no more than an end.
+        // Behind an end that is named, and before which all that is counted was read, a failure is no more
+        // than an end.
         let is_all = source.totals_stand()
             && source.totals.records.is_some_and(|total| total <= self.entries)
             && source.last_page.is_none_or(|last| last <= page);
@@ -660,7 +671,8 @@ impl Pass {
         let mut jumped = Vec::new();
         let Some(window) = self.window.filter(|_| is_inward) else { return jumped };
         let left = self.trend.falls() && self.trend.newest_possible().is_some_and(|newest| newest < window);
-        // What is wanted and not read now, no later pass would read: so records have to grow older beyond the window too.
+        // What is wanted and not read now, no later pass would read: so records have to grow older beyond the
+        // window too.
         let left = left && (self.kind == Kind::Overlap || self.trend.falls_beyond());
         let wrong_end = self.way == Way::On && self.trend.rises() && self.trend.newest() < Some(window);
         if left {
@@ -693,8 +705,9 @@ impl Pass {
         jumped
     }
 
-    /// A page beyond the window has these records. Where they are wanted, so may be others, whatever the times made of it: late
-    /// ones in a bulk look like an order. In the overlap, what was delivered proves nothing: one date may be wrong.
+    /// A page beyond the window has these records. Where they are wanted, so may be others, whatever the
+    /// times made of it: late ones in a bulk look like an order. In the overlap, what was delivered proves
+    /// nothing: one date may be wrong.
     fn go_back(&mut self, seen: &Seen) {
         let is_wanted = |time: &DateTime<Utc>| self.window.is_none_or(|window| *time >= window);
         let contradicts = match self.kind {
@@ -736,7 +749,8 @@ impl Pass {
         self.sum_of_all | 1
     }
 
-    /// Whether what was read can be held against what the source counts: all of it was read while the total stood.
+    /// Whether what was read can be held against what the source counts: all of it was read while the total
+    /// stood.
     pub fn is_checkable(&self) -> bool {
         self.is_whole && !self.moved
     }

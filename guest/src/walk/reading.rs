@@ -43,7 +43,8 @@ pub struct Seen {
     pub last_known: bool,
     /// The digests of its records, in its order.
     pub digests: Vec<u64>,
-    /// Stands for the records, in any order: a server that has one page may give it in another order each time.
+    /// Stands for the records, in any order: a server that has one page may give it in another order each
+    /// time.
     pub sum: u64,
     /// The times of its records, in its order; records without one are left out.
     pub times: Vec<DateTime<Utc>>,

@@ -10,11 +10,13 @@ use crate::planted::{self, Planted};
 const OVERLAP_EVERY: TimeDelta = TimeDelta::hours(1);
 const ALL_EVERY: TimeDelta = TimeDelta::days(1);
 
-/// The shortest and the longest wait, in seconds, from the end of a pass to one for which there is evidence alone.
+/// The shortest and the longest wait, in seconds, from the end of a pass to one for which there is evidence
+/// alone.
 const SHORTEST_WAIT: i64 = 60;
 const LONGEST_WAIT: i64 = 3600;
 
-/// The passes of the first history: one, and one that confirms it. What moved behind the first one no total tells.
+/// The passes of the first history: one, and one that confirms it. What moved behind the first one no total
+/// tells.
 const FIRST_PASSES: u32 = 2;
 
 /// What brings the next pass.
@@ -153,7 +155,8 @@ impl Schedule {
     }
 }
 
-/// Whether so long has passed since then. What lies in the future was noted by a clock that has been set back.
+/// Whether so long has passed since then. What lies in the future was noted by a clock that has been set
+/// back.
 fn is_past(then: Option<DateTime<Utc>>, wait: TimeDelta, now: DateTime<Utc>) -> bool {
     then.is_none_or(|then| then > now || now - then >= wait)
 }

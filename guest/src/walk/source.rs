@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::reading::{Seen, Totals};
 
-/// Steps from a record to one of another time before an order is guessed from them, and the share that must go one way.
+/// Steps from a record to one of another time before an order is guessed from them, and the share that must
+/// go one way.
 const STEPS: u32 = 8;
 const SHARE: (u32, u32) = (9, 10);
 
@@ -18,7 +19,8 @@ const FINDS: usize = 4;
 /// Finds in a row without growth of the total after which it is taken for one that stands still.
 const STANDING_STILL: u32 = 3;
 
-/// Passes in a row that found nothing of what the total told of, after which it is taken for one that goes up and down by itself.
+/// Passes in a row that found nothing of what the total told of, after which it is taken for one that goes up
+/// and down by itself.
 const FALSE_ALARMS: u32 = 3;
 
 /// How often a source is asked whether its pages are numbered from 0, where that is not certain.
@@ -49,9 +51,11 @@ pub struct Source {
     pub first: Option<u64>,
     /// When it was last asked whether there is a page 0.
     pub numbered_at: Option<DateTime<Utc>>,
-    /// Page 0 has shown what page 1 has: one of them may stand for the other, or both show the only page there is.
+    /// Page 0 has shown what page 1 has: one of them may stand for the other, or both show the only page
+    /// there is.
     pub looks_alike: bool,
-    /// Page 0 has shown nothing when the first page's number was learned: that can have been for that moment alone.
+    /// Page 0 has shown nothing when the first page's number was learned: that can have been for that moment
+    /// alone.
     pub zero_is_empty: bool,
     /// Page 0 is to be asked for before page 1, as long as it is not known.
     pub begins_with_zero: bool,
@@ -69,8 +73,8 @@ pub struct Source {
     pub live_total: Option<u64>,
     /// New records that were taken, ever.
     pub taken: u64,
-    /// By how much the total exceeded them when everything was read, or less: a total that exceeds them by more tells of
-    /// records that nobody has read. `None`: nothing was read to its end yet.
+    /// By how much the total exceeded them when everything was read, or less: a total that exceeds them by
+    /// more tells of records that nobody has read. `None`: nothing was read to its end yet.
     baseline: Option<i64>,
     /// Where the last pass has read records twice: stands for all that it has read.
     repeated: u64,
@@ -101,7 +105,8 @@ pub struct Source {
     fell: bool,
     /// The digests of the newest records when live last read the first page.
     pub top: Vec<u64>,
-    /// The sums of the first and of the last page when live last read them, and all of their records were delivered.
+    /// The sums of the first and of the last page when live last read them, and all of their records were
+    /// delivered.
     pub first_sum: Option<u64>,
     pub last_sum: Option<u64>,
 }
@@ -112,8 +117,8 @@ impl Source {
         self.first.unwrap_or(1)
     }
 
-    /// Whether it has to be asked again whether there is a page 0: it was empty, which it can have been just then, and now there
-    /// is more than was found, or there is no total to tell that.
+    /// Whether it has to be asked again whether there is a page 0: it was empty, which it can have been just
+    /// then, and now there is more than was found, or there is no total to tell that.
     pub fn may_have_page_zero(&self, now: DateTime<Utc>) -> bool {
         let asked_lately = self.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY);
         let is_doubtful = self.tells_of_more() || !self.totals_stand() && !asked_lately;
@@ -125,8 +130,8 @@ impl Source {
         (self.first, self.numbered_at) = (None, None);
     }
 
-    /// Takes the page size that is asked for from now on; whether it is another one, so that pages have other numbers. What
-    /// is known of places is brought to them, rounded down.
+    /// Takes the page size that is asked for from now on; whether it is another one, so that pages have other
+    /// numbers. What is known of places is brought to them, rounded down.
     pub fn renumber(&mut self, limit: u32) -> Option<Renumbering> {
         let before = std::mem::replace(&mut self.limit, limit);
         if before == limit || before == 0 || self.largest == 0 {
@@ -165,13 +170,14 @@ impl Source {
         self.totals = if page == self.first() { totals } else { totals.or(self.totals) };
     }
 
-    /// Takes note of a page without records, and of what its answer says of how much there is, if it has anything to say.
+    /// Takes note of a page without records, and of what its answer says of how much there is, if it has
+    /// anything to say.
     pub fn note_empty(&mut self, page: u64, totals: Option<Totals>) {
         self.note_totals(page, totals.unwrap_or(self.totals));
     }
 
-    /// Whether a page with so many records is full. Of the first one that can't be told by what the largest page had, unless others
-    /// are known behind it.
+    /// Whether a page with so many records is full. Of the first one that can't be told by what the largest
+    /// page had, unless others are known behind it.
     pub fn is_full(&self, page: u64, records: u64) -> bool {
         let has_others = page > self.first() || self.last_page.is_some_and(|last| last > page);
         records >= self.limit.into() || records >= self.largest && has_others
@@ -205,7 +211,8 @@ impl Source {
         by_pages.max(by_records)
     }
 
-    /// Whether what the source counts can be relied on: it is there, nothing has refuted it, and it moves when alerts arrive.
+    /// Whether what the source counts can be relied on: it is there, nothing has refuted it, and it moves
+    /// when alerts arrive.
     pub fn totals_stand(&self) -> bool {
         self.totals_tell_growth() && !self.refuted
     }
@@ -226,8 +233,8 @@ impl Source {
         self.still = 0;
     }
 
-    /// Takes note that a pass has ended that the total had asked for, or in which it went up and down, and that it has found so
-    /// many records.
+    /// Takes note that a pass has ended that the total had asked for, or in which it went up and down, and
+    /// that it has found so many records.
     pub fn note_alarm(&mut self, found: u64, fluttered: bool) {
         match (found, std::mem::take(&mut self.fell) || fluttered) {
             (0, true) => self.false_alarms = self.false_alarms.saturating_add(1),
@@ -276,13 +283,15 @@ impl Source {
         }
     }
 
-    /// A pass has ended. If it has read everything while the total stood, `repeated` is 0 where it has read no record twice, and
-    /// otherwise stands for all that it has read: then others may have been missed. `in_vain`: it has read all that is wanted while the total stood, and found nothing.
+    /// A pass has ended. If it has read everything while the total stood, `repeated` is 0 where it has read
+    /// no record twice, and otherwise stands for all that it has read: then others may have been missed.
+    /// `in_vain`: it has read all that is wanted while the total stood, and found nothing.
     pub fn pass_has_ended(&mut self, repeated: Option<u64>, found: u64, in_vain: bool) -> PassTells {
         let excess = signed(self.totals.records.unwrap_or(0)) - signed(self.taken);
         // What was found and has not come meanwhile had been missed before: there may be more of it.
         let had_missed = self.baseline.is_some_and(|baseline| excess < baseline);
-        // A source may have records that stand there twice: then they are the same every time, and nothing is found.
+        // A source may have records that stand there twice: then they are the same every time, and nothing is
+        // found.
         let is_doubtful = repeated.is_some_and(|repeated| repeated > 0 && (repeated != self.repeated || found > 0));
         self.repeated = repeated.unwrap_or(self.repeated);
         let settled = (repeated.is_some() || in_vain) && !is_doubtful;
@@ -334,8 +343,9 @@ impl Source {
         }
     }
 
-    /// Takes note that live has found new records at this end: a fact. `newer`: one of them is newer than all seen before. If not,
-    /// and times say that the newest stand at the other end, they only are where late ones have to be.
+    /// Takes note that live has found new records at this end: a fact. `newer`: one of them is newer than all
+    /// seen before. If not, and times say that the newest stand at the other end, they only are where late
+    /// ones have to be.
     pub fn note_find(&mut self, end: End, newer: bool) {
         if !newer && self.guess() == Some(end.other()) {
             return;
@@ -365,7 +375,8 @@ impl Source {
         }
     }
 
-    /// The end to look at first, and whether guess and facts contradict each other, so that both have to be looked at.
+    /// The end to look at first, and whether guess and facts contradict each other, so that both have to be
+    /// looked at.
     pub fn newest_end(&self) -> (End, bool) {
         match (self.fact(), self.guess()) {
             ((None, _), guess) => (guess.unwrap_or(End::First), false),
@@ -374,7 +385,8 @@ impl Source {
         }
     }
 
-    /// Where nothing says at which end the newest records are, the ends take turns: whether it is the other one's.
+    /// Where nothing says at which end the newest records are, the ends take turns: whether it is the other
+    /// one's.
     pub fn take_turns(&mut self) -> bool {
         self.turns = self.guess().is_none() && self.fact().0.is_none() && !self.turns;
         self.turns

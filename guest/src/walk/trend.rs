@@ -3,9 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How often a record must be older than all before it for the order to be believed, and at the least how many of so many
-/// steps that must be. It counts ranks and not spans of time, so a few odd dates prove nothing; and records in no order make
-/// twenty such steps among two hundred once in a million times, however their times are spread.
+/// How often a record must be older than all before it for the order to be believed, and at the least how
+/// many of so many steps that must be. It counts ranks and not spans of time, so a few odd dates prove
+/// nothing; and records in no order make twenty such steps among two hundred once in a million times, however
+/// their times are spread.
 const CONVINCING: u64 = 20;
 const SHARE: u64 = 10;
 
@@ -28,7 +29,8 @@ pub struct Trend {
 }
 
 impl Trend {
-    /// Takes note of the next records' times, in the walk's direction. What is from before `window` lies beyond it.
+    /// Takes note of the next records' times, in the walk's direction. What is from before `window` lies
+    /// beyond it.
     pub fn follow(&mut self, times: impl Iterator<Item = DateTime<Utc>>, window: Option<DateTime<Utc>>) {
         for time in times {
             if let (Some(previous), Some(oldest), Some(newest)) = (self.previous, self.oldest, self.newest) {

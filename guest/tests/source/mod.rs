@@ -1,7 +1,8 @@
 //! A source of alerts in memory, and a platform on which the collector pulls from it.
 //!
-//! The source answers as servers are known to, and as some might; the platform has its own time, fails where a test wants it
-//! to, and checks at every store that nothing is recorded as delivered that was not confirmed.
+//! The source answers as servers are known to, and as some might; the platform has its own time, fails where
+//! a test wants it to, and checks at every store that nothing is recorded as delivered that was not
+//! confirmed.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
 

@@ -1,4 +1,5 @@
-//! A record of the source. Its text is made when it is asked for, so that a million of them are cheap to have.
+//! A record of the source. Its text is made when it is asked for, so that a million of them are cheap to
+//! have.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
-//! A source and a platform, and what a test does with them: call the collector, let time pass, compare what arrived.
+//! A source and a platform, and what a test does with them: call the collector, let time pass, compare what
+//! arrived.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,7 +145,8 @@ impl World {
         self
     }
 
-    /// The next call that a host makes: a look for what is new, or, as long as there is more to be done, backfill.
+    /// The next call that a host makes: a look for what is new, or, as long as there is more to be done,
+    /// backfill.
     pub fn pull(&self) -> Result<Summary, Failure> {
         let pending = self.inner().pending;
         let result = self.call(|budget| if pending { pull::backfill(self, budget) } else { pull::pull(self, budget) });
@@ -178,7 +180,8 @@ impl World {
         result
     }
 
-    /// A cycle: looks for what is new, and goes on until there is nothing left. Gives the requests that it took.
+    /// A cycle: looks for what is new, and goes on until there is nothing left. Gives the requests that it
+    /// took.
     pub fn settle(&self) -> u64 {
         let mut requests = 0;
         for _ in 0..CALLS {

@@ -116,7 +116,8 @@ pub struct OutputConfig {
     #[serde(rename = "type")]
     #[allow(dead_code, reason = "accepted because every original configuration has it")]
     pub transport: Option<String>,
-    /// Certificates of the receiver's authority, PEM; a relative name is looked up in `certs/`. Required with TLS.
+    /// Certificates of the receiver's authority, PEM; a relative name is looked up in `certs/`. Required with
+    /// TLS.
     #[serde(alias = "chain_loc")]
     #[schemars(extend("x-also" = ["chain_loc"]))]
     pub chain: Option<String>,
@@ -194,12 +195,14 @@ pub struct Pkcs {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
 pub struct Input {
-    /// Part of the service's identity, in the log and in the state: at most 64 characters, all of them visible.
+    /// Part of the service's identity, in the log and in the state: at most 64 characters, all of them
+    /// visible.
     pub id: Text,
     /// An input that is not enabled is left alone.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// Address of the CloudSEK instance; it may have a path. Required here, in `credentials` or on the service.
+    /// Address of the CloudSEK instance; it may have a path. Required here, in `credentials` or on the
+    /// service.
     pub base_url: Option<String>,
     #[serde(default)]
     pub credentials: Credentials,
@@ -227,8 +230,8 @@ pub struct Input {
     /// `base_url` may resolve to loopback, link-local or private addresses.
     #[serde(default)]
     pub allow_private_addresses: bool,
-    /// Additional certificates to trust for the API, PEM: roots, or an intermediate one that the server does not
-    /// send.
+    /// Additional certificates to trust for the API, PEM: roots, or an intermediate one that the server does
+    /// not send.
     pub ca_file: Option<String>,
     /// A proxy for the API. Without it, `HTTPS_PROXY` and `NO_PROXY` of the environment apply.
     #[schemars(with = "Option<String>")]
@@ -238,8 +241,8 @@ pub struct Input {
     /// How pages are requested, where it differs from what is known of the API.
     #[serde(default)]
     pub request: Request,
-    /// The largest answer of the API that is accepted. The same as `limits.max_body_in_bytes`, which is used if
-    /// both are set.
+    /// The largest answer of the API that is accepted. The same as `limits.max_body_in_bytes`, which is used
+    /// if both are set.
     #[schemars(extend("default" = collector_model::Limits::default().max_body_in_bytes))]
     pub max_body_in_bytes: Option<u64>,
     /// What one call of the component may use.
@@ -286,8 +289,8 @@ pub struct Request {
     /// Records in one page.
     #[schemars(range(min = 1), extend("default" = 100))]
     pub limit: Option<u32>,
-    /// The header that carries the token. None that says where a request goes or how it is sent, such as `Host`,
-    /// `Content-Length`, `Connection` or `Proxy-*`.
+    /// The header that carries the token. None that says where a request goes or how it is sent, such as
+    /// `Host`, `Content-Length`, `Connection` or `Proxy-*`.
     #[schemars(extend("default" = "Authorization"))]
     pub auth_header: Option<String>,
     /// What stands before the token in that header.
@@ -390,8 +393,8 @@ pub struct Credentials {
     /// The API token. Required, or a file with it.
     #[schemars(with = "Option<String>")]
     pub token: Option<SecretString>,
-    /// A file with the API token, relative to the product folder; it is read again whenever the credentials are
-    /// checked.
+    /// A file with the API token, relative to the product folder; it is read again whenever the credentials
+    /// are checked.
     pub token_file: Option<String>,
     /// The same as `base_url` of the input, which is used if both are set.
     pub base_url: Option<String>,

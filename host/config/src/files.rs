@@ -1,10 +1,10 @@
 //! The files that a configuration names, looked up in its product folder.
 //!
 //! A hosted tenant's must be in its own folder, symbolic links included: otherwise it could have the
-//! operator's files, or a neighbour's, sent somewhere as a token, or overwrite them. That holds whenever one is opened,
-//! for a name leads nowhere but beneath the folder's handle; here it is said early, under the key that has the name.
-//! What was looked up is noted with its content, so that a later change of any of it is noticed, and nothing else is
-//! taken for one.
+//! operator's files, or a neighbour's, sent somewhere as a token, or overwrite them. That holds whenever one
+//! is opened, for a name leads nowhere but beneath the folder's handle; here it is said early, under the key
+//! that has the name. What was looked up is noted with its content, so that a later change of any of it is
+//! noticed, and nothing else is taken for one.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -33,11 +33,12 @@ pub struct Files {
     noted: Option<Arc<Mutex<Fingerprint>>>,
 }
 
-/// A tenant's folder and the files that were looked up in it, with what was in them. Two that are equal mean that
-/// nothing has changed.
+/// A tenant's folder and the files that were looked up in it, with what was in them. Two that are equal mean
+/// that nothing has changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Device and inode: another folder of the same name is a change, for what runs holds on to the one before.
+    /// Device and inode: another folder of the same name is a change, for what runs holds on to the one
+    /// before.
     folder: Option<(u64, u64)>,
     contents: BTreeMap<PathBuf, u64>,
 }

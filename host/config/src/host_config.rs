@@ -40,14 +40,14 @@ pub struct HostConfig {
 pub(crate) struct Document {
     /// More detail in the log, for all tenants.
     debug: bool,
-    /// Where metrics, health and a status page are served, such as `127.0.0.1:9464` or `unix:/run/collector.sock`.
-    /// Without it, nowhere.
+    /// Where metrics, health and a status page are served, such as `127.0.0.1:9464` or
+    /// `unix:/run/collector.sock`. Without it, nowhere.
     #[schemars(with = "Option<String>", regex(pattern = r"^unix:.|:[0-9]{1,5}$"))]
     admin: Option<AdminAddress>,
     /// Names of the machine by which they may be asked for, besides its IP addresses and `localhost`.
     admin_names: Vec<String>,
-    /// A file with a token that whoever asks must know, relative to the folder that the process runs in. It is read at
-    /// the start.
+    /// A file with a token that whoever asks must know, relative to the folder that the process runs in. It
+    /// is read at the start.
     admin_token_file: Option<PathBuf>,
     /// The most that one call of a tenant's component may use, and what it may use if its configuration does
     /// not say.

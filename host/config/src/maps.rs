@@ -5,8 +5,8 @@ use serde_json::Value;
 
 /// Where a list stands in the place of a map with known keys. `schema` is the whole JSON schema.
 ///
-/// It looks at the schema and not at the types: a deserializer that refuses lists would be compiled for each of
-/// them, and make the program half a megabyte larger.
+/// It looks at the schema and not at the types: a deserializer that refuses lists would be compiled for each
+/// of them, and make the program half a megabyte larger.
 pub fn list_for_map(schema: &Value, value: &Value) -> Option<String> {
     find(schema, schema, value, "")
 }

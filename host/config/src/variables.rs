@@ -15,8 +15,8 @@ pub fn resolve(document: &mut Value, lookup: impl Fn(&str, &str) -> Found) -> Re
     resolve_at(Key::Root, document, &lookup)
 }
 
-/// Where a value stands. It becomes a text only where one is told: the name of a value that a hundred thousand
-/// others stand in may be long.
+/// Where a value stands. It becomes a text only where one is told: the name of a value that a hundred
+/// thousand others stand in may be long.
 #[derive(Clone, Copy)]
 enum Key<'a> {
     Root,

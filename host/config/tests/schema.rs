@@ -84,8 +84,8 @@ impl Product {
     }
 }
 
-/// Writes a file that is not there. A file system brings one to the disk that takes the place of another, which
-/// would take most of the time of these tests.
+/// Writes a file that is not there. A file system brings one to the disk that takes the place of another,
+/// which would take most of the time of these tests.
 fn write_anew(path: &Path, value: &Value) {
     let _ = std::fs::remove_file(path);
     std::fs::write(path, value.to_string()).unwrap();
@@ -160,7 +160,8 @@ fn original() -> Value {
     })
 }
 
-/// The kinds of outputs and of persistence that the full one does not have, the older names, and a token in a file.
+/// The kinds of outputs and of persistence that the full one does not have, the older names, and a token in a
+/// file.
 fn other() -> Value {
     json!({
         "globals": {"persistence": {"type": "redis", "config": {

@@ -1,6 +1,6 @@
-//! What can go wrong on the way to the API and back, each with where it happened and a remedy for the operator.
-//! No text holds a header, a query or a password. Turning one into an error code or a log line is left to the
-//! callers.
+//! What can go wrong on the way to the API and back, each with where it happened and a remedy for the
+//! operator. No text holds a header, a query or a password. Turning one into an error code or a log line is
+//! left to the callers.
 
 use std::error::Error as StdError;
 use std::io;

@@ -1,4 +1,5 @@
-//! An open folder whose entries are made, renamed and removed by their plain names: none of that follows a link.
+//! An open folder whose entries are made, renamed and removed by their plain names: none of that follows a
+//! link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -13,8 +14,8 @@ use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::refusal::Refusal;
 
-/// The most entries that are listed: a folder has no size that could be looked at first. Fifty files for each of two
-/// thousand services.
+/// The most entries that are listed: a folder has no size that could be looked at first. Fifty files for each
+/// of two thousand services.
 pub(crate) const MAX_ENTRIES: usize = 100_000;
 
 /// A folder that stays the same one whatever becomes of its name.

@@ -1,16 +1,17 @@
-//! The one way of the host to a file that a configuration names or that belongs to a tenant: opened beneath the
-//! tenant's folder, a regular file, and read up to a bound.
+//! The one way of the host to a file that a configuration names or that belongs to a tenant: opened beneath
+//! the tenant's folder, a regular file, and read up to a bound.
 //!
-//! A tenant may change its folder at any moment, so that what was checked by a path need not be what is opened by it
-//! later. Here nothing is checked by a path: a [`Root`] is an open folder, a [`RootedPath`] is a name beneath it, and
-//! each use opens that name anew, in one system call that leads nowhere else, and then looks at what it has opened. A
-//! `RootedPath` can't be turned into a file in another way, and there is no way to read one without a bound.
+//! A tenant may change its folder at any moment, so that what was checked by a path need not be what is
+//! opened by it later. Here nothing is checked by a path: a [`Root`] is an open folder, a [`RootedPath`] is a
+//! name beneath it, and each use opens that name anew, in one system call that leads nowhere else, and then
+//! looks at what it has opened. A `RootedPath` can't be turned into a file in another way, and there is no
+//! way to read one without a bound.
 //!
-//! The operator's own files have an unrestricted root: names lead anywhere, and pipes, devices and files that are too
-//! large are refused all the same.
+//! The operator's own files have an unrestricted root: names lead anywhere, and pipes, devices and files that
+//! are too large are refused all the same.
 //!
-//! Even a regular file may keep its reader waiting, on a network file system. What may block runs on [`Threads`], of which
-//! each tenant has a share; a root knows whose it is.
+//! Even a regular file may keep its reader waiting, on a network file system. What may block runs on
+//! [`Threads`], of which each tenant has a share; a root knows whose it is.
 //!
 //! ```
 //! use collector_files::{Refusal, Root};

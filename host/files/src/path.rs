@@ -106,8 +106,8 @@ impl RootedPath {
     /// The whole content.
     ///
     /// # Errors
-    /// What the system says, or a [`Refusal`], among them of more than `most` bytes: of a file that says so not one is
-    /// read.
+    /// What the system says, or a [`Refusal`], among them of more than `most` bytes: of a file that says so
+    /// not one is read.
     pub fn read(&self, most: u64) -> io::Result<Vec<u8>> {
         let most = most.min(self.largest);
         let file = self.open(OFlag::O_RDONLY)?;

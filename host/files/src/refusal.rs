@@ -4,8 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
-/// What is wrong with a file. The source of an [`io::Error`], so that whoever reports what the system says reports
-/// this too.
+/// What is wrong with a file. The source of an [`io::Error`], so that whoever reports what the system says
+/// reports this too.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refusal {
     /// The name leads out of the root, by `..`, by a link, or because it begins with `/`.

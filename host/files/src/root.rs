@@ -17,13 +17,16 @@ use crate::path::RootedPath;
 use crate::refusal::Refusal;
 use crate::threads::{Threads, WeakThreads};
 
-/// Whatever is opened: it may be a pipe, whose other end nobody opens, or a terminal, and is not for our children.
+/// Whatever is opened: it may be a pipe, whose other end nobody opens, or a terminal, and is not for our
+/// children.
 const ALWAYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
-/// Handles that stand for a name and can neither be read nor written: the system takes no other flags with these.
+/// Handles that stand for a name and can neither be read nor written: the system takes no other flags with
+/// these.
 const HANDLE: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
-/// The system asks for another try while somebody renames folders on the way. Who does that without end gets nothing.
+/// The system asks for another try while somebody renames folders on the way. Who does that without end gets
+/// nothing.
 const TRIES: usize = 64;
 
 /// Where names begin. Clones share the handle.
@@ -51,8 +54,8 @@ impl Root {
         Self(Arc::new(Inner::new(path.into(), None, Threads::of_operator())))
     }
 
-    /// Of a tenant: no name leads out of this folder, whatever becomes of the path that it was opened by. Links are
-    /// followed as long as they are relative and stay within it.
+    /// Of a tenant: no name leads out of this folder, whatever becomes of the path that it was opened by.
+    /// Links are followed as long as they are relative and stay within it.
     ///
     /// # Errors
     /// There is no such folder, the path is itself a link, or this system can't open files beneath a folder
@@ -88,8 +91,8 @@ impl Root {
         &self.0.threads
     }
 
-    /// The share of whoever has the folder of this name: the same one as long as anybody has it or a thread of it is not
-    /// back.
+    /// The share of whoever has the folder of this name: the same one as long as anybody has it or a thread
+    /// of it is not back.
     pub fn threads_of(&self, name: &str) -> Threads {
         let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(threads) = shares.get(name).and_then(WeakThreads::upgrade) {

@@ -1,8 +1,9 @@
 //! Threads for work that may block for as long as a disk, a network file system or a name server likes.
 //!
-//! The runtime has one pool of such threads for everything. Whoever fills it stops everybody: no state is read, no name
-//! is looked up any more. So each kind of work has a part of that pool, and each tenant a share of each part. A thread
-//! can't be interrupted: it counts until it is back, whether or not somebody still waits for it.
+//! The runtime has one pool of such threads for everything. Whoever fills it stops everybody: no state is
+//! read, no name is looked up any more. So each kind of work has a part of that pool, and each tenant a share
+//! of each part. A thread can't be interrupted: it counts until it is back, whether or not somebody still
+//! waits for it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -29,12 +30,13 @@ pub enum Work {
 
 const KINDS: usize = 5;
 
-/// Threads of each kind of work, for all tenants together: fewer than the runtime has (512), which is left some for what
-/// is not listed here. Names have more, for whoever owns a name decides how long its look-up takes.
+/// Threads of each kind of work, for all tenants together: fewer than the runtime has (512), which is left
+/// some for what is not listed here. Names have more, for whoever owns a name decides how long its look-up
+/// takes.
 const PARTS: [usize; KINDS] = [64, 64, 64, 64, 192];
 
-/// Threads that one tenant may have of each. Of a tenant, one configuration is read or started at a time; of its
-/// services, some may wait at once.
+/// Threads that one tenant may have of each. Of a tenant, one configuration is read or started at a time; of
+/// its services, some may wait at once.
 const SHARES: [usize; KINDS] = [1, 1, 4, 4, 2];
 
 static ALL: [Semaphore; KINDS] = [
@@ -79,8 +81,8 @@ impl Threads {
         Self(Arc::new(PARTS.map(|threads| Arc::new(Semaphore::new(threads)))))
     }
 
-    /// Does work on a thread that may block. When the caller goes away, the work goes on by itself, and its thread counts
-    /// until it is back.
+    /// Does work on a thread that may block. When the caller goes away, the work goes on by itself, and its
+    /// thread counts until it is back.
     ///
     /// # Errors
     /// No thread was free within `patience`; the work is not done then.
@@ -99,7 +101,8 @@ impl Threads {
         let permits = timeout(patience, permits).await.map_err(|_| NoThread::Busy(patience))?;
         let permits = permits.map_err(|_| NoThread::Gone)?;
         let work = move || {
-            // Until the thread is back, a panic included; and the share with them, for whoever asks for it meanwhile.
+            // Until the thread is back, a panic included; and the share with them, for whoever asks for it
+            // meanwhile.
             let _held = (permits, share);
             work()
         };

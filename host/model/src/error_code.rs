@@ -69,8 +69,8 @@ table! {
     CONFIGURATION_SYNTAX = CONFIGURATION, 3, STATUS;
     /// A key is missing.
     KEY_MISSING = CONFIGURATION, 4, STATUS;
-    /// A key has an invalid value. For `component`: the file is missing, is not a component, or doesn't fit the
-    /// world.
+    /// A key has an invalid value. For `component`: the file is missing, is not a component, or doesn't fit
+    /// the world.
     KEY_VALUE = CONFIGURATION, 5, STATUS;
     /// A certificate or key of an output can't be used: missing, not PEM, encrypted, or the two don't belong
     /// together.
@@ -136,8 +136,8 @@ table! {
     API_BAD_REQUEST = "ApiError", 400, "the same as 300";
     /// The token is refused.
     API_UNAUTHORIZED = "ApiError", 401, "the same";
-    /// The token is refused or may not read alerts, the API does not allow this machine's address, or a firewall
-    /// in front refuses the request.
+    /// The token is refused or may not read alerts, the API does not allow this machine's address, or a
+    /// firewall in front refuses the request.
     API_FORBIDDEN = "ApiError", 403, "the same";
     /// `base_url` or `request.path` is wrong.
     API_NOT_FOUND = "ApiError", 404, "the same";
@@ -154,8 +154,8 @@ table! {
     /// The API stays busy (408, 425, 429, 5xx); after 429 lower `requests_limits`.
     API_BUSY = "ApiError", 498, "the same as 496, `Retry-After` honoured if it is longer than the wait; one of more \
         than a minute ends the attempts";
-    /// The answer was complete, closing it failed (on platforms that report it; this host reads an answer to its
-    /// end).
+    /// The answer was complete, closing it failed (on platforms that report it; this host reads an answer to
+    /// its end).
     API_NOT_CLOSED = "ApiError", 499, "a warning";
 }
 

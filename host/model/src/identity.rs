@@ -8,8 +8,8 @@ use thiserror::Error;
 /// What joins the parts.
 const JOINT: char = ';';
 
-/// What a service is known by: in the log, in the state, in errors. The parts are those of the configuration, and any
-/// text but one with control characters.
+/// What a service is known by: in the log, in the state, in errors. The parts are those of the configuration,
+/// and any text but one with control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Identity {
     input: String,
@@ -55,8 +55,8 @@ impl Identity {
         &self.service
     }
 
-    /// What is kept of the service is kept under this name, which no other identity has: as it is shown, and with the
-    /// lengths of the first two parts where a part has a `;` itself.
+    /// What is kept of the service is kept under this name, which no other identity has: as it is shown, and
+    /// with the lengths of the first two parts where a part has a `;` itself.
     pub fn storage_name(&self) -> String {
         if self.parts().into_iter().any(|part| part.contains(JOINT)) {
             format!("{self}{JOINT}{},{}", self.input.len(), self.id.len())

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// What one call of a component may use. What happens at each of them says its [`Limit`]; none costs another tenant
-/// anything.
+/// What one call of a component may use. What happens at each of them says its [`Limit`]; none costs another
+/// tenant anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// All linear memories together.

@@ -1,5 +1,6 @@
-//! Names that a configuration gives: of inputs, services and outputs. They stand in lines of the log, in metrics
-//! and in file names, between characters that mean something there: so they have none of these themselves.
+//! Names that a configuration gives: of inputs, services and outputs. They stand in lines of the log, in
+//! metrics and in file names, between characters that mean something there: so they have none of these
+//! themselves.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -33,8 +33,8 @@ pub enum DialError {
     TimedOut,
 }
 
-/// The addresses of a host, a name or an address itself. There is at least one. The system's resolver can't be
-/// interrupted: a look-up that nobody waits for any more holds one of `threads` until it is over.
+/// The addresses of a host, a name or an address itself. There is at least one. The system's resolver can't
+/// be interrupted: a look-up that nobody waits for any more holds one of `threads` until it is over.
 ///
 /// # Errors
 /// There is none, or none in time.

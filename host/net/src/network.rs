@@ -22,7 +22,8 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Network {
-    /// Whether an address is in it. An IPv4 address within an IPv6 one counts as well: that is where it leads.
+    /// Whether an address is in it. An IPv4 address within an IPv6 one counts as well: that is where it
+    /// leads.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (network, prefix) = (self.address, u32::from(self.prefix));
         let is_in = |address: IpAddr| match (network, address) {

@@ -27,7 +27,8 @@ use crate::world;
 const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-/// The largest component of an operator: one with Python in it has 40 MB. What a tenant may have comes with its path.
+/// The largest component of an operator: one with Python in it has 40 MB. What a tenant may have comes with
+/// its path.
 const MAX_FILE_IN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Gives out sandboxes. Lives as long as the process.

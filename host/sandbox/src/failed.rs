@@ -7,14 +7,14 @@ use crate::bindings::exports::devo::collector::service::Failure;
 pub struct Failed {
     /// In the component's own words.
     pub failure: Failure,
-    /// Whether the store failed in this call in a way that may pass. A component can't tell such an error from that
-    /// of a damaged value.
+    /// Whether the store failed in this call in a way that may pass. A component can't tell such an error
+    /// from that of a damaged value.
     pub(crate) store_is_away: bool,
 }
 
 impl Failed {
-    /// Whether it stays so until the operator has mended it: the component has found a wrong setting, or a state
-    /// that can't be used.
+    /// Whether it stays so until the operator has mended it: the component has found a wrong setting, or a
+    /// state that can't be used.
     pub fn is_final(&self) -> bool {
         match self.failure {
             Failure::InitVariables(_) => true,

@@ -30,9 +30,9 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     Ok(linker)
 }
 
-/// Offers wasi:http/types as wasmtime-wasi-http has it, but for `http-error-code`: its own looks for another type
-/// than the one that its streams fail with, and a component would never learn that an answer was too large or too
-/// slow.
+/// Offers wasi:http/types as wasmtime-wasi-http has it, but for `http-error-code`: its own looks for another
+/// type than the one that its streams fail with, and a component would never learn that an answer was too
+/// large or too slow.
 fn add_http_types<T: Send + 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> WasiHttpCtxView<'_>,
@@ -53,8 +53,8 @@ fn add_http_types<T: Send + 'static>(
 /// The function of wasi:http/types that has another implementation here.
 const HTTP_ERROR_CODE: &str = "http-error-code";
 
-/// The name under which wasmtime-wasi-http offers wasi:http/types. Its version changes with the library, which does
-/// not tell it; but a linker that has the function under a name takes no second one.
+/// The name under which wasmtime-wasi-http offers wasi:http/types. Its version changes with the library,
+/// which does not tell it; but a linker that has the function under a name takes no second one.
 fn name_of_http_types<T: Send + 'static>(
     engine: &Engine,
     view: fn(&mut T) -> WasiHttpCtxView<'_>,

@@ -115,8 +115,8 @@ impl ResourceLimiter for Meter {
 /// A call that has computed for this time is a long one. Ordinary ones take a few milliseconds.
 pub(crate) const CPU_BOUND: Duration = Duration::from_millis(10);
 
-/// Puts the limits on a store. A component that computes on gives way to others at every tick, and is ended when
-/// its time is used up or another limit was exceeded.
+/// Puts the limits on a store. A component that computes on gives way to others at every tick, and is ended
+/// when its time is used up or another limit was exceeded.
 pub(crate) fn apply(limits: &Limits, store: &mut Store<CallState>) {
     store.set_hostcall_fuel(limits.host_call_in_bytes);
     store.set_max_component_handles(limits.handles);

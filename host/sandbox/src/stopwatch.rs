@@ -1,5 +1,5 @@
-//! How long a call computes: the time that its threads spend in it, in functions of the host too, whatever else
-//! the machine does meanwhile.
+//! How long a call computes: the time that its threads spend in it, in functions of the host too, whatever
+//! else the machine does meanwhile.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ impl<C: Fn() -> Duration> Stopwatch<C> {
         Self { counted: Arc::default(), clock }
     }
 
-    /// Drives the future, and counts. Whenever it gives way, `goes_on` is told what was counted by then. `None`: that
-    /// has said no, and the future is dropped.
+    /// Drives the future, and counts. Whenever it gives way, `goes_on` is told what was counted by then.
+    /// `None`: that has said no, and the future is dropped.
     pub(crate) async fn time<F: Future>(&self, future: F, goes_on: impl Fn(Duration) -> bool) -> Option<F::Output> {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {

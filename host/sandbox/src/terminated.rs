@@ -22,8 +22,8 @@ pub enum Terminated {
     Trap(String),
 }
 
-/// Errors of the engine that mean a limit was reached, and for which it has no public type. Tests below make the
-/// engine produce each of them, so that one whose text changes is found when the engine is upgraded.
+/// Errors of the engine that mean a limit was reached, and for which it has no public type. Tests below make
+/// the engine produce each of them, so that one whose text changes is found when the engine is upgraded.
 const ENGINE_ERRORS: [(&str, CallLimit); 2] =
     [("fuel allocated for hostcalls", CallLimit::HostCall), ("handle limit exceeded", CallLimit::Handles)];
 
@@ -66,8 +66,9 @@ mod tests {
     /// Something that a component can have a handle of.
     struct Thing;
 
-    /// The limit behind the error of a component whose `run` has this body. It can call `take` with bytes, `make` for
-    /// a handle with an entry in the table of the host, `mint` for one without, and `look` with a handle.
+    /// The limit behind the error of a component whose `run` has this body. It can call `take` with bytes,
+    /// `make` for a handle with an entry in the table of the host, `mint` for one without, and `look` with a
+    /// handle.
     fn limit_of(body: &str) -> Option<CallLimit> {
         let component = format!(
             r#"(component

@@ -98,7 +98,8 @@ impl Caller {
         }
     }
 
-    /// Says what went wrong, and ends the service where the component has said that only the operator can mend it.
+    /// Says what went wrong, and ends the service where the component has said that only the operator can
+    /// mend it.
     pub fn report<T>(&self, purpose: Purpose, outcome: Outcome<T>) -> Result<(), ServiceExit> {
         match outcome {
             Ok(Ok(_)) => {}

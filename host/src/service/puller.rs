@@ -188,8 +188,8 @@ impl<'a> Cycles<'a> {
         Ok(())
     }
 
-    /// Counts what a call has done, or says why it has failed and when it is tried again. Where it failed, the state
-    /// was not advanced and the source will be read again: what is queued would only repeat.
+    /// Counts what a call has done, or says why it has failed and when it is tried again. Where it failed,
+    /// the state was not advanced and the source will be read again: what is queued would only repeat.
     async fn settle(&mut self, kind: Kind, outcome: Outcome<Summary>) -> Result<Settled, ServiceExit> {
         let (name, backoff) = match kind {
             Kind::Live => ("pull", &mut self.pull_backoff),

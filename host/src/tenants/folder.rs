@@ -61,8 +61,8 @@ pub fn warn_of_hard_links() {
     }
 }
 
-/// Looks whether there is such a tenant in the folder of the tenants, and if so, at its configuration, unless that is
-/// the `known` one; and says where changes of it show.
+/// Looks whether there is such a tenant in the folder of the tenants, and if so, at its configuration, unless
+/// that is the `known` one; and says where changes of it show.
 ///
 /// # Errors
 /// It can't be told, as where this process has too many files open.

@@ -1,12 +1,12 @@
-//! How many files the process may have open. A tenant needs one for its folder and one for the lock of its state, and
-//! three more while it pulls; the usual soft limit of 1024 is there for programs that can't count further, and may be
-//! raised by whoever can.
+//! How many files the process may have open. A tenant needs one for its folder and one for the lock of its
+//! state, and three more while it pulls; the usual soft limit of 1024 is there for programs that can't count
+//! further, and may be raised by whoever can.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-/// What a tenant may need at one moment: its folder, a lock, two connections to its API, one for events, one for
-/// messages.
+/// What a tenant may need at one moment: its folder, a lock, two connections to its API, one for events, one
+/// for messages.
 const PER_TENANT: u64 = 6;
 
 /// Raises the limit as far as the system lets us.

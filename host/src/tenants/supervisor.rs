@@ -56,8 +56,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 /// A tenant that is not ready in this time leaves its slot to others, and is tried again later.
 const LONGEST_START: Duration = Duration::from_secs(120);
 
-/// How long a look or a start waits for one before it of the same tenant, which nobody waits for any more. Short: it has
-/// a slot that others want.
+/// How long a look or a start waits for one before it of the same tenant, which nobody waits for any more.
+/// Short: it has a slot that others want.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// In good order a tenant stops within six seconds: three for a call, three for its last messages. Whoever
@@ -334,7 +334,8 @@ impl Host {
                 Tenant::prepare((*plan).clone(), messages, &host.engine, &end)
             };
             let threads = self.tenants.threads_of(name.shared());
-            // A thread that is left behind holds its tenant's share, and so keeps the next try from taking another.
+            // A thread that is left behind holds its tenant's share, and so keeps the next try from taking
+            // another.
             tokio::select! {
                 prepared = timeout(LONGEST_START, threads.run(Work::Start, LONGEST_WAIT, prepare)) => {
                     prepared.map_err(|_| anyhow!("it was not ready within {LONGEST_START:?}"))???

@@ -75,8 +75,8 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether the same may go well a little later without anybody's doing, as after an outage of a server: the
-    /// value itself is not known to be damaged.
+    /// Whether the same may go well a little later without anybody's doing, as after an outage of a server:
+    /// the value itself is not known to be damaged.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Redis { problem, .. } => match problem {

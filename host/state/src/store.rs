@@ -73,8 +73,8 @@ impl Store {
         Bucket { name: name.into(), place: self.place.clone(), most, _in_use: self.buckets.token() }
     }
 
-    /// Returns when the last bucket has been dropped, and so the last operation has ended: a folder is free then for
-    /// whoever comes next.
+    /// Returns when the last bucket has been dropped, and so the last operation has ended: a folder is free
+    /// then for whoever comes next.
     pub async fn release(self) {
         let Self { place, buckets } = self;
         buckets.close();

@@ -1,5 +1,5 @@
-//! Packs the collector component for publication: `just package` writes it to `dist/`, with its compositions, its WIT package, a
-//! bill of materials and checksums.
+//! Packs the collector component for publication: `just package` writes it to `dist/`, with its compositions,
+//! its WIT package, a bill of materials and checksums.
 
 use std::fmt::Write as _;
 

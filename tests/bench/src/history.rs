@@ -1,5 +1,6 @@
-//! Histories of any length, made page by page as they are asked for and counted as they arrive, for nobody could keep ten
-//! million alerts: what the collector costs for an event must not depend on how many there are.
+//! Histories of any length, made page by page as they are asked for and counted as they arrive, for nobody
+//! could keep ten million alerts: what the collector costs for an event must not depend on how many there
+//! are.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -32,8 +33,8 @@ const DIGITS: usize = 24;
 /// Between two looks at a run.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Alerts that are not there before they are asked for: newest first, as many a day as the other measurements have. The
-/// last record of a page is the first of the next.
+/// Alerts that are not there before they are asked for: newest first, as many a day as the other measurements
+/// have. The last record of a page is the first of the next.
 struct History {
     count: u64,
     newest: DateTime<Utc>,

@@ -1,5 +1,5 @@
-//! The platform on which the component's logic runs natively, behind the same host: the same client, sender and state
-//! store, without a sandbox between them. What the sandbox costs is the difference.
+//! The platform on which the component's logic runs natively, behind the same host: the same client, sender
+//! and state store, without a sandbox between them. What the sandbox costs is the difference.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,8 @@ pub struct Native {
 }
 
 impl Native {
-    /// Prepares the first service of a configuration, as the host does. Must be called within a tokio runtime.
+    /// Prepares the first service of a configuration, as the host does. Must be called within a tokio
+    /// runtime.
     pub fn prepare(plan: Plan) -> Result<Self> {
         let collector_config::Persistence::Files(folder) = &plan.persistence else {
             return Err(anyhow!("the state is kept in files here"));

@@ -1,4 +1,5 @@
-//! The picture of a comparison: a bar for the median of each series, and a line from the smallest to the largest run.
+//! The picture of a comparison: a bar for the median of each series, and a line from the smallest to the
+//! largest run.
 
 use std::fmt::Write as _;
 

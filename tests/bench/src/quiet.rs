@@ -52,8 +52,8 @@ pub fn quiet(scene: &mut Scene, cores: Cores) -> Result<Quiet> {
     })
 }
 
-/// The computing time of all threads of a process, to the nanosecond (proc(5), `schedstat`). Threads that end meanwhile
-/// take theirs with them: those of the collector stay.
+/// The computing time of all threads of a process, to the nanosecond (proc(5), `schedstat`). Threads that end
+/// meanwhile take theirs with them: those of the collector stay.
 fn computed(pid: i32) -> Result<Duration> {
     let mut nanoseconds = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -78,7 +78,8 @@ impl Cost {
     }
 }
 
-/// Two processors: one for source and receiver, one for what is measured. Where there is one only, they share it.
+/// Two processors: one for source and receiver, one for what is measured. Where there is one only, they share
+/// it.
 #[derive(Debug, Clone, Copy)]
 pub struct Cores {
     subject: Option<usize>,

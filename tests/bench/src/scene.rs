@@ -1,4 +1,5 @@
-//! What stands around every run: the alerts, the source that has them in pages, and certificates for both ends.
+//! What stands around every run: the alerts, the source that has them in pages, and certificates for both
+//! ends.
 
 use std::path::PathBuf;
 
@@ -84,7 +85,8 @@ impl Scene {
         Ok(installation)
     }
 
-    /// Where compiled components are kept: one cache for all runs of the scene, so that the first finds nothing in it.
+    /// Where compiled components are kept: one cache for all runs of the scene, so that the first finds
+    /// nothing in it.
     pub fn cache(&self) -> PathBuf {
         self.folder.path().join("cache")
     }

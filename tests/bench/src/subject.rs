@@ -41,7 +41,8 @@ impl Subject {
         }
     }
 
-    /// Whether every event must arrive byte for byte. Of the others it is the ids that count: they write records anew.
+    /// Whether every event must arrive byte for byte. Of the others it is the ids that count: they write
+    /// records anew.
     pub fn is_faithful(self) -> bool {
         matches!(self, Self::Collector | Self::Native)
     }
@@ -56,7 +57,8 @@ impl Subject {
         self != Self::Collector
     }
 
-    /// How it is started for this source and this receiver. `extra` is for the floor: see [`crate::arguments::Route`].
+    /// How it is started for this source and this receiver. `extra` is for the floor: see
+    /// [`crate::arguments::Route`].
     pub fn command(
         self,
         scene: &Scene,

@@ -1,5 +1,5 @@
-//! The demo: the real binary carries alerts from an API to Devo, both of them on this machine, and everything that arrives is
-//! compared with what was there.
+//! The demo: the real binary carries alerts from an API to Devo, both of them on this machine, and everything
+//! that arrives is compared with what was there.
 //!
 //! Ends with 0 only if every alert arrived once and as it was.
 
@@ -14,7 +14,8 @@ use sandbox::progress::Progress;
 use sandbox::stage::{Plan, Stage};
 use sandbox::statistics::Statistics;
 
-/// Starts an API and a Devo receiver on this machine and lets the real devo-collector carry alerts from one to the other.
+/// Starts an API and a Devo receiver on this machine and lets the real devo-collector carry alerts from one
+/// to the other.
 #[derive(Debug, Parser)]
 #[command(name = "demo")]
 struct Arguments {

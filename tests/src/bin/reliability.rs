@@ -12,7 +12,8 @@ use sandbox::collector::{binary, workspace};
 use sandbox::faults::table::Table;
 use sandbox::faults::{MATRIX, Scale};
 
-/// Puts every fault of the matrix into the surroundings of the real devo-collector and counts what is lost and repeated.
+/// Puts every fault of the matrix into the surroundings of the real devo-collector and counts what is lost
+/// and repeated.
 #[derive(Debug, Parser)]
 #[command(name = "reliability")]
 struct Arguments {

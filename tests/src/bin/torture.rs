@@ -1,4 +1,5 @@
-//! Kills the real collector a thousand times while alerts keep arriving, and prints what was lost and what came twice.
+//! Kills the real collector a thousand times while alerts keep arriving, and prints what was lost and what
+//! came twice.
 //!
 //! Ends with 0 only if nothing was lost, nothing changed, and no more came twice than is promised.
 
@@ -11,7 +12,8 @@ use sandbox::collector::binary;
 use sandbox::progress::Progress;
 use sandbox::torture::{CHUNK_IN_BYTES, Torture};
 
-/// Kills devo-collector at random moments while alerts keep arriving, and counts what is lost and what is repeated.
+/// Kills devo-collector at random moments while alerts keep arriving, and counts what is lost and what is
+/// repeated.
 #[derive(Debug, Parser)]
 #[command(name = "torture")]
 struct Arguments {

@@ -1,8 +1,8 @@
-//! The same component on several platforms, held against one list of cases: whoever runs it, it walks, remembers and fails in
-//! the same way.
+//! The same component on several platforms, held against one list of cases: whoever runs it, it walks,
+//! remembers and fails in the same way.
 //!
-//! A [`Scene`] is a source and a [`Platform`] that runs the collector. A [`Case`] does something to the source and says what
-//! the next cycle must do.
+//! A [`Scene`] is a source and a [`Platform`] that runs the collector. A [`Case`] does something to the
+//! source and says what the next cycle must do.
 
 mod cases;
 mod peer;

@@ -1,4 +1,5 @@
-//! A program of `tests/peers` that runs the component: it is told a call on its standard input, and answers on its output.
+//! A program of `tests/peers` that runs the component: it is told a call on its standard input, and answers
+//! on its output.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};

@@ -24,7 +24,8 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Sets it. Nobody else than the host adds a credential to requests, so for all others the token is a setting.
+    /// Sets it. Nobody else than the host adds a credential to requests, so for all others the token is a
+    /// setting.
     pub fn set(platform: Platform, plan: &Plan) -> Result<Self> {
         let mut stage = Stage::set("conformance", &Plan { https: false, ..plan.clone() })?;
         let (_, start) = stage.settings.service.trim().split_once(": ").context("a start time")?;

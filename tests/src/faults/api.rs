@@ -200,7 +200,8 @@ fn bomb(_: Scale) -> Result<Report> {
     (0..1024).try_for_each(|_| gzip.write_all(&zeros))?;
     stage.simulator.fail(1, answer(200, &[("content-encoding", "gzip")], gzip.finish()?));
     collector.wait_for_complaint(&["ApiError [CODE:0497]", "larger than max_body_in_bytes"])?;
-    // Not a limit of the sandbox, for it is stopped before, at 64 MiB of 1 GiB; and asking again would be no use.
+    // Not a limit of the sandbox, for it is stopped before, at 64 MiB of 1 GiB; and asking again would be no
+    // use.
     for complaint in ["CODE:0310", "Attempt 1 of 3"] {
         ensure!(collector.lines_with(&[complaint]).is_empty(), "{complaint}{}", collector.tail());
     }

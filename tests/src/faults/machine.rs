@@ -90,8 +90,8 @@ fn killed_in_a_long_walk(scale: Scale) -> Result<Report> {
     let collector = stage.start()?;
     stage.wait_for_all(&collector)?;
     within_bounds(&collector)?;
-    // A quarter is left, and what the kills have repeated, and the pass that confirms reads all pages. Anew it would be
-    // all of them twice.
+    // A quarter is left, and what the kills have repeated, and the pass that confirms reads all pages. Anew
+    // it would be all of them twice.
     let (requests, pages) = (stage.simulator.request_count() - before, alerts / 1_000);
     ensure!(
         requests < pages * 11 / 6,
@@ -130,7 +130,8 @@ fn start_on_tmpfs(stage: &Stage, options: &str) -> Result<Collector> {
         .context("unshare (util-linux) is needed, and a kernel that lets users make namespaces")
 }
 
-/// Runs a script with root's rights where the collector's own mounts are seen; its first argument is `state/`.
+/// Runs a script with root's rights where the collector's own mounts are seen; its first argument is
+/// `state/`.
 fn among_its_mounts(stage: &Stage, collector: &Process, script: &str) -> Result<()> {
     let mut command = Command::new("nsenter");
     command.args(["--user", "--mount", "--preserve-credentials", "--target", &collector.pid().to_string()]);

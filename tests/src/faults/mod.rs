@@ -1,8 +1,10 @@
-//! The fault matrix: what can go wrong around the collector, each fault put in on purpose while the real binary runs.
+//! The fault matrix: what can go wrong around the collector, each fault put in on purpose while the real
+//! binary runs.
 //!
-//! A [`Trial`] sees to it that its fault has happened, that the operator was told, and that the collector got over it by
-//! itself or stopped for a reason that it names; it reports what was lost and repeated. The tests run all trials, and
-//! `just reliability` runs them on a larger scale and writes the table in `docs/reliability.md`.
+//! A [`Trial`] sees to it that its fault has happened, that the operator was told, and that the collector got
+//! over it by itself or stopped for a reason that it names; it reports what was lost and repeated. The tests
+//! run all trials, and `just reliability` runs them on a larger scale and writes the table in
+//! `docs/reliability.md`.
 
 use anyhow::{Result, ensure};
 

@@ -1,5 +1,5 @@
-//! Names that stop resolving: the collector runs in a mount namespace of its own, where one hosts file is all that names
-//! are looked up in, and lines are taken out of that file.
+//! Names that stop resolving: the collector runs in a mount namespace of its own, where one hosts file is all
+//! that names are looked up in, and lines are taken out of that file.
 
 use std::path::Path;
 use std::process::Command;

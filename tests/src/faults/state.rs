@@ -47,7 +47,8 @@ pub(super) const TRIALS: &[Trial] = &[
     },
 ];
 
-/// Damages the state in several ways, one after the other: each stops the collector, and with the good state back it goes on.
+/// Damages the state in several ways, one after the other: each stops the collector, and with the good state
+/// back it goes on.
 fn damaged(kinds: usize, damage: impl Fn(&[u8], usize) -> Vec<u8>, complaint: &str) -> Result<Report> {
     let mut stage = Stage::new("state", 300)?;
     delivered(&stage)?.stop(PATIENCE)?;

@@ -39,7 +39,8 @@ impl Table {
     }
 }
 
-/// What is wrong with the table of a document: every trial must be in it, in the matrix's order and words, without a loss.
+/// What is wrong with the table of a document: every trial must be in it, in the matrix's order and words,
+/// without a loss.
 pub fn faults_of(document: &str) -> Result<Vec<String>> {
     let (_, table, _) = document::split(document, COMMAND)?;
     let rows: Vec<Vec<&str>> =

@@ -1,5 +1,5 @@
-//! Devo's receiver: TLS with client certificates or plain TCP, events line by line, and the ways in which it can fail a
-//! sender.
+//! Devo's receiver: TLS with client certificates or plain TCP, events line by line, and the ways in which it
+//! can fail a sender.
 //!
 //! It keeps every event as it came, in the order in which it came, and which connection brought it.
 
@@ -30,16 +30,17 @@ pub enum Behaviour {
     Healthy,
     /// Refuses the client's certificate. With TLS 1.3 the client learns of it only when it reads.
     RefuseClientCertificate,
-    /// Resets a connection that has brought `bytes` bytes of events; `times` connections in all, the others are healthy.
-    /// What was read before counts as arrived.
+    /// Resets a connection that has brought `bytes` bytes of events; `times` connections in all, the others
+    /// are healthy. What was read before counts as arrived.
     ResetAfter {
         /// After how many.
         bytes: u64,
         /// How many connections.
         times: u32,
     },
-    /// Takes the connection and closes it at once, hard: what the client sent was not read, and so its kernel is told. A
-    /// process that reads everything into a buffer and then closes in order can't be told from one that has processed it.
+    /// Takes the connection and closes it at once, hard: what the client sent was not read, and so its kernel
+    /// is told. A process that reads everything into a buffer and then closes in order can't be told from one
+    /// that has processed it.
     CloseWithoutReading,
     /// Takes the connection and reads nothing.
     StopReading,
@@ -47,8 +48,8 @@ pub enum Behaviour {
     NeverAnswer,
     /// Reads everything and never closes its side: nothing is confirmed.
     NeverConfirm,
-    /// Reads the beginning of a connection that carries the collector's own messages (tables of `devo.`) and then nothing
-    /// more; the others are healthy.
+    /// Reads the beginning of a connection that carries the collector's own messages (tables of `devo.`) and
+    /// then nothing more; the others are healthy.
     StallMessages,
 }
 
@@ -81,7 +82,8 @@ impl Default for Settings {
 pub enum End {
     /// With a close_notify.
     CloseNotify,
-    /// With an end of the stream but no close_notify: as Devo's own SDK does it, and every sender without TLS.
+    /// With an end of the stream but no close_notify: as Devo's own SDK does it, and every sender without
+    /// TLS.
     EndOfStream,
     /// By an error while reading.
     Broken,
@@ -163,7 +165,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Stops: open connections break and new ones are refused until [`Receiver::resume`]. What has arrived stays.
+    /// Stops: open connections break and new ones are refused until [`Receiver::resume`]. What has arrived
+    /// stays.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_timeout(Duration::from_secs(5));
@@ -227,8 +230,8 @@ impl Receiver {
         self.shared.state.read(|state| state.frames.iter().filter(|frame| frame.has_tag(tag)).cloned().collect())
     }
 
-    /// The sum of the numbers of all events that have one, and that of their squares, both modulo 2^64: what tells sets apart
-    /// that are too large to keep.
+    /// The sum of the numbers of all events that have one, and that of their squares, both modulo 2^64: what
+    /// tells sets apart that are too large to keep.
     pub fn sums(&self) -> [u64; 2] {
         self.shared.state.read(|state| state.sums)
     }

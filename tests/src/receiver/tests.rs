@@ -1,4 +1,5 @@
-//! The receiver is fed by a blocking rustls client: another implementation of the sender's side than the product's.
+//! The receiver is fed by a blocking rustls client: another implementation of the sender's side than the
+//! product's.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -32,6 +32,7 @@ pub enum Fault {
         /// Its body.
         body: Bytes,
     },
-    /// These bytes as they are, be they HTTP or not, and then the end of the connection. Over plain HTTP only.
+    /// These bytes as they are, be they HTTP or not, and then the end of the connection. Over plain HTTP
+    /// only.
     Raw(Bytes),
 }

@@ -203,7 +203,8 @@ impl Simulator {
         });
     }
 
-    /// Changes a setting while it runs: token, rate limit and largest page. The certificate is read at [`Simulator::resume`].
+    /// Changes a setting while it runs: token, rate limit and largest page. The certificate is read at
+    /// [`Simulator::resume`].
     pub fn change(&self, edit: impl FnOnce(&mut Settings)) {
         self.shared.state.change(|state| edit(&mut state.settings));
     }

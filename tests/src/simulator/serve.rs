@@ -1,4 +1,5 @@
-//! The connections of the API: from a socket to an [`Answer`], and from that back to bytes, or to the lack of them.
+//! The connections of the API: from a socket to an [`Answer`], and from that back to bytes, or to the lack of
+//! them.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,9 +1,9 @@
-//! The collector as an HTTP handler, for platforms that call nothing else: a scheduler's POST runs a cycle and is answered with
-//! what it did, as JSON.
+//! The collector as an HTTP handler, for platforms that call nothing else: a scheduler's POST runs a cycle
+//! and is answered with what it did, as JSON.
 //!
-//! A request pulls what is new, then goes on with the history as long as there is time, and says `"up_to_date": false` where
-//! there is more: the next request goes on. Who may
-//! send requests is up to the platform; they carry nothing that is used, and two at the same time would deliver twice.
+//! A request pulls what is new, then goes on with the history as long as there is time, and says
+//! `"up_to_date": false` where there is more: the next request goes on. Who may send requests is up to the
+//! platform; they carry nothing that is used, and two at the same time would deliver twice.
 #![cfg(target_arch = "wasm32")]
 
 mod bindings {
@@ -27,13 +27,15 @@ use bindings::wasi::clocks::monotonic_clock;
 use bindings::wasi::http::types::{Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use serde::Serialize;
 
-/// Time for all calls of a request: callers have time-outs of a minute or more, and a call needs a while to its end.
+/// Time for all calls of a request: callers have time-outs of a minute or more, and a call needs a while to
+/// its end.
 const ENOUGH_IN_MILLISECONDS: u64 = 20_000;
 
 /// No call is begun for less.
 const SHORTEST_IN_MILLISECONDS: u64 = 1_000;
 
-/// Requests to the API in one call. No platform says how many its operator wants; the time bounds them well before.
+/// Requests to the API in one call. No platform says how many its operator wants; the time bounds them well
+/// before.
 const REQUESTS: u32 = 1_000;
 
 /// What a stream takes in one blocking call.
@@ -133,7 +135,8 @@ fn cycle() -> Result<Summary, Failure> {
     Ok(total)
 }
 
-/// A failure in the words of the operator's log. Only what the API did is the fault of somebody behind this server.
+/// A failure in the words of the operator's log. Only what the API did is the fault of somebody behind this
+/// server.
 fn problem(failure: Failure) -> (u16, Problem) {
     let (status, error, fault) = match failure {
         Failure::InitVariables(fault) => (500, "InitVariablesError", fault),

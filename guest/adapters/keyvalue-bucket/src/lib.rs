@@ -1,5 +1,5 @@
-//! A bucket with a name, for platforms such as wasmCloud whose stores have no nameless one: where the collector opens the empty
-//! name, this opens what the setting `bucket` says, or `cloudsek-xvigil`.
+//! A bucket with a name, for platforms such as wasmCloud whose stores have no nameless one: where the
+//! collector opens the empty name, this opens what the setting `bucket` says, or `cloudsek-xvigil`.
 #![cfg(target_arch = "wasm32")]
 
 mod bindings {

@@ -1,8 +1,8 @@
 //! `wasi:keyvalue/store@0.2.0-draft` on a platform that has `0.2.0-draft2`, such as Spin.
 //!
-//! Draft 2 differs in the cursor of `list-keys`, which is text there and a number here. A collector lists no keys, so a
-//! cursor that is no number is an error and not a page that would be lost in silence. The bucket that the collector opens by
-//! the empty name is the one that such platforms call `default`.
+//! Draft 2 differs in the cursor of `list-keys`, which is text there and a number here. A collector lists no
+//! keys, so a cursor that is no number is an error and not a page that would be lost in silence. The bucket
+//! that the collector opens by the empty name is the one that such platforms call `default`.
 #![cfg(target_arch = "wasm32")]
 
 mod bindings {

@@ -1,8 +1,8 @@
-//! The output on standard output: an event a line, its JSON alone, for whoever reads there and for trying things out. Dead
-//! letters go to the log, for there is no file and they are no events.
+//! The output on standard output: an event a line, its JSON alone, for whoever reads there and for trying
+//! things out. Dead letters go to the log, for there is no file and they are no events.
 //!
-//! A flush confirms that the platform has taken the lines, no more. The first line that fails makes everything up to the next
-//! flush fail, so that what is missing is sent again.
+//! A flush confirms that the platform has taken the lines, no more. The first line that fails makes
+//! everything up to the next flush fail, so that what is missing is sent again.
 #![cfg(target_arch = "wasm32")]
 
 mod bindings {

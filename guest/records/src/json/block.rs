@@ -1,13 +1,13 @@
-//! Looks at sixteen bytes of a string at once: most of an alert is the inside of strings, in which only four bytes mean
-//! anything.
+//! Looks at sixteen bytes of a string at once: most of an alert is the inside of strings, in which only four
+//! bytes mean anything.
 
 use wide::u8x16;
 
 /// How many bytes a block has.
 pub const BLOCK: usize = 16;
 
-/// Where in `text` from `at` on the next byte stands that ends a string, escapes what follows, or breaks the line; the end
-/// of `text` if none does.
+/// Where in `text` from `at` on the next byte stands that ends a string, escapes what follows, or breaks the
+/// line; the end of `text` if none does.
 #[inline]
 pub fn next_special(text: &[u8], mut at: usize) -> usize {
     while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {

@@ -6,7 +6,8 @@ use super::{SyntaxError, is_white_space};
 /// What a step comes to. The error is boxed, so that a result fits in a register.
 pub type Pass<T = ()> = Result<T, Box<SyntaxError>>;
 
-/// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is small.
+/// Arrays and objects nested deeper than this are refused: the scanner recurses, and a sandbox's stack is
+/// small.
 const MAX_DEPTH: u32 = 256;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -15,7 +16,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub struct Scanner<'a> {
     pub text: &'a [u8],
     pub at: usize,
-    /// Whether white space stood between tokens, or a raw line break in a string: such a text is not one compact line.
+    /// Whether white space stood between tokens, or a raw line break in a string: such a text is not one
+    /// compact line.
     pub loose: bool,
     /// Whether the string passed last has escapes.
     escaped: bool,
@@ -83,7 +85,8 @@ impl<'a> Scanner<'a> {
 
     /// Passes the value that begins here.
     fn pass(&mut self, depth: u32) -> Pass {
-        // Apart from the others, for most values are strings: a branch that is foreseen instead of a jump by a table.
+        // Apart from the others, for most values are strings: a branch that is foreseen instead of a jump by
+        // a table.
         if self.peek() == Some(b'"') {
             return self.string();
         }

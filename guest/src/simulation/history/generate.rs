@@ -21,8 +21,8 @@ pub fn history(random: &mut Random) -> History {
     history
 }
 
-/// What few sources and operators have: records that are no JSON, changes that are to be delivered, more alerts than the memory
-/// holds.
+/// What few sources and operators have: records that are no JSON, changes that are to be delivered, more
+/// alerts than the memory holds.
 fn rarities(random: &mut Random, history: &mut History) {
     match random.below(30) {
         0 | 1 => {
@@ -41,7 +41,8 @@ fn rarities(random: &mut Random, history: &mut History) {
         }
         3 | 4 => {
             history.memory = Some(random.pick(&[4, 8, 16, 32]));
-            // A server that shows others of its records on each page behind its last one has no end for who forgets them.
+            // A server that shows others of its records on each page behind its last one has no end for who
+            // forgets them.
             if matches!(history.shape.order, Order::Restless(_)) {
                 history.shape.past_end = PastEnd::Empty;
             }
@@ -125,7 +126,8 @@ fn newest_end(random: &mut Random) -> History {
     history.shape.order = order;
     history.shape.deep = history.shape.deep.filter(|_| order == Order::NewestFirst);
     history.shape.holes.clear();
-    // Where every page shows the only one, and as many come as it has, nothing tells that page 0 is another one now.
+    // Where every page shows the only one, and as many come as it has, nothing tells that page 0 is another
+    // one now.
     if history.shape.first_page == 0 && matches!(history.shape.past_end, PastEnd::LastPage | PastEnd::FirstPage) {
         history.shape.past_end = PastEnd::Empty;
     }

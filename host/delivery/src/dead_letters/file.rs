@@ -19,8 +19,8 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// How long letters wait for a thread. A disk that needs longer does not answer any more.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The files that are being renamed. Two services may add to the file of one output, and only one of them may rename
-/// it. Nobody waits here: the disk of one tenant must not hold up the letters of another.
+/// The files that are being renamed. Two services may add to the file of one output, and only one of them may
+/// rename it. Nobody waits here: the disk of one tenant must not hold up the letters of another.
 static RENAMING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Adds lines, each with its line break. The file and its folder are made when they are needed.

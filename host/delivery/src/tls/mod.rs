@@ -39,7 +39,8 @@ use verifier::Verifier;
 /// The role of a file that holds certificate and key together.
 const PKCS: &str = "pkcs";
 
-/// The largest file of certificates or with a key. A bundle of every public authority is a quarter of a megabyte.
+/// The largest file of certificates or with a key. A bundle of every public authority is a quarter of a
+/// megabyte.
 const MAX_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The PEM files of one Devo domain.

@@ -85,8 +85,8 @@ families! {
     GAPS = Gauge, "devo_collector_gaps", "above 0 for a day";
     /// Records that the source counts but shows on no readable page. No series if unknown.
     UNACCOUNTED = Gauge, "devo_collector_unaccounted", "above 0";
-    /// 1 if the unaccounted records can be determined, 0 if the source gives no reliable total; the status page
-    /// says why.
+    /// 1 if the unaccounted records can be determined, 0 if the source gives no reliable total; the status
+    /// page says why.
     UNACCOUNTED_CHECKABLE = Gauge, "devo_collector_unaccounted_checkable", "";
     /// When the unaccounted records were determined, in Unix time.
     ACCOUNT_TIMESTAMP = Gauge, "devo_collector_account_timestamp_seconds", "";

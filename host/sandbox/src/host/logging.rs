@@ -1,7 +1,7 @@
 //! `wasi:logging`: the component's lines in the operator's log, under the name of its puller.
 //!
-//! Bound by hand, for a line that nobody wants to see stays where it is: the engine's generated bindings would copy it
-//! before anybody could look at its level.
+//! Bound by hand, for a line that nobody wants to see stays where it is: the engine's generated bindings
+//! would copy it before anybody could look at its level.
 
 use tracing::Span;
 use wasmtime::StoreContextMut;

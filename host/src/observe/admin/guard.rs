@@ -22,8 +22,8 @@ use collector_model::Secret;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-/// What every answer has: a browser shows it as what it is, runs nothing of it, frames it nowhere, gives it to
-/// no other site and keeps it nowhere.
+/// What every answer has: a browser shows it as what it is, runs nothing of it, frames it nowhere, gives it
+/// to no other site and keeps it nowhere.
 const HEADERS: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (

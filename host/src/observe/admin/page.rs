@@ -14,7 +14,8 @@ const MOST_ROWS: usize = 500;
 /// Seconds from one look to the next.
 const REFRESH: u32 = 10;
 
-/// What it looks like. Apart from the page, so that a browser can be told to take no style from anywhere else.
+/// What it looks like. Apart from the page, so that a browser can be told to take no style from anywhere
+/// else.
 pub const STYLE: &str = "
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { margin: 2rem auto; max-width: 78rem; padding: 0 1rem; }

@@ -1,5 +1,5 @@
-//! Whose secrets are taken out of whose lines: a tenant's own out of all that is said about it. Never another's:
-//! whoever saw his own text masked would have guessed a neighbour's secret.
+//! Whose secrets are taken out of whose lines: a tenant's own out of all that is said about it. Never
+//! another's: whoever saw his own text masked would have guessed a neighbour's secret.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use collector_model::KnownSecrets;
 
-/// The secrets of the tenants that run, or of the one configuration of a process, whose tenant is none. Clones
-/// share them.
+/// The secrets of the tenants that run, or of the one configuration of a process, whose tenant is none.
+/// Clones share them.
 #[derive(Clone, Default)]
 pub struct Masks(Arc<RwLock<HashMap<Option<Arc<str>>, KnownSecrets>>>);
 

@@ -1,9 +1,10 @@
 //! The log: lines in the original collector's format, so that dashboards and alarms on them go on working, or
 //! the same facts as JSON.
 //!
-//! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or turn
-//! text around. Where a line comes from is read off the span that it is written in (`origin`, and `devo_compat`, which
-//! makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it all.
+//! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or
+//! turn text around. Where a line comes from is read off the span that it is written in (`origin`, and
+//! `devo_compat`, which makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it
+//! all.
 
 mod facts;
 mod json;
@@ -43,8 +44,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Sends the log to standard error, and to `messages` as well, without the secrets of those whom its lines
-    /// are about. Libraries speak only of errors.
+    /// Sends the log to standard error, and to `messages` as well, without the secrets of those whom its
+    /// lines are about. Libraries speak only of errors.
     pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync, masks: Masks) {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));

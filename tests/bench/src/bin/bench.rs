@@ -1,4 +1,5 @@
-//! Measures the collector next to its peers: the same alerts, the same receiver, in turns, and prints what each costs.
+//! Measures the collector next to its peers: the same alerts, the same receiver, in turns, and prints what
+//! each costs.
 
 use std::process::ExitCode;
 
@@ -19,7 +20,8 @@ use sandbox::progress::Progress;
 /// Alerts that a busy tenant has in the window in which pulls look for late ones.
 const BUSY_DAY: usize = 3_000;
 
-/// Carries alerts from a simulated API to a simulated Devo over mutual TLS 1.3, by the collector and by others in turn.
+/// Carries alerts from a simulated API to a simulated Devo over mutual TLS 1.3, by the collector and by
+/// others in turn.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
@@ -130,7 +132,8 @@ fn measure(
     cores: Cores,
 ) -> Result<(Cost, Vec<Series>)> {
     let mut scene = Scene::set(arguments.alerts, transport == "https")?;
-    // Not counted: it compiles the component, which no run of this scene has done before, and tells how many bytes are sent.
+    // Not counted: it compiles the component, which no run of this scene has done before, and tells how many
+    // bytes are sent.
     let first = run(&mut scene, Subject::Collector, cores, 0)?;
     let received: u64 = scene.page_bytes();
     let extra = first.bytes.saturating_sub(received) as usize / scene.pages();

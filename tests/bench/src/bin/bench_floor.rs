@@ -1,5 +1,6 @@
-//! The physical floor: reads as many bytes over HTTP, and writes as many over mutual TLS, as the collector does, without
-//! looking at any of them. One thread and no runtime: what is left is the system's own work and the cipher.
+//! The physical floor: reads as many bytes over HTTP, and writes as many over mutual TLS, as the collector
+//! does, without looking at any of them. One thread and no runtime: what is left is the system's own work and
+//! the cipher.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,5 +1,5 @@
-//! The crossing of the boundary alone: a component that hands over events which lie ready in its memory, to a service
-//! without outputs.
+//! The crossing of the boundary alone: a component that hands over events which lie ready in its memory, to a
+//! service without outputs.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::Repetition;
 /// Where in memory the list of events begins; the table's name is at 16, the answer at 0.
 const LIST: usize = 1024;
 
-/// Bytes of an event in the list: 8 for seconds, 8 for nanoseconds, 4 for where its body is, 4 for how long it is (the
-/// canonical ABI of the component model).
+/// Bytes of an event in the list: 8 for seconds, 8 for nanoseconds, 4 for where its body is, 4 for how long
+/// it is (the canonical ABI of the component model).
 const ENTRY: usize = 24;
 
 struct Service {

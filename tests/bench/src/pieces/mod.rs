@@ -1,5 +1,5 @@
-//! The hot pieces of the work, one by one, so that a regression is seen where it arises. Each is measured in time, and
-//! counted in instructions, which are the same on every run.
+//! The hot pieces of the work, one by one, so that a regression is seen where it arises. Each is measured in
+//! time, and counted in instructions, which are the same on every run.
 
 mod crossing;
 

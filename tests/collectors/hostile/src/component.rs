@@ -1,5 +1,5 @@
-//! The misbehaviour itself. Where the host refuses something and the component lives on, it ends with a failure that says
-//! what it was told; where it got what it should not get, with one that says `GOT`.
+//! The misbehaviour itself. Where the host refuses something and the component lives on, it ends with a
+//! failure that says what it was told; where it got what it should not get, with one that says `GOT`.
 
 use std::hint::black_box;
 

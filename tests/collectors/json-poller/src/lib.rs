@@ -1,8 +1,9 @@
 //! A collector for any JSON API whose answers name their next page: the smallest that loses nothing.
 //!
-//! Settings, under `poll` of the service: `path`; `cursor_param`, the query parameter that asks for a page; JSON pointers
-//! `next` to the next page's name in an answer, `records` to its records, `id` and `time` to these in a record. A page that
-//! names a next one must be complete; the last one may grow, and is read again at every pull.
+//! Settings, under `poll` of the service: `path`; `cursor_param`, the query parameter that asks for a page;
+//! JSON pointers `next` to the next page's name in an answer, `records` to its records, `id` and `time` to
+//! these in a record. A page that names a next one must be complete; the last one may grow, and is read again
+//! at every pull.
 #![cfg(target_arch = "wasm32")]
 
 mod bindings {

@@ -1,5 +1,6 @@
-//! Hosts many tenants in one real process for some minutes and prints what that costs: memory, computing time, how long a
-//! cycle takes, and whether any tick was missed; and the same beside tenants whose components misbehave.
+//! Hosts many tenants in one real process for some minutes and prints what that costs: memory, computing
+//! time, how long a cycle takes, and whether any tick was missed; and the same beside tenants whose
+//! components misbehave.
 //!
 //! `host` is the process with its tenants, `figures` what is read off it.
 
