@@ -203,7 +203,7 @@ fn records_inserted_at_the_top_during_a_pass_shift_nothing_out() {
                 let world = World::paged(Shape { totals, ..PLAIN }, limit);
                 world.source(|source| source.add_history(60, start(), minutes(97)));
                 // A page that comes thrice because as many records were inserted looks like a server that
-                // repeats its last one for ever where no totals say otherwise.
+                // repeats its last one forever where no totals say otherwise.
                 let every = if totals == Totals::Missing { 3 } else { 2 };
                 world.between_answers(move |source, request| {
                     if request > 1 && request % every == 0 && source.records.len() < 90 {

@@ -22,7 +22,7 @@ fn a_start_time_far_from_the_first_page_hides_nothing() {
     assert_eq!(arrived, 104);
 }
 
-/// A gap whose pages answer with the last page (which the server repeats for ever) is tried, makes a pass
+/// A gap whose pages answer with the last page (which the server repeats forever) is tried, makes a pass
 /// due, and is a gap again that is due at once, for its parts and what joins them keep the old time of the
 /// next try.
 #[test]

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::gaps::Gaps;
 use super::reading::{Reading, Seen};
 use super::schedule::Schedule;
-use super::source::{End, Source};
+use super::source::{End, PROMISED_STALE, Source};
 use crate::planted::{self, Planted};
 
 /// Failing pages that live skips.
@@ -29,10 +29,6 @@ const REPETITIONS: u32 = 2;
 
 /// Pages without records that live passes where the last page should be.
 const EMPTY: u32 = 12;
-
-/// Pages in a row without new records that live passes behind the last page, where the total tells of more
-/// and promises them.
-const PROMISED_STALE: u32 = 48;
 
 /// Why live could not go on: the budget is used up, or the API can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +155,7 @@ impl<'a> Live<'a> {
         // other end.
         let end = if begins_at_first || self.source.further > 0 { End::First } else { end };
         if let Some(before) = self.source.first_sum.filter(|_| self.source.looks_alike) {
-            let first = self.ask_in_run(self.source.first(), false, read)?;
+            let first = self.ask_once(self.source.first(), read)?;
             if let Reading::Records(first) = first
                 && first.sum != before
             {
@@ -216,7 +212,7 @@ impl<'a> Live<'a> {
             };
             let Some(next) = next else { break };
             self.innermost = Some(next);
-            match self.ask_in_run(next, self.found > 0, read)? {
+            match self.ask_once(next, read)? {
                 Reading::Records(seen) if seen.new > 0 => {
                     if seen.new == seen.records && !self.source.tells_of_more() {
                         // Nothing known was met, and a total that counts less than there is says that this
@@ -251,7 +247,7 @@ impl<'a> Live<'a> {
         }
         self.source.begins_with_zero = !self.source.begins_with_zero;
         for page in pages {
-            let reading = self.ask_in_run(page, false, read)?;
+            let reading = self.ask_once(page, read)?;
             self.numbered.push((page, reading));
         }
         self.source.begins_with_zero = false;
@@ -343,10 +339,7 @@ impl<'a> Live<'a> {
         let top = std::mem::take(&mut self.source.top);
         let mut met_top = false;
         loop {
-            let reading = match self.numbered.iter().find(|(read, _)| *read == page) {
-                Some((_, reading)) => reading.clone(),
-                None => self.ask_in_run(page, page > first, read)?,
-            };
+            let reading = self.ask_once(page, read)?;
             self.innermost = Some(page);
             match reading {
                 Reading::Records(seen) => {
@@ -417,7 +410,7 @@ impl<'a> Live<'a> {
         let mut outermost: Option<(u64, Seen)> = None;
         let mut has_met_known = is_first_look;
         loop {
-            let reading = self.ask_in_run(page, page < start, read)?;
+            let reading = self.ask_once(page, read)?;
             self.innermost = Some(page);
             match reading {
                 Reading::Records(seen) => {
@@ -465,7 +458,7 @@ impl<'a> Live<'a> {
                 return Ok(());
             }
             page += 1;
-            match self.ask_in_run(page, true, read)? {
+            match self.ask_once(page, read)? {
                 // Behind its last page a server may show an earlier one.
                 Reading::Records(next)
                     if next.new > 0
@@ -508,25 +501,15 @@ impl<'a> Live<'a> {
         }
     }
 
-    /// Asks for a page of a run. From its second page on, a run that is cut off leaves something behind it
-    /// that a pass has to look for.
-    fn ask_in_run(
-        &mut self,
-        page: u64,
-        is_later: bool,
-        read: &mut dyn FnMut(u64) -> Result<Reading, Cut>,
-    ) -> Result<Reading, Cut> {
+    /// Asks for a page, unless this look has asked for it already.
+    fn ask_once(&mut self, page: u64, read: &mut dyn FnMut(u64) -> Result<Reading, Cut>) -> Result<Reading, Cut> {
         if let Some((_, seen)) = self.read.iter().find(|(read, _)| *read == page) {
             return Ok(Reading::Records(seen.clone()));
         }
         if let Some((_, reading)) = self.numbered.iter().find(|(read, _)| *read == page) {
             return Ok(reading.clone());
         }
-        let reading = self.ask(page, read);
-        if reading.is_err() && is_later {
-            self.leave_open();
-        }
-        reading
+        self.ask(page, read)
     }
 
     /// Whether the page shows what the one before it has, or what passes have seen behind the last one.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::gaps::Gaps;
 use super::live::{Prefix, numbered_from};
 use super::reading::{Reading, Seen, Totals};
-use super::source::{End, Renumbering, Source};
+use super::source::{End, PROMISED_STALE, Renumbering, Source};
 use super::trend::Trend;
 use crate::planted::{self, Planted};
 
@@ -27,9 +27,6 @@ const PROMISED_REPETITIONS: u32 = 3;
 
 /// Pages in a row without records up to which a promise is followed.
 const BARREN: u32 = 12;
-
-/// Pages in a row with records that were all read before, up to which a promise is followed.
-const PROMISED_STALE: u32 = 48;
 
 /// Failures in a row from which on the pass jumps, in doubling steps, and after which it gives up where no
 /// total names an end.

@@ -23,6 +23,9 @@ const STANDING_STILL: u32 = 3;
 /// and down by itself.
 const FALSE_ALARMS: u32 = 3;
 
+/// Pages in a row with records that were all read before, up to which a promise is followed.
+pub const PROMISED_STALE: u32 = 48;
+
 /// How often a source is asked whether its pages are numbered from 0, where that is not certain.
 pub const NUMBERED_EVERY: TimeDelta = TimeDelta::hours(1);
 

@@ -15,7 +15,7 @@ use cloudsek_xvigil::state::State;
 use super::platform::{Fault, Reply, Step};
 use super::{Record, Shape, Source, start};
 
-/// Calls after which a pull that is not up to date is taken to go on for ever.
+/// Calls after which a pull that is not up to date is taken to go on forever.
 const CALLS: u32 = 2_000;
 
 /// What happens at the source before the n-th answer of a call.
