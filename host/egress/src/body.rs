@@ -73,7 +73,7 @@ impl ResponseBody {
 
     pub(super) fn gzip(body: Incoming, origin: &Origin, limits: &BodyLimits) -> Self {
         let paced: MapErr<_, fn(EgressError) -> io::Error> =
-            Paced::new(TimedBody::new(body, origin, limits), origin, limits.bytes).map_err(io::Error::other);
+            Paced::new(TimedBody::new(body, origin, limits), limits.bytes).map_err(io::Error::other);
         let mut decoder = GzipDecoder::new(StreamReader::new(paced.into_data_stream()));
         // One body may be several gzip members after one another; with the first alone it would be cut short.
         decoder.multiple_members(true);

@@ -93,7 +93,7 @@ impl ApiClientSettings {
             headers_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(30),
             // A page of a hundred alerts is there in a second or two. Five minutes end a server that sends a
-            // byte now and then for ever.
+            // byte now and then forever.
             body_timeout: Duration::from_secs(300),
             max_body_in_bytes: 64 * 1024 * 1024,
         }

@@ -9,7 +9,6 @@ use http_body::{Body, Frame};
 
 use super::TimedBody;
 use crate::error::EgressError;
-use crate::origin::Origin;
 
 /// How much is handed on at once. After as much the task is interrupted.
 const PIECE: usize = 32 * 1024;
@@ -21,10 +20,8 @@ const OVERHEAD: u64 = 64 * 1024;
 /// A compressed body.
 pub(super) struct Paced {
     body: TimedBody,
-    origin: Origin,
     /// Most bytes that may be unpacked from it.
     limit: u64,
-    received: u64,
     /// What has come and was not handed on yet.
     waiting: Bytes,
     /// What was handed on since the task was interrupted.
@@ -32,8 +29,8 @@ pub(super) struct Paced {
 }
 
 impl Paced {
-    pub(super) fn new(body: TimedBody, origin: &Origin, limit: u64) -> Self {
-        Self { body, origin: origin.clone(), limit, received: 0, waiting: Bytes::new(), handed_on: 0 }
+    pub(super) fn new(body: TimedBody, limit: u64) -> Self {
+        Self { body, limit, waiting: Bytes::new(), handed_on: 0 }
     }
 }
 
@@ -57,9 +54,8 @@ impl Body for Paced {
                 Ok(data) => this.waiting = data,
                 Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
             }
-            this.received += this.waiting.len() as u64;
-            if this.received > this.limit.saturating_add(OVERHEAD) {
-                let (origin, limit) = (this.origin.clone(), this.limit);
+            if this.body.received > this.limit.saturating_add(OVERHEAD) {
+                let (origin, limit) = (this.body.origin.clone(), this.limit);
                 return Poll::Ready(Some(Err(EgressError::BodyTooLarge { origin, limit })));
             }
         }

@@ -27,7 +27,7 @@ pub enum Then {
     Drop,
     /// Does nothing more, and stays.
     Stall,
-    /// Writes one more byte now and then, for ever.
+    /// Writes one more byte now and then, forever.
     Trickle,
     /// Becomes a tunnel to this address.
     Tunnel(SocketAddr),
