@@ -82,7 +82,7 @@ impl Collector {
             cycles = self
                 .wait_for_cycles(cycles.len() + 1)
                 .with_context(|| format!("waiting for {total} events to be counted as sent"))?;
-            // Cycles that send nothing go on for ever.
+            // Cycles that send nothing go on forever.
             if sent(&cycles) > before {
                 (before, since) = (sent(&cycles), Instant::now());
             } else if since.elapsed() > crate::PATIENCE {

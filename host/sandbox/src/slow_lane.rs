@@ -82,7 +82,7 @@ impl SlowLane {
 
 impl Drop for SlowLane {
     fn drop(&mut self) {
-        // It waits for nobody: what runs there may compute for ever.
+        // It waits for nobody: what runs there may compute forever.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

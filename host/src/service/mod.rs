@@ -1,5 +1,5 @@
 //! One service of one tenant, from its start to its end: the set-up checks credentials again and again, the
-//! puller pulls every period, for ever.
+//! puller pulls every period, forever.
 //!
 //! `schedule` decides when, `invoke` makes a call of the component and judges its outcome, `setup` and
 //! `puller` are the two tasks, named as the original's threads. Nothing that goes wrong in a call ends the

@@ -191,7 +191,7 @@ impl Manager {
     }
 }
 
-/// Waits until one of the senders loses its connection; for ever if none has one.
+/// Waits until one of the senders loses its connection; forever if none has one.
 async fn lost(senders: &mut [Sender]) -> Cause {
     std::future::poll_fn(|cx| {
         senders.iter_mut().map(|sender| sender.poll_lost(cx)).find(|lost| lost.is_ready()).unwrap_or(Poll::Pending)

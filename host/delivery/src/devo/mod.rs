@@ -9,7 +9,7 @@
 //!
 //! What is taken is written at once (when it is compressed: as soon as it fills a member), and confirmed by a
 //! flush, or by the task itself when half of the queue is used or somebody waits for a permit; otherwise a
-//! source that sends more than the queue holds before it flushes would wait for ever.
+//! source that sends more than the queue holds before it flushes would wait forever.
 //!
 //! Events are lost to the sender when a delivery fails for good or is discarded. Their source has them still
 //! and will send them again, if it learns of the loss. Each such loss therefore ends an *epoch*: every

@@ -39,7 +39,7 @@ pub(super) enum Step {
 }
 
 /// The tries that one delivery has left. Both counts last until the delivery succeeds, so that a receiver
-/// which alternates between two failures can't keep it busy for ever.
+/// which alternates between two failures can't keep it busy forever.
 pub(super) struct Budget {
     retries: Retries,
     connecting_failures: u32,

@@ -71,7 +71,7 @@ impl Listener {
         }
     }
 
-    /// Serves for ever.
+    /// Serves forever.
     pub async fn serve(self, routes: Router) -> Infallible {
         let mut open = VecDeque::<AbortHandle>::new();
         loop {

@@ -50,7 +50,7 @@ impl Admin {
         Ok(Self(Some(Server { listener, guard, registry })))
     }
 
-    /// Serves for ever, or waits for ever where there is no address.
+    /// Serves forever, or waits forever where there is no address.
     pub async fn serve(self) -> Infallible {
         let Some(Server { listener, guard, registry }) = self.0 else { return std::future::pending().await };
         let routes = Router::new()

@@ -34,7 +34,7 @@ impl<L: Fn(Memory) -> String> Status<L> {
         status
     }
 
-    /// Reports for ever.
+    /// Reports forever.
     pub async fn report(&self) -> Infallible {
         for times in (1..=REPORT_EVERY).cycle() {
             tokio::time::sleep(TRIM_EVERY).await;

@@ -1,6 +1,6 @@
 //! Makes a message of each line of the log and gives it to whom the line is about: a tenant's lines to that
 //! tenant's messages and to no other's. Left out are what a process that hosts tenants says of itself, and
-//! the lines about the delivery of messages: each delivery would cause the next one, for ever.
+//! the lines about the delivery of messages: each delivery would cause the next one, forever.
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;

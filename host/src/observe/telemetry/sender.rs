@@ -5,7 +5,7 @@
 //! go: the latest tell why.
 //!
 //! The log lines that this sender itself causes must not become messages, or each delivery would cause the
-//! next one, for ever. So all of it runs in the span in which it is started, and who makes messages of log
+//! next one, forever. So all of it runs in the span in which it is started, and who makes messages of log
 //! lines leaves out those of that span.
 
 use std::collections::VecDeque;

@@ -55,7 +55,7 @@ pub enum PickleError {
     /// It is too much for a state.
     #[error("it is larger than any state")]
     TooLarge,
-    /// It is nested too deeply, or for ever.
+    /// It is nested too deeply, or forever.
     #[error("it is nested more deeply than any state")]
     TooDeep,
     /// A value that JSON doesn't have.

@@ -24,17 +24,17 @@ macro_rules! behaviours {
 }
 
 behaviours! {
-    /// Computes for ever.
+    /// Computes forever.
     EndlessLoop = "endless-loop",
-    /// Calls itself for ever.
+    /// Calls itself forever.
     EndlessRecursion = "endless-recursion",
-    /// Takes memory for ever.
+    /// Takes memory forever.
     MemoryBomb = "memory-bomb",
-    /// Opens the store for ever, and closes nothing.
+    /// Opens the store forever, and closes nothing.
     HandleFlood = "handle-flood",
-    /// Writes to the log for ever.
+    /// Writes to the log forever.
     LogFlood = "log-flood",
-    /// Writes lines of 100 MB that nobody wants to see, for ever.
+    /// Writes lines of 100 MB that nobody wants to see, forever.
     GiantDebugLines = "giant-debug-lines",
     /// Stores a value of 100 MB.
     GiantState = "giant-state",
@@ -58,6 +58,6 @@ behaviours! {
     OtherTable = "other-table",
     /// Sends ten events and fails before they are confirmed.
     TrapWhileSending = "trap-while-sending",
-    /// Waits for ever in a function of the host.
+    /// Waits forever in a function of the host.
     NeverReturns = "never-returns",
 }
