@@ -1,4 +1,5 @@
-# Every build is a release build of the whole workspace: same profile, same features, so each crate is compiled once.
+# What is tested and shown is built in the dev profile, which is quick to build; what is released or measured in the
+# release profile. Always the whole workspace: cargo chooses features by what it builds, and would compile twice.
 
 _default:
     @just --list --unsorted
@@ -8,7 +9,8 @@ guest:
     guest/build.sh
 
 # Build target/release/devo-collector with the component inside
-build: guest
+build:
+    guest/build.sh cloudsek-xvigil
     cargo build --release --workspace --bin devo-collector
 
 # Run the collector with your own configuration, a file or a folder
@@ -16,13 +18,14 @@ run CONFIG: build
     target/release/devo-collector --config {{ quote(CONFIG) }}
 
 # Watch alerts travel from a simulated XVigil to a simulated Devo
-demo: build
-    cargo build --release --workspace --bin demo
-    target/release/demo
+demo:
+    guest/build.sh cloudsek-xvigil
+    cargo build --workspace --bin devo-collector --bin demo
+    target/debug/demo
 
 # Run all tests
-test: build
-    cargo test --release --workspace
+test: guest
+    THOROUGH=1 cargo test --workspace
 
 # Simulate that many seeded histories of a source that misbehaves, such as `just simulate 100000`: docs/testing.md
 simulate SEEDS:
@@ -56,13 +59,13 @@ bench-tenants *ARGUMENTS: build
 
 # Write the tables of settings, errors and metrics into docs, and the JSON schemas, from the code
 reference:
-    cargo build --release --workspace --bin reference
-    target/release/reference
+    cargo build --workspace --bin reference
+    target/debug/reference
 
 # Pack the component and its compositions for publication: dist/ has them with metadata, the WIT package, an SBOM, checksums
 package: guest
-    cargo build --release --workspace --bin package
-    target/release/package
+    cargo build --workspace --bin package
+    target/debug/package
 
 # Rebuild the components in another folder, and compare them byte for byte
 reproduce: guest
@@ -79,7 +82,7 @@ fuzz TARGET SECONDS:
 # Check the format and the lints
 lint: guest
     cargo fmt --all --check
-    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
 
 # Check licences, sources and duplicates of the dependencies, and advisories when the database is reachable
 deny $PATH=(justfile_directory() / ".venv/bin:" + env("PATH")):

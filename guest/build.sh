@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the collector component, and those that the tests run beside it: an example and a hostile one. Stages them where
-# the host and the tests read them. `just guest` calls this.
+# Builds the collector component, and those that the tests run beside it: an example and a hostile one; or only the
+# packages that are named. Stages them where the host and the tests read them. `just guest` calls this.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,9 @@ fi
 
 adapters=(guest/adapters/*/)
 adapters=("${adapters[@]%/}")
-for package in cloudsek-xvigil "${adapters[@]/#guest\/adapters\//adapter-}" json-poller hostile; do
+packages=("$@")
+[[ $# != 0 ]] || packages=(cloudsek-xvigil "${adapters[@]/#guest\/adapters\//adapter-}" json-poller hostile)
+for package in "${packages[@]}"; do
     # The cdylib alone: together with an rlib, cargo would leave out the link-time optimisation. The linker's adapter for
     # WASI 0.1 is of no use here, and would raise the versions of the imports to its own.
     cargo rustc --package $package --lib --crate-type cdylib --profile guest --target $target --target-dir $out \

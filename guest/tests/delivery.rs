@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use cloudsek_xvigil::failure::Class;
 use proptest::prelude::*;
-use source::{Fault, Kind, Order, PLAIN, PastEnd, Shape, Step, Totals, World, minutes, start};
+use source::{Fault, Kind, Order, PLAIN, PastEnd, Shape, Step, Totals, World, cases, minutes, sample, start};
 
 const ORDERS: [Order; 3] = [Order::NewestFirst, Order::OldestFirst, Order::Shuffled(7)];
 
@@ -98,7 +98,7 @@ fn a_quiet_cycle_sends_nothing() {
 #[test]
 fn whatever_fails_nothing_is_lost_and_a_chunk_at_most_is_repeated() {
     let faults = (1..=30).flat_map(|number| [Fault::Request(number), Fault::Crash(number)]);
-    let faults: Vec<_> = faults.chain([Fault::Send(1), Fault::Flush(1), Fault::Store(1)]).collect();
+    let faults: Vec<_> = sample(faults).chain([Fault::Send(1), Fault::Flush(1), Fault::Store(1)]).collect();
     for order in ORDERS {
         for arrive in [false, true] {
             for fault in &faults {
@@ -352,7 +352,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(600), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_course_of_failures_loses_nothing(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
-use source::{Kind, Order, PLAIN, PastEnd, Shape, Totals, World, minutes, start};
+use source::{Kind, Order, PLAIN, PastEnd, Shape, Totals, World, cases, minutes, start};
 
 const ORDERS: [Order; 5] =
     [Order::NewestFirst, Order::OldestFirst, Order::LatestArrivalFirst, Order::FirstArrivalFirst, Order::Shuffled(7)];
@@ -327,7 +327,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(1000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_course_of_events_is_delivered_once(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::installation::Installation;
 use crate::process::Process;
@@ -122,14 +122,26 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
-/// The binary: the one that `DEVO_COLLECTOR` names, or the one that was built.
+/// The binary: the one that `DEVO_COLLECTOR` names, or the one that was built with this program.
 pub fn binary() -> Result<PathBuf> {
     let path = match std::env::var_os("DEVO_COLLECTOR") {
         Some(path) => PathBuf::from(path),
-        None => workspace().join("target/release/devo-collector"),
+        None => built("devo-collector")?,
     };
-    if !path.is_file() {
-        bail!("there is no {}: run `just build`", path.display());
-    }
     path.canonicalize().with_context(|| format!("resolving {}", path.display()))
+}
+
+/// A program that was built in the same profile as this one.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("looking for this program")?;
+    let folder = this.parent().context("a program is in a folder")?;
+    // Tests are one folder further down.
+    let profile = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
+    let path = profile.join(name);
+    ensure!(
+        path.is_file(),
+        "there is no {}: `just test` builds it, or `cargo build --workspace --bins`",
+        path.display()
+    );
+    Ok(path)
 }

@@ -27,6 +27,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod redis;
 pub mod rsyslog;
+pub mod schema;
 pub mod simulator;
 pub mod stage;
 pub mod statistics;

@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use boon::{Compiler, SchemaIndex, Schemas};
 use sandbox::collector::workspace;
 use sandbox::faults::MATRIX;
 use sandbox::installation::{ORIGINAL, Settings};
+use sandbox::schema::Checker;
 use serde_json::{Value, json};
 
 /// `[text][name]` and `[text](path)` of a document, with the text's words in backticks or, if there are none,
@@ -80,27 +80,6 @@ fn what_is_said_of_the_original_is_shown_by_tests() {
     assert!(check(&workspace().join("docs/migration.md")).unwrap() > 80);
 }
 
-/// A schema of `docs`, ready to check with.
-struct Checker {
-    schemas: Schemas,
-    index: SchemaIndex,
-}
-
-impl Checker {
-    fn new(name: &str) -> Self {
-        let text = std::fs::read_to_string(workspace().join("docs").join(name)).unwrap();
-        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-        let url = format!("https://example.com/{name}");
-        compiler.add_resource(&url, serde_json::from_str(&text).unwrap()).unwrap();
-        let index = compiler.compile(&url, &mut schemas).unwrap();
-        Self { schemas, index }
-    }
-
-    fn check(&self, value: &Value) -> Result<(), String> {
-        self.schemas.validate(value, self.index).map_err(|error| format!("{error:#}"))
-    }
-}
-
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
@@ -155,7 +134,8 @@ fn examples() -> Vec<(String, &'static str, Value)> {
 
 #[test]
 fn every_configuration_in_the_documents_is_what_the_schema_allows() {
-    let (config, host) = (Checker::new("config.schema.json"), Checker::new("host.schema.json"));
+    let (config, host) =
+        (Checker::of_docs("config.schema.json").unwrap(), Checker::of_docs("host.schema.json").unwrap());
     let examples = examples();
     for (document, schema, value) in &examples {
         let checker = if *schema == "host.schema.json" { &host } else { &config };
@@ -169,7 +149,7 @@ fn every_configuration_in_the_documents_is_what_the_schema_allows() {
 
 #[test]
 fn the_configurations_of_the_tests_are_what_the_schema_allows() {
-    let schema = Checker::new("config.schema.json");
+    let schema = Checker::of_docs("config.schema.json").unwrap();
     schema.check(&yaml(&ORIGINAL.replace("PORT", "443"))).unwrap();
     for kind in ["devo_platform", "relay", "in_house_relay", "syslog", "sidecar", "console", "stdout"] {
         for base_url in ["https://localhost:1", "http://localhost:1"] {
@@ -200,7 +180,7 @@ fn misspelt(value: &Value, place: &str, found: &mut Vec<(String, Value)>) {
 
 #[test]
 fn a_misspelt_key_in_the_readmes_configuration_is_refused() {
-    let schema = Checker::new("config.schema.json");
+    let schema = Checker::of_docs("config.schema.json").unwrap();
     let (_, _, example) = examples().into_iter().find(|(document, ..)| document == "README.md").unwrap();
     let mut found = Vec::new();
     misspelt(&example, "", &mut found);

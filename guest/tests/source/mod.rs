@@ -28,6 +28,21 @@ pub fn minutes(count: i64) -> TimeDelta {
     TimeDelta::minutes(count)
 }
 
+/// Whether everything is to be tried, as `just test` does, or a sample will do for somebody who edits a file.
+pub fn is_thorough() -> bool {
+    std::env::var_os("THOROUGH").is_some()
+}
+
+/// All of the combinations, or every seventh: no number of choices divides by 7, so each choice is among them.
+pub fn sample<T>(combinations: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    combinations.step_by(if is_thorough() { 1 } else { 7 })
+}
+
+/// How many random cases a property is tried with.
+pub fn cases(thorough: u32) -> u32 {
+    if is_thorough() { thorough } else { thorough / 10 }
+}
+
 pub struct Source {
     pub shape: Shape,
     pub records: Vec<Record>,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use sandbox::collector::{binary, without_proxy, workspace};
+use sandbox::collector::{binary, built, without_proxy, workspace};
 use sandbox::installation::Installation;
 use sandbox::receiver::Receiver;
 
@@ -143,12 +143,6 @@ fn tenzir_pipeline(scene: &Scene, receiver: &Receiver, certs: &Path) -> Result<S
         .replace("@PORT@", &receiver.port().to_string())
         .replace("@CERTS@", certs)
         .replace("@HTTPS@", &https))
-}
-
-fn built(name: &str) -> Result<std::path::PathBuf> {
-    let path = workspace().join("target/release").join(name);
-    ensure!(path.is_file(), "there is no {}: run `just bench`", path.display());
-    Ok(path)
 }
 
 fn installed(name: &str) -> Result<std::path::PathBuf> {
