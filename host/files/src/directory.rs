@@ -13,6 +13,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
 use crate::refusal::Refusal;
+use crate::root::Root;
 
 /// The most entries that are listed: a folder has no size that could be looked at first. Fifty files for each
 /// of two thousand services.
@@ -20,20 +21,24 @@ pub(crate) const MAX_ENTRIES: usize = 100_000;
 
 /// A folder that stays the same one whatever becomes of its name.
 #[derive(Debug)]
-pub struct Directory(File);
+pub struct Directory {
+    handle: File,
+    root: Root,
+}
 
 impl Directory {
-    pub(crate) fn new(handle: File) -> Self {
-        Self(handle)
+    pub(crate) fn new(handle: File, root: Root) -> Self {
+        Self { handle, root }
     }
 
-    /// Makes a file to write, for its owner alone.
+    /// Makes a file for its owner alone, to write so many bytes to.
     ///
     /// # Errors
-    /// There is something of that name, or the system says no.
-    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+    /// There is something of that name, the system says no, or [`Refusal::QuotaExceeded`].
+    pub fn create_new(&self, name: &OsStr, bytes: u64) -> io::Result<File> {
+        self.root.take(bytes)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        Ok(openat(&self.0, plain(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
+        Ok(openat(&self.handle, plain(name)?, flags, Mode::S_IRUSR | Mode::S_IWUSR)?.into())
     }
 
     /// Gives an entry another name; what has that name is replaced.
@@ -41,7 +46,7 @@ impl Directory {
     /// # Errors
     /// What the system says.
     pub fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(renameat(&self.0, plain(from)?, &self.0, plain(to)?)?)
+        Ok(renameat(&self.handle, plain(from)?, &self.handle, plain(to)?)?)
     }
 
     /// Gives an entry a second name.
@@ -49,7 +54,7 @@ impl Directory {
     /// # Errors
     /// What the system says.
     pub fn hard_link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(linkat(&self.0, plain(from)?, &self.0, plain(to)?, AtFlags::empty())?)
+        Ok(linkat(&self.handle, plain(from)?, &self.handle, plain(to)?, AtFlags::empty())?)
     }
 
     /// Removes a file, a link or a pipe.
@@ -57,7 +62,7 @@ impl Directory {
     /// # Errors
     /// What the system says.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
-        Ok(unlinkat(&self.0, plain(name)?, UnlinkatFlags::NoRemoveDir)?)
+        Ok(unlinkat(&self.handle, plain(name)?, UnlinkatFlags::NoRemoveDir)?)
     }
 
     /// Makes what was renamed and removed outlive a power cut.
@@ -65,7 +70,7 @@ impl Directory {
     /// # Errors
     /// What the system says.
     pub fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        self.handle.sync_all()
     }
 
     /// The names of its entries.
@@ -74,7 +79,7 @@ impl Directory {
     /// What the system says, and [`Refusal::TooMany`].
     pub fn names(&self) -> io::Result<Vec<OsString>> {
         // A handle of its own, as reading moves it on.
-        let again = openat(&self.0, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let again = openat(&self.handle, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         let mut names = Vec::new();
         for entry in Dir::from_fd(again)?.iter() {
             let name = OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned();

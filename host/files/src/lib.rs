@@ -10,6 +10,9 @@
 //! The operator's own files have an unrestricted root: names lead anywhere, and pipes, devices and files that
 //! are too large are refused all the same.
 //!
+//! What is made or grows says how much that is going to be: a tenant's folder may have a quota
+//! ([`Root::of_tenants`]).
+//!
 //! Even a regular file may keep its reader waiting, on a network file system. What may block runs on
 //! [`Threads`], of which each tenant has a share; a root knows whose it is.
 //!
@@ -39,6 +42,7 @@ mod directory;
 mod path;
 mod refusal;
 mod root;
+mod space;
 mod threads;
 
 pub use directory::Directory;

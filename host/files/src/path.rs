@@ -51,6 +51,11 @@ impl RootedPath {
         self.shown.display()
     }
 
+    /// The folder of its owner, to tell owners apart.
+    pub fn owner(&self) -> &Path {
+        self.root.path()
+    }
+
     /// The threads on which its owner may wait for it.
     pub fn threads(&self) -> &Threads {
         self.root.threads()
@@ -122,15 +127,16 @@ impl RootedPath {
         if size > most { Err(Refusal::TooLarge { size, most }.into()) } else { Ok(content) }
     }
 
-    /// Opens it to read and to add to its end; made for its owner alone if it is not there.
+    /// Opens it to read and to add so many bytes to its end; made for its owner alone if it is not there.
     ///
     /// # Errors
     /// What the system says, or a [`Refusal`].
-    pub fn open_to_append(&self) -> io::Result<File> {
+    pub fn open_to_append(&self, bytes: u64) -> io::Result<File> {
+        self.root.take(bytes)?;
         self.open(OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT)
     }
 
-    /// Opens it to write, as it is; made for its owner alone if it is not there.
+    /// Opens it to write next to nothing, such as a lock; made for its owner alone if it is not there.
     ///
     /// # Errors
     /// What the system says, or a [`Refusal`].
@@ -143,7 +149,9 @@ impl RootedPath {
     /// # Errors
     /// It is none, can't be read, or is not within the root.
     pub fn directory(&self) -> io::Result<Directory> {
-        self.root.open_file(&self.name, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map(Directory::new)
+        self.root
+            .open_file(&self.name, OFlag::O_RDONLY | OFlag::O_DIRECTORY)
+            .map(|handle| Directory::new(handle, self.root.clone()))
     }
 
     /// Makes the folder, with those that it is in, for their owner alone.

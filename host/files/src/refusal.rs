@@ -22,6 +22,17 @@ pub enum Refusal {
         /// The bytes that it may have.
         most: u64,
     },
+    /// There is no room left in the tenant's folder.
+    #[error(
+        "the tenant's folder has {used} bytes of the {most} that it may have (quota.disk_in_bytes); remove dead letters \
+         that are of no use any more, or ask the operator for more"
+    )]
+    QuotaExceeded {
+        /// The bytes that are there.
+        used: u64,
+        /// The bytes that there may be.
+        most: u64,
+    },
     /// A folder with more entries than are listed.
     #[error("it has more than {most} entries")]
     TooMany {
@@ -42,6 +53,7 @@ impl From<Refusal> for io::Error {
         let kind = match refusal {
             Refusal::Outside => io::ErrorKind::PermissionDenied,
             Refusal::NotRegular => io::ErrorKind::InvalidInput,
+            Refusal::QuotaExceeded { .. } => io::ErrorKind::QuotaExceeded,
             Refusal::TooLarge { .. } | Refusal::TooMany { .. } => io::ErrorKind::FileTooLarge,
         };
         Self::new(kind, refusal)

@@ -15,6 +15,7 @@ use nix::sys::stat::Mode;
 
 use crate::path::RootedPath;
 use crate::refusal::Refusal;
+use crate::space::Space;
 use crate::threads::{Threads, WeakThreads};
 
 /// Whatever is opened: it may be a pipe, whose other end nobody opens, or a terminal, and is not for our
@@ -38,13 +39,17 @@ struct Inner {
     /// The folder that nothing leads out of; none for the operator.
     handle: Option<OwnedFd>,
     threads: Threads,
-    /// Those of the folders in it.
+    /// What may be written in it.
+    space: Space,
+    /// What may be written in each folder in it, if that is not everything.
+    quota: Option<u64>,
+    /// The threads of the folders in it.
     shares: Mutex<HashMap<String, WeakThreads>>,
 }
 
 impl Inner {
     fn new(path: PathBuf, handle: Option<OwnedFd>, threads: Threads) -> Self {
-        Self { path, handle, threads, shares: Mutex::default() }
+        Self { path, handle, threads, space: Space::default(), quota: None, shares: Mutex::default() }
     }
 }
 
@@ -61,8 +66,22 @@ impl Root {
     /// There is no such folder, the path is itself a link, or this system can't open files beneath a folder
     /// ([`io::ErrorKind::Unsupported`]).
     pub fn confined(path: &Path) -> io::Result<Self> {
+        Self::confined_with(path, None)
+    }
+
+    /// As [`Root::confined`], for the folder that the tenants are in. What each of them has in its own may
+    /// come to so many bytes; more is not written.
+    ///
+    /// # Errors
+    /// As [`Root::confined`].
+    pub fn of_tenants(path: &Path, quota: u64) -> io::Result<Self> {
+        Self::confined_with(path, Some(quota))
+    }
+
+    fn confined_with(path: &Path, quota: Option<u64>) -> io::Result<Self> {
         let handle = openat(AT_FDCWD, path, HANDLE | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
-        let root = Self(Arc::new(Inner::new(path.to_owned(), Some(handle), Threads::of_tenant())));
+        let inner = Inner::new(path.to_owned(), Some(handle), Threads::of_tenant());
+        let root = Self(Arc::new(Inner { quota, ..inner }));
         match root.join("").handle() {
             Ok(_) => Ok(root),
             Err(error) if matches!(error.raw_os_error(), Some(code) if is_unsupported(code)) => Err(io::Error::new(
@@ -83,7 +102,8 @@ impl Root {
         let Some(handle) = &self.0.handle else { return Ok(Self::unrestricted(path)) };
         let how = how(HANDLE | OFlag::O_DIRECTORY, Mode::empty()).resolve(beneath() | ResolveFlag::RESOLVE_NO_SYMLINKS);
         let handle = retried(|| openat2(handle, name, how))?;
-        Ok(Self(Arc::new(Inner::new(path, Some(handle), self.threads_of(name)))))
+        let inner = Inner::new(path, Some(handle), self.threads_of(name));
+        Ok(Self(Arc::new(Inner { space: Space::of(self.0.quota), ..inner })))
     }
 
     /// The share of threads of whoever has this root.
@@ -126,6 +146,11 @@ impl Root {
     pub fn identity(&self) -> io::Result<(u64, u64)> {
         let metadata = self.join("").metadata()?;
         Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// Takes room for so many bytes, before they are written.
+    pub(crate) fn take(&self, bytes: u64) -> io::Result<()> {
+        self.0.space.take(bytes, || self.open_file(Path::new(""), OFlag::O_RDONLY | OFlag::O_DIRECTORY))
     }
 
     /// Opens a name, and refuses what leads out. What it has opened may be anything.

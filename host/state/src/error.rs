@@ -52,6 +52,17 @@ pub enum StateError {
         /// The system's reason.
         source: io::Error,
     },
+    /// All values together would be too many bytes. The old value is as it was.
+    #[error(
+        "the values of all services of this tenant would have {wanted} bytes together, and may have {most} \
+         (quota.stored_in_bytes); have fewer services, or ask the operator for more"
+    )]
+    QuotaExceeded {
+        /// The bytes that they would have.
+        wanted: u64,
+        /// The bytes that they may have.
+        most: u64,
+    },
     /// The redis server can't be used, or not for this.
     #[error("the state in redis at {address}: {problem}")]
     Redis {
@@ -89,8 +100,14 @@ impl StateError {
             // Of a network file system, or of a process with too many open files.
             Self::Read { source, .. } | Self::Write { source, .. } => {
                 let lasts = [ErrorKind::PermissionDenied, ErrorKind::IsADirectory, ErrorKind::NotADirectory];
-                Refusal::of(source).is_none() && !lasts.contains(&source.kind())
+                match Refusal::of(source) {
+                    // As a full disk: somebody may remove something.
+                    Some(refusal) => matches!(refusal, Refusal::QuotaExceeded { .. }),
+                    None => !lasts.contains(&source.kind()),
+                }
             }
+            // Another service may need less.
+            Self::QuotaExceeded { .. } => true,
             Self::Folder { .. } | Self::Corrupt { .. } | Self::NameTooLong { .. } => false,
         }
     }

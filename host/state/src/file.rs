@@ -53,6 +53,18 @@ pub(super) fn exists(path: &RootedPath) -> Result<bool, StateError> {
     Ok(is_there(path)? || is_there(&previous_of(path))?)
 }
 
+/// How large the value is, its envelope included.
+///
+/// # Errors
+/// [`StateError::Read`].
+pub(super) fn size(path: &RootedPath) -> Result<u64, StateError> {
+    match path.metadata() {
+        Ok(metadata) => Ok(metadata.len()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(StateError::Read { path: path.path().to_owned(), source }),
+    }
+}
+
 /// Replaces the value and keeps the one before. When this returns, the new value outlives a power cut; when
 /// it fails or is cut off, the old one is there as before (or, where only the very last step failed, the new
 /// one: never neither).
@@ -102,7 +114,7 @@ pub(super) fn delete(path: &RootedPath) -> Result<(), StateError> {
 
 fn write_new(folder: &Directory, name: &OsStr, value: &[u8]) -> io::Result<()> {
     // Alert ids are nobody else's business: it is its owner's alone.
-    let mut file = folder.create_new(name)?;
+    let mut file = folder.create_new(name, (LONGEST_HEADER + value.len()) as u64)?;
     file.write_all(envelope::header(value).as_bytes())?;
     file.write_all(value)?;
     // Else a power cut after the rename could leave the new name with an empty file.
@@ -118,7 +130,7 @@ fn keep_current(folder: &Directory, path: &RootedPath, kept: &OsStr) -> io::Resu
         // Some network file systems have no hard links. What is not ours is not worth keeping.
         Err(_) => match path.read(LARGEST_COPY) {
             Ok(current) => {
-                let mut file = folder.create_new(kept)?;
+                let mut file = folder.create_new(kept, current.len() as u64)?;
                 file.write_all(&current)?;
                 file.sync_all()?;
             }

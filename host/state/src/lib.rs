@@ -32,6 +32,7 @@ mod name;
 mod original;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod quota;
 mod redis;
 mod store;
 

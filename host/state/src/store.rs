@@ -14,12 +14,14 @@ use super::error::{FolderProblem, StateError};
 use super::file;
 use super::folder::StateFolder;
 use super::name::{self, file_name, parse_file_name};
+use super::quota::{Quota, Sizes};
 use super::redis::RedisDatabase;
 
 /// Where values are kept.
 #[derive(Debug)]
 pub struct Store {
     place: Place,
+    quota: Arc<Quota>,
     /// Counts the buckets, so that it is known when nobody uses one any more.
     buckets: TaskTracker,
 }
@@ -55,7 +57,12 @@ impl Store {
     }
 
     fn of(place: Place) -> Self {
-        Self { place, buckets: TaskTracker::new() }
+        Self { place, quota: Arc::new(Quota::new(None)), buckets: TaskTracker::new() }
+    }
+
+    /// The same store, whose values may have so many bytes together. Said before it has any bucket.
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { quota: Arc::new(Quota::new(Some(bytes))), ..self }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -69,14 +76,16 @@ impl Store {
 
     /// The values of one service; `name` is one that no other has, such as `cloudsek;cloudsek_1;alerts`.
     pub fn bucket(&self, name: impl Into<String>) -> Bucket {
-        let most = Limits::default().state_in_bytes as u64;
-        Bucket { name: name.into(), place: self.place.clone(), most, _in_use: self.buckets.token() }
+        let (name, most) = (name.into(), Limits::default().state_in_bytes as u64);
+        self.quota.add_bucket(&name);
+        let (place, quota) = (self.place.clone(), self.quota.clone());
+        Bucket { name, place, quota, most, _in_use: self.buckets.token() }
     }
 
     /// Returns when the last bucket has been dropped, and so the last operation has ended: a folder is free
     /// then for whoever comes next.
     pub async fn release(self) {
-        let Self { place, buckets } = self;
+        let Self { place, buckets, .. } = self;
         buckets.close();
         buckets.wait().await;
         drop(place);
@@ -88,6 +97,7 @@ impl Store {
 pub struct Bucket {
     name: String,
     place: Place,
+    quota: Arc<Quota>,
     /// The largest value that is read from a file.
     most: u64,
     /// The last field, for it must not be given back before the place is.
@@ -139,8 +149,13 @@ impl Bucket {
     /// previous one.
     ///
     /// # Errors
-    /// [`StateError::Write`], [`StateError::Redis`], [`StateError::NameTooLong`].
+    /// [`StateError::Write`], [`StateError::QuotaExceeded`], [`StateError::Redis`],
+    /// [`StateError::NameTooLong`].
     pub fn set(&self, key: &str, value: &[u8]) -> Result<(), StateError> {
+        self.quota.set(&self.name, key, value.len() as u64, |bucket| self.sizes(bucket), || self.put(key, value))
+    }
+
+    fn put(&self, key: &str, value: &[u8]) -> Result<(), StateError> {
         match &self.place {
             Place::Files(folder) => file::write(&self.path(folder, key)?, value),
             Place::Redis(database) => database.set(&self.name, key, value),
@@ -163,6 +178,27 @@ impl Bucket {
                 lock(values).remove(&self.entry(key));
                 Ok(())
             }
+        }?;
+        self.quota.forget(&self.name, key);
+        Ok(())
+    }
+
+    /// What the values of a bucket of the same store have. One that is damaged has nothing that could be
+    /// read.
+    fn sizes(&self, bucket: &str) -> Result<Sizes, StateError> {
+        let bucket = Self { name: bucket.to_owned(), ..self.clone() };
+        let size = |key: String| match bucket.size(&key) {
+            Ok(size) => Ok((key, size)),
+            Err(error) if error.may_pass() => Err(error),
+            Err(_) => Ok((key, 0)),
+        };
+        bucket.list()?.into_iter().map(size).collect()
+    }
+
+    fn size(&self, key: &str) -> Result<u64, StateError> {
+        match &self.place {
+            Place::Files(folder) => file::size(&self.path(folder, key)?),
+            Place::Redis(_) | Place::Memory(_) => Ok(self.get(key)?.map_or(0, |value| value.len() as u64)),
         }
     }
 
@@ -282,6 +318,30 @@ mod tests {
                 assert_eq!(store.bucket(name).get("state").unwrap().unwrap(), name.as_bytes());
                 assert_eq!(store.bucket(name).list().unwrap(), ["state"], "{name:?}");
             }
+        });
+    }
+
+    #[test]
+    fn all_values_together_keep_to_the_quota_and_none_is_lost() {
+        on_each(|store| {
+            let old = store.bucket("a");
+            old.set("state", &[0; 400]).unwrap();
+            let store = store.at_most(1_000);
+            // Nothing is set in the first one any more; it counts all the same.
+            let (first, second) = (store.bucket("a"), store.bucket("b"));
+            second.set("state", &[0; 500]).unwrap();
+            let error = second.set("more", &[0; 101]).unwrap_err();
+            assert!(matches!(error, StateError::QuotaExceeded { wanted: 1001.., most: 1_000 }), "{error}");
+            assert!(error.may_pass() && error.to_string().contains("quota.stored_in_bytes"), "{error}");
+            assert_eq!(second.get("more").unwrap(), None);
+            second.set("state", &[1; 500]).unwrap();
+            let error = second.set("state", &[2; 700]).unwrap_err();
+            assert!(matches!(error, StateError::QuotaExceeded { .. }), "{error}");
+            assert_eq!(second.get("state").unwrap().unwrap(), [1; 500]);
+            first.delete("state").unwrap();
+            second.set("state", &[2; 900]).unwrap();
+            second.set("state", b"").unwrap();
+            first.set("state", &[3; 900]).unwrap();
         });
     }
 

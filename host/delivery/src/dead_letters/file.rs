@@ -40,14 +40,16 @@ pub(super) async fn append(path: &RootedPath, lines: Vec<Vec<u8>>) -> io::Result
 fn append_at_most(path: &RootedPath, lines: &[Vec<u8>], most: u64) -> io::Result<bool> {
     let folder = path.parent();
     folder.create_directory()?;
-    let (mut file, mut size) = open(path)?;
+    // All or none of them: nothing is taken that could not be kept.
+    let (mut file, mut size) = open(path, lines.iter().map(|line| line.len() as u64).sum())?;
     let mut lost = false;
     for line in lines {
         let grown = size + line.len() as u64;
         if size > 0 && grown > most {
             file.sync_data()?;
             lost |= make_room(path, line.len() as u64, most)?;
-            (file, size) = open(path)?;
+            // It has its room already.
+            (file, size) = open(path, 0)?;
         }
         file.write_all(line)?;
         size += line.len() as u64;
@@ -58,10 +60,10 @@ fn append_at_most(path: &RootedPath, lines: &[Vec<u8>], most: u64) -> io::Result
     Ok(lost)
 }
 
-/// Opens the file for its owner alone, and says how large it is. A line that was cut off by a crash or a full
+/// Opens the file for its owner alone, to add so many bytes, and says how large it is. A line that was cut off by a crash or a full
 /// disk is ended.
-fn open(path: &RootedPath) -> io::Result<(File, u64)> {
-    let mut file = path.open_to_append()?;
+fn open(path: &RootedPath, bytes: u64) -> io::Result<(File, u64)> {
+    let mut file = path.open_to_append(bytes)?;
     let mut size = file.seek(SeekFrom::End(0))?;
     if size > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -189,6 +191,19 @@ mod tests {
         }
         assert_eq!(std::fs::read(folder.path().join("globex/config")).unwrap(), b"untouched");
         assert_eq!(std::fs::read_dir(folder.path().join("globex")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn beyond_the_tenants_quota_no_letter_is_taken_and_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("acme")).unwrap();
+        let acme = Root::of_tenants(folder.path(), 50_000).unwrap().folder("acme").unwrap();
+        let path = acme.join("dead_letters/a.ndjson");
+        let letter = vec![b'x'; 20_000];
+        append_at_most(&path, &vec![letter.clone(); 2], 30_000).unwrap();
+        let error = append_at_most(&path, &[letter], 30_000).unwrap_err();
+        assert!(matches!(Refusal::of(&error), Some(Refusal::QuotaExceeded { most: 50_000, .. })), "{error}");
+        assert_eq!((content(&path).len(), content(&renamed(&path)).len()), (20_000, 20_000));
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn no_name_and_no_link_leads_out() {
         assert_eq!(refusal(path.read(100)), Refusal::Outside, "{name:?}");
         assert_eq!(refusal(path.metadata()), Refusal::Outside, "{name:?}");
         assert_eq!(refusal(path.try_exists()), Refusal::Outside, "{name:?}");
-        assert_eq!(refusal(path.open_to_append()), Refusal::Outside, "{name:?}");
+        assert_eq!(refusal(path.open_to_append(0)), Refusal::Outside, "{name:?}");
         assert_eq!(refusal(path.open_to_write()), Refusal::Outside, "{name:?}");
         assert_eq!(refusal(path.directory()), Refusal::Outside, "{name:?}");
         assert_eq!(refusal(path.create_directory()), Refusal::Outside, "{name:?}");
@@ -115,7 +115,7 @@ fn only_regular_files_are_opened_and_nobody_is_waited_for() {
     for root in [scratch.acme(), operators.clone()] {
         for name in ["pipe", "socket", "folder"] {
             assert_eq!(refusal(root.join(name).read(100)), Refusal::NotRegular, "{name}");
-            assert!(root.join(name).open_to_append().is_err() && root.join(name).open_to_write().is_err(), "{name}");
+            assert!(root.join(name).open_to_append(0).is_err() && root.join(name).open_to_write().is_err(), "{name}");
             assert!(!root.join(name).is_file());
         }
     }
@@ -155,7 +155,7 @@ fn folders_are_made_for_their_owner_and_files_too() {
         file.parent().create_directory().unwrap();
         file.parent().create_directory().unwrap();
         for _ in 0..2 {
-            file.open_to_append().unwrap().write_all(b"line\n").unwrap();
+            file.open_to_append(0).unwrap().write_all(b"line\n").unwrap();
         }
         assert_eq!(file.read(100).unwrap(), b"line\nline\n");
         let mode = |path: RootedPath| path.metadata().unwrap().mode() & 0o777;
@@ -172,13 +172,13 @@ fn entries_of_a_folder_are_plain_names_and_links_are_replaced_not_followed() {
     let folder = scratch.acme().join("").directory().unwrap();
     let name = OsStr::new;
     for bad in ["../globex/x", "a/b", "..", ".", "", "/x", "x/"] {
-        assert!(folder.create_new(name(bad)).is_err(), "{bad}");
+        assert!(folder.create_new(name(bad), 0).is_err(), "{bad}");
         assert!(folder.rename(name("token"), name(bad)).is_err(), "{bad}");
         assert!(folder.hard_link(name("token"), name(bad)).is_err(), "{bad}");
         assert!(folder.remove(name(bad)).is_err(), "{bad}");
     }
-    folder.create_new(name("new")).unwrap().write_all(b"n").unwrap();
-    assert!(folder.create_new(name("value")).is_err(), "there is a link of that name");
+    folder.create_new(name("new"), 0).unwrap().write_all(b"n").unwrap();
+    assert!(folder.create_new(name("value"), 0).is_err(), "there is a link of that name");
     folder.hard_link(name("value"), name("kept")).unwrap();
     folder.rename(name("new"), name("value")).unwrap();
     folder.sync().unwrap();
