@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::devo_compat::GlobalStatus;
-use crate::observe::admin::{Admin, ServiceRegistry};
+use crate::observe::admin::{Admin, ServiceRegistry, SharedByTenants};
 use crate::observe::status::Status;
 use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
@@ -57,7 +57,7 @@ async fn supervise(
 ) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
     let registry = ServiceRegistry::default();
-    let admin = Admin::bind(admin, registry.clone()).await?;
+    let admin = Admin::bind(admin, registry.clone(), SharedByTenants::default()).await?;
     let engine = engine(&plan, cache)?;
     let tenant = Tenant::prepare(plan, messages.clone(), &engine, &stop)?;
     let status = GlobalStatus::new(tenant.services().iter().map(Service::threads), &outputs);

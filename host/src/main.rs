@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use devo_collector::observe::log::{self, Masks};
+use devo_collector::observe::log::{self, LogQuota, Masks};
 use devo_collector::observe::status::allocator;
 use devo_collector::observe::telemetry::{self, Messages, Routes};
 use devo_collector::tenants::{self, Shown};
@@ -165,6 +165,7 @@ fn collect(arguments: &Arguments) -> anyhow::Result<End> {
         plan.as_ref().is_ok_and(|plan| plan.debug),
         telemetry::Layer(routes, masks.clone()),
         masks,
+        LogQuota::default(),
     );
     let mut plan = plan?;
     if arguments.no_save_state {
@@ -185,15 +186,18 @@ fn host(folder: &Path, arguments: &Arguments) -> anyhow::Result<End> {
     allocator::limit_arenas();
     let host = HostConfig::read(arguments.host_config.as_deref(), folder);
     let (routes, masks) = (Routes::default(), Masks::default());
+    let log_quota =
+        host.as_ref().map(|host| LogQuota::new(host.policy.quota.log_in_bytes_a_minute)).unwrap_or_default();
     arguments.log_format.start(
         host.as_ref().is_ok_and(|host| host.debug),
         telemetry::Layer(routes.clone(), masks.clone()),
         masks.clone(),
+        log_quota.clone(),
     );
     let mut host = host?;
     host.admin = arguments.admin(host.admin);
     let cache = arguments.cache_folder();
-    run(async |stop| tenants::run(folder, host, cache.as_deref(), Shown { routes, masks }, stop).await)
+    run(async |stop| tenants::run(folder, host, cache.as_deref(), Shown { routes, masks, log_quota }, stop).await)
 }
 
 /// Runs `work` until it ends, and tells it of signals.

@@ -54,13 +54,17 @@ impl Tenant {
     pub fn prepare(plan: Plan, messages: Messages, engine: &Engine, stop: &CancellationToken) -> anyhow::Result<Self> {
         plan.warnings.iter().for_each(|warning| warn!("{warning}"));
         announce_inputs(&plan.services);
-        let store = open_store(&plan.persistence)?;
+        let mut store = open_store(&plan.persistence)?;
+        if let Some(bytes) = plan.stored_in_bytes {
+            store = store.at_most(bytes);
+        }
+        let budget = engine.tenant_budget();
         let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
         let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
             let (identity, thread) = (service.identity.clone(), ServiceThreads::of(&service).puller);
-            match Service::new(service, &tenant.outputs, &tenant.store, &sandbox, stop.clone()) {
+            match Service::new(service, &tenant.outputs, &tenant.store, (&sandbox, &budget), stop.clone()) {
                 Ok(service) => tenant.services.push(service),
                 Err(error) => {
                     let ErrorCode { class, number: code } = error.code();

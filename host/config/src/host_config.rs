@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use collector_files::RootedPath;
-use collector_model::Limits;
+use collector_model::{CallBounds, Limits};
 use collector_net::Network;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,6 +30,8 @@ pub struct HostConfig {
     pub admin: AdminSettings,
     /// What tenants may ask for.
     pub policy: Policy,
+    /// What the calls of all of them may use together.
+    pub calls: CallBounds,
 }
 
 /// The operator's settings of a process that hosts tenants, `host.yaml`.
@@ -52,8 +54,10 @@ pub(crate) struct Document {
     /// The most that one call of a tenant's component may use, and what it may use if its configuration does
     /// not say.
     limits: AskedLimits,
-    /// The most that a tenant's configuration may have.
+    /// The most that a tenant may have.
     quota: Quota,
+    /// All calls of all tenants together that are under way at one time.
+    calls: Calls,
     /// Where tenants may connect to.
     egress: Egress,
     /// Tenants may use a component of their own. It runs in a sandbox, but compiling it takes time.
@@ -62,6 +66,21 @@ pub(crate) struct Document {
     allow_redis: bool,
     /// `${NAME}` in a tenant's configuration reads the environment of the process.
     allow_environment_variables: bool,
+}
+
+/// All calls of all tenants together that are under way at one time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
+struct Calls {
+    /// Memory for them: linear memories, answers and events on their way. Without it, half of what the
+    /// machine or the control group has. At least 32 MiB.
+    #[schemars(range(min = CallBounds::LEAST_MEMORY))]
+    memory_in_bytes: Option<u64>,
+    /// How many of them there are; others wait for their turn. At most as many as have 4 MiB each in half of
+    /// that memory.
+    #[schemars(range(min = 1), extend("default" = CallBounds::MOST_AT_ONCE))]
+    at_once: Option<usize>,
 }
 
 /// Where tenants may connect to.
@@ -96,7 +115,7 @@ impl HostConfig {
             Some(folder.parent()?.join(FILE)).filter(|file| file.exists())
         };
         let file: Option<PathBuf> = named.map(Path::to_owned).or_else(beside);
-        let Some(file) = file else { return Ok(Self::of(Document::default())) };
+        let Some(file) = file else { return Self::of(Document::default()) };
         let shown = file.display();
         let content = RootedPath::of_operator(&file)
             .read(MAX_FILE_IN_BYTES)
@@ -110,7 +129,7 @@ impl HostConfig {
         let options = serde_saphyr::options! { with_snippet: false };
         let value: serde_json::Value = serde_saphyr::from_str_with_options(text, options)?;
         if value.is_null() {
-            return Ok(Self::of(Document::default()));
+            return Self::of(Document::default());
         }
         if let Some(key) = list_for_map(schemars::schema_for!(Document).as_value(), &value) {
             bail!("the key {key}: it is a list, where a map belongs");
@@ -123,11 +142,17 @@ impl HostConfig {
         if let Some(key) = unknown.first() {
             bail!("the key {key} is not known");
         }
-        Ok(Self::of(document))
+        Self::of(document)
     }
 
-    fn of(document: Document) -> Self {
-        let Document { debug, admin, limits, quota, egress, .. } = document;
+    fn of(document: Document) -> Result<Self> {
+        let Document { debug, admin, limits, quota, calls, egress, .. } = document;
+        if calls.memory_in_bytes.is_some_and(|bytes| bytes < CallBounds::LEAST_MEMORY) {
+            bail!("the key calls.memory_in_bytes: {} is the least that calls can do with", CallBounds::LEAST_MEMORY);
+        }
+        if calls.at_once == Some(0) {
+            bail!("the key calls.at_once: no call could be made");
+        }
         let admin =
             AdminSettings { address: admin, names: document.admin_names, token_file: document.admin_token_file };
         let policy = Policy {
@@ -146,7 +171,8 @@ impl HostConfig {
             api_hosts: egress.api_hosts,
             output_hosts: egress.output_hosts,
         };
-        Self { debug, admin, policy }
+        let calls = CallBounds::new(calls.memory_in_bytes, calls.at_once);
+        Ok(Self { debug, admin, policy, calls })
     }
 }
 
@@ -171,7 +197,8 @@ admin: 127.0.0.1:9464
 admin_names: [collector.internal]
 admin_token_file: token
 limits: {memory_in_bytes: 1000, wall_in_seconds: 9}
-quota: {services: 2, shortest_period_in_seconds: 30}
+quota: {services: 2, shortest_period_in_seconds: 30, log_in_bytes_a_minute: 3000}
+calls: {memory_in_bytes: 104857600, at_once: 7}
 egress:
   allow_private_addresses: true
   deny_networks: [8.8.8.0/24, '2606:4700::/32', 1.1.1.1]
@@ -183,10 +210,12 @@ allow_components: true
 allow_redis: true
 allow_environment_variables: true
 ";
-        let HostConfig { debug, admin, policy } = HostConfig::parse(text).unwrap();
+        let HostConfig { debug, admin, policy, calls } = HostConfig::parse(text).unwrap();
         assert_eq!(admin.address, Some(AdminAddress::Tcp(([127, 0, 0, 1], 9464).into())));
         assert_eq!((admin.names, admin.token_file), (vec!["collector.internal".to_owned()], Some("token".into())));
-        let quota = Quota { services: 2, shortest_period: Duration::from_secs(30), ..Quota::default() };
+        assert_eq!((calls.memory_in_bytes, calls.at_once), (100 << 20, 7));
+        let shortest_period = Duration::from_secs(30);
+        let quota = Quota { services: 2, shortest_period, log_in_bytes_a_minute: 3_000, ..Quota::default() };
         assert_eq!(policy.quota, quota);
         let limits = policy.limits.unwrap();
         assert!(debug);
@@ -210,6 +239,9 @@ allow_environment_variables: true
             ("limits: {memory: 1}", "limits.memory"),
             ("quota: {outputs: many}", "quota.outputs"),
             ("quota: {output: 1}", "quota.output"),
+            ("calls: {memory_in_bytes: 1000000}", "calls.memory_in_bytes"),
+            ("calls: {at_once: 0}", "calls.at_once"),
+            ("calls: {number: 1}", "calls.number"),
             ("admin: 9464", "admin"),
             ("admin: localhost:9464", "admin"),
             ("egress: {deny_networks: [8.8.8.0/33]}", "egress.deny_networks"),

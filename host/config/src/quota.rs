@@ -1,5 +1,5 @@
-//! How much a configuration may ask for besides what one call may use: how many of what it consists of, and
-//! how often.
+//! How much a tenant may have besides what one call may use: how many of what its configuration consists of,
+//! how often, and how much its calls may leave behind together.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::error::{ConfigError, refused};
 use super::schema;
 
-/// The most that a tenant's configuration may ask for. What the operator says nothing of has its default.
+/// The most that a tenant may have. What the operator says nothing of has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
@@ -25,6 +25,15 @@ pub struct Quota {
     #[serde(rename = "shortest_period_in_seconds", deserialize_with = "seconds")]
     #[schemars(with = "u64", extend("default" = 1))]
     pub shortest_period: Duration,
+    /// Its lines in the log, whoever writes them. What is beyond is dropped, and a line says how much that
+    /// was.
+    pub log_in_bytes_a_minute: u64,
+    /// Values that its services store, all together, wherever they are kept. Those of `persistence: memory`
+    /// are in the memory of the process.
+    pub stored_in_bytes: u64,
+    /// Everything in its folder: state, for which the values before are kept too, dead letters, and what it
+    /// puts there itself. What would be more is not written.
+    pub disk_in_bytes: u64,
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -33,7 +42,19 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { services: 16, outputs: 4, concurrent_connections: 8, shortest_period: Duration::from_secs(1) }
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            services: 16,
+            outputs: 4,
+            concurrent_connections: 8,
+            shortest_period: Duration::from_secs(1),
+            // Sixteen services that pull every second write half of it.
+            log_in_bytes_a_minute: MIB,
+            // A million alerts delivered take nine of them, the state of a busy service two.
+            stored_in_bytes: 256 * MIB,
+            // The values twice, and four files of dead letters as large as they become.
+            disk_in_bytes: 1024 * MIB,
+        }
     }
 }
 
@@ -45,6 +66,9 @@ impl Quota {
             outputs: usize::MAX,
             concurrent_connections: usize::MAX,
             shortest_period: Duration::ZERO,
+            log_in_bytes_a_minute: u64::MAX,
+            stored_in_bytes: u64::MAX,
+            disk_in_bytes: u64::MAX,
         }
     }
 }

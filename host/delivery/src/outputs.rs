@@ -42,6 +42,14 @@ impl Output {
         }
     }
 
+    /// How many bytes it takes before who sends more has to wait.
+    pub fn queue_in_bytes(&self) -> usize {
+        match self {
+            Self::Devo(devo) => devo.queue_in_bytes(),
+            Self::Console(_) => 0,
+        }
+    }
+
     /// How many events it has taken that are not confirmed yet.
     pub fn queued_messages(&self) -> usize {
         match self {

@@ -20,6 +20,7 @@
 
 #![deny(missing_docs)]
 
+mod call_bounds;
 pub mod error_code;
 mod identity;
 mod known_secrets;
@@ -31,6 +32,7 @@ mod secret;
 mod table;
 mod tenant_name;
 
+pub use call_bounds::CallBounds;
 pub use error_code::ErrorCode;
 pub use identity::{Identity, IdentityError};
 pub use known_secrets::KnownSecrets;

@@ -10,6 +10,7 @@ use wasmtime_wasi::clocks::{WasiClocksCtx, WasiClocksCtxView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 
 use crate::bindings::exports::devo::collector::service::Failure;
+use crate::budget::CallMemory;
 use crate::failed::Failed;
 use crate::host::config::ConfigCall;
 use crate::host::http::HttpCall;
@@ -29,23 +30,25 @@ pub(crate) struct CallState {
     http: WasiHttpCtx,
     requests: HttpCall,
     letters_told: AtomicBool,
+    memory: CallMemory,
     store_is_away: bool,
     pub(crate) meter: Meter,
 }
 
 impl CallState {
-    pub(crate) fn new(context: Arc<Context>, kind: Kind, computed: Stopwatch) -> Self {
-        let Context { views, limits, metrics } = &*context;
+    pub(crate) fn new(context: Arc<Context>, kind: Kind, computed: Stopwatch, memory: CallMemory) -> Self {
+        let Context { views, limits, metrics, .. } = &*context;
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(limits.handles);
         Self {
             handles,
             clocks: WasiClocksCtx::default(),
             http: WasiHttpCtx::new(),
-            requests: HttpCall::new(views.http.clone(), *limits, metrics.clone(), kind),
+            requests: HttpCall::new(views.http.clone(), *limits, metrics.clone(), kind, memory.clone()),
             letters_told: AtomicBool::new(false),
             store_is_away: false,
-            meter: Meter::new(*limits, computed),
+            meter: Meter::new(*limits, computed, memory.clone()),
+            memory,
             context,
         }
     }
@@ -53,7 +56,7 @@ impl CallState {
     /// Whether a limit was exceeded, and which.
     pub(crate) fn terminated(&self) -> Option<Terminated> {
         let allowed = self.context.limits;
-        let refused = self.requests.refused().map(|limit| Terminated::LimitExceeded { limit, allowed });
+        let refused = self.requests.refused().map(|exceeded| exceeded.terminated(allowed));
         self.meter.terminated().or(refused)
     }
 
@@ -85,12 +88,13 @@ impl CallState {
     }
 
     pub(crate) fn keyvalue(&mut self) -> KeyValueCall<'_> {
-        let Context { views, limits, metrics } = &*self.context;
+        let Context { views, limits, metrics, .. } = &*self.context;
         KeyValueCall {
             view: &views.bucket,
             handles: &mut self.handles,
             max_value_in_bytes: limits.state_in_bytes,
             metrics,
+            memory: &self.memory,
             store_is_away: &mut self.store_is_away,
         }
     }
@@ -105,6 +109,6 @@ impl CallState {
 
     pub(crate) fn output(&self) -> OutputCall<'_> {
         let Context { views, metrics, .. } = &*self.context;
-        OutputCall { view: &views.output, letters_told: &self.letters_told, metrics }
+        OutputCall { view: &views.output, letters_told: &self.letters_told, metrics, memory: &self.memory }
     }
 }

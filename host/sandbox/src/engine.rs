@@ -13,7 +13,8 @@ use tracing::debug;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, InstanceAllocationStrategy};
 
-use crate::cache::Cache;
+use crate::budget::{CallBudget, TenantBudget};
+use crate::cache::{Cache, InUse};
 use crate::call::CallState;
 use crate::error::ComponentError;
 use crate::linker::linker;
@@ -38,6 +39,7 @@ pub struct Engine {
     ticker: Arc<Ticker>,
     slow_lane: Option<Arc<SlowLane>>,
     cache: Option<Cache>,
+    calls: CallBudget,
     /// By the hash of the component.
     sandboxes: Mutex<HashMap<[u8; 32], Arc<CompileSlot>>>,
 }
@@ -68,15 +70,21 @@ impl Engine {
             debug!("Each call begins with new memory: {error:#}");
             wasmtime::Engine::new(&settings())
         })?;
-        Self::start(engine, cache, TICK, None)
+        Self::start(engine, cache, TICK, None, CallBudget::default())
     }
 
-    /// As [`Engine::alone`], for tenants that must not be in each other's way.
+    /// As [`Engine::alone`], for tenants that must not be in each other's way, and whose calls have this
+    /// budget together.
     ///
     /// # Errors
     /// As [`Engine::alone`].
-    pub fn shared(cache: Option<&Path>) -> wasmtime::Result<Self> {
-        Self::start(wasmtime::Engine::new(&settings())?, cache, SHARED_TICK, Some(SlowLane::start()?))
+    pub fn shared(cache: Option<&Path>, calls: CallBudget) -> wasmtime::Result<Self> {
+        Self::start(wasmtime::Engine::new(&settings())?, cache, SHARED_TICK, Some(SlowLane::start()?), calls)
+    }
+
+    /// The share that one more tenant has of what all calls may use.
+    pub fn tenant_budget(&self) -> TenantBudget {
+        self.calls.tenant()
     }
 
     fn start(
@@ -84,6 +92,7 @@ impl Engine {
         cache: Option<&Path>,
         tick: Duration,
         slow_lane: Option<SlowLane>,
+        calls: CallBudget,
     ) -> wasmtime::Result<Self> {
         let cache = cache.and_then(|folder| {
             Cache::open(folder)
@@ -97,6 +106,7 @@ impl Engine {
             engine,
             linker,
             cache,
+            calls,
             sandboxes: Mutex::default(),
         })
     }
@@ -106,7 +116,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::sandbox`], and where there is no component in the file.
     pub fn sandbox_of_file(&self, file: &RootedPath) -> Result<Arc<Sandbox>, ComponentError> {
-        self.sandbox(&read(file)?)
+        self.sandbox_of(file.owner(), &read(file)?)
     }
 
     /// The sandbox of a component. Blocks while it is compiled, unless another one runs the same component
@@ -115,13 +125,18 @@ impl Engine {
     /// # Errors
     /// [`ComponentError`]; nothing of the component has run then.
     pub fn sandbox(&self, component: &[u8]) -> Result<Arc<Sandbox>, ComponentError> {
+        self.sandbox_of(Path::new(""), component)
+    }
+
+    fn sandbox_of(&self, owner: &Path, component: &[u8]) -> Result<Arc<Sandbox>, ComponentError> {
         let slot = self.slot(Sha256::digest(component).into());
         // A panic leaves nothing half done, here and in the map.
         let mut known = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sandbox) = known.upgrade() {
             return Ok(sandbox);
         }
-        let sandbox = self.link(&self.compile(component)?)?;
+        let (component, in_use) = self.compile(owner, component)?;
+        let sandbox = self.link(&component, in_use)?;
         *known = Arc::downgrade(&sandbox);
         Ok(sandbox)
     }
@@ -136,21 +151,21 @@ impl Engine {
         sandboxes.entry(hash).or_default().clone()
     }
 
-    fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
+    fn compile(&self, owner: &Path, bytes: &[u8]) -> Result<(Component, InUse), ComponentError> {
         let compile = || Component::new(&self.engine, bytes).map_err(invalid);
         match &self.cache {
-            Some(cache) => cache.load_or(&self.engine, bytes, compile),
-            None => compile(),
+            Some(cache) => cache.load_or(&self.engine, bytes, owner, compile),
+            None => Ok((compile()?, InUse::default())),
         }
     }
 
-    fn link(&self, component: &Component) -> Result<Arc<Sandbox>, ComponentError> {
+    fn link(&self, component: &Component, in_use: InUse) -> Result<Arc<Sandbox>, ComponentError> {
         let kind = component.component_type();
         let imports: Vec<_> = kind.imports(&self.engine).map(|(name, _)| name).collect();
         let exports: Vec<_> = kind.exports(&self.engine).map(|(name, _)| name).collect();
         world::check(imports.iter().copied(), exports.iter().copied())?;
         let pre = self.linker.instantiate_pre(component).map_err(invalid)?;
-        Sandbox::new(pre, self.ticker.clone(), self.slow_lane.clone()).map_err(invalid)
+        Sandbox::new(pre, self.ticker.clone(), self.slow_lane.clone(), in_use).map_err(invalid)
     }
 }
 

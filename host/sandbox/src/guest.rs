@@ -12,6 +12,7 @@ use wasmtime::Store;
 
 use crate::bindings::Implemented;
 use crate::bindings::exports::devo::collector::service::{Budget, Failure, Guest as Exports};
+use crate::budget::CallMemory;
 use crate::call::CallState;
 use crate::failed::Failed;
 use crate::meter::{self, CPU_BOUND};
@@ -68,10 +69,12 @@ impl Guest {
         kind: Kind,
         export: impl for<'a> FnOnce(&'a Implemented, &'a mut Store<CallState>) -> Answer<'a, T> + Send + 'static,
     ) -> Outcome<T> {
+        // Nothing of the call is there before its turn.
+        let memory = self.context.budget.admit().await;
         let cpu_bound = CpuBound::default();
         // A call takes several kilobytes while it is under way: boxed, a service that waits for its next one
         // has none.
-        let call = Box::pin(self.clone().call(kind, cpu_bound.clone(), export).in_current_span());
+        let call = Box::pin(self.clone().call(kind, memory, cpu_bound.clone(), export).in_current_span());
         match &self.sandbox.slow_lane {
             Some(lane) => lane.drive(call, &cpu_bound).await,
             None => call.await,
@@ -81,6 +84,7 @@ impl Guest {
     async fn call<T>(
         self,
         kind: Kind,
+        memory: CallMemory,
         cpu_bound: CpuBound,
         export: impl for<'a> FnOnce(&'a Implemented, &'a mut Store<CallState>) -> Answer<'a, T>,
     ) -> Outcome<T> {
@@ -88,7 +92,8 @@ impl Guest {
         let (limits, metrics) = (context.limits, context.metrics.clone());
         let _ticking = sandbox.ticker.run();
         let stopwatch = Stopwatch::default();
-        let mut store = Store::new(sandbox.pre.engine(), CallState::new(context, kind, stopwatch.clone()));
+        let state = CallState::new(context, kind, stopwatch.clone(), memory.clone());
+        let mut store = Store::new(sandbox.pre.engine(), state);
         meter::apply(&limits, &mut store);
         // Epochs don't interrupt a host function, so the whole call has a time-out around it.
         let call = async {
@@ -105,18 +110,24 @@ impl Guest {
             computed <= limits.cpu
         };
         let started = Instant::now();
-        let outcome = tokio::time::timeout(limits.wall, stopwatch.time(call, goes_on)).await;
+        let call = tokio::time::timeout(limits.wall, stopwatch.time(call, goes_on));
+        let outcome = tokio::select! {
+            biased;
+            () = memory.needed_by_others() => None,
+            outcome = call => Some(outcome),
+        };
         metrics.add_computed(stopwatch.total());
         metrics.note_use(CallLimit::Wall, started.elapsed().as_secs());
         store.data().used().for_each(|(limit, amount)| metrics.note_use(limit, amount));
         let outcome = match outcome {
-            Ok(Some(Ok(answer))) => {
+            None => Err(Terminated::NoMemory),
+            Some(Ok(Some(Ok(answer)))) => {
                 let call = store.data();
                 call.terminated().map_or_else(|| Ok(answer.map_err(|failure| call.failed(failure))), Err)
             }
-            Ok(Some(Err(error))) => Err(store.data_mut().terminated_by(&error)),
-            Ok(None) => Err(Terminated::LimitExceeded { limit: CallLimit::Cpu, allowed: limits }),
-            Err(_) => Err(Terminated::LimitExceeded { limit: CallLimit::Wall, allowed: limits }),
+            Some(Ok(Some(Err(error)))) => Err(store.data_mut().terminated_by(&error)),
+            Some(Ok(None)) => Err(Terminated::LimitExceeded { limit: CallLimit::Cpu, allowed: limits }),
+            Some(Err(_)) => Err(Terminated::LimitExceeded { limit: CallLimit::Wall, allowed: limits }),
         };
         if let Err(Terminated::LimitExceeded { limit, .. }) = outcome {
             metrics.add_exceeded(limit);

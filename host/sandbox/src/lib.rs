@@ -20,6 +20,7 @@
 #![deny(missing_docs)]
 
 mod bindings;
+mod budget;
 mod cache;
 mod call;
 mod engine;
@@ -42,6 +43,7 @@ mod world;
 mod tests;
 
 pub use bindings::exports::devo::collector::service::{Budget, Failure, Fault};
+pub use budget::{BudgetUse, CallBudget, CallMemory, TenantBudget};
 pub use cache::usual_folder as usual_cache_folder;
 pub use engine::Engine;
 pub use error::ComponentError;

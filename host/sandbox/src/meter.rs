@@ -5,6 +5,7 @@ use std::time::Duration;
 use collector_model::{CallLimit, Limits};
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
+use crate::budget::{CallMemory, NoMemory};
 use crate::call::CallState;
 use crate::stopwatch::Stopwatch;
 use crate::terminated::{Terminated, limit_behind};
@@ -19,13 +20,37 @@ pub(crate) struct Meter {
     table_elements: usize,
     computed: Stopwatch,
     log_lines: u32,
-    /// The first limit that was exceeded.
-    exceeded: Option<CallLimit>,
+    /// What the call has of the memory of the process.
+    memory: CallMemory,
+    /// Why the call is ended: what came first.
+    exceeded: Option<Exceeded>,
 }
 
+/// What a call has used too much of.
+#[derive(Clone, Copy)]
+pub(crate) enum Exceeded {
+    /// A limit of its own.
+    Limit(CallLimit),
+    /// The memory of the process.
+    Budget,
+}
+
+impl Exceeded {
+    /// What that makes of the call, which has these limits.
+    pub(crate) fn terminated(self, allowed: Limits) -> Terminated {
+        match self {
+            Self::Limit(limit) => Terminated::LimitExceeded { limit, allowed },
+            Self::Budget => Terminated::NoMemory,
+        }
+    }
+}
+
+/// What an element of a table takes.
+const TABLE_ELEMENT_IN_BYTES: u64 = 16;
+
 impl Meter {
-    pub(crate) fn new(limits: Limits, computed: Stopwatch) -> Self {
-        Self { limits, memory_in_bytes: 0, table_elements: 0, computed, log_lines: 0, exceeded: None }
+    pub(crate) fn new(limits: Limits, computed: Stopwatch, memory: CallMemory) -> Self {
+        Self { limits, memory_in_bytes: 0, table_elements: 0, computed, log_lines: 0, memory, exceeded: None }
     }
 
     /// Counts a line of the log.
@@ -43,7 +68,18 @@ impl Meter {
 
     /// Notes that a limit was exceeded. The component is interrupted when it next computes.
     pub(crate) fn exceed(&mut self, limit: CallLimit) {
-        self.exceeded.get_or_insert(limit);
+        self.exceeded.get_or_insert(Exceeded::Limit(limit));
+    }
+
+    /// Notes that the process had no memory left for the call. It is interrupted likewise.
+    pub(crate) fn exceed_budget(&mut self, _: NoMemory) {
+        self.exceeded.get_or_insert(Exceeded::Budget);
+    }
+
+    /// Takes memory of the process for so many bytes more. Whether there is some.
+    fn take(&mut self, bytes: u64) -> bool {
+        let taken = self.memory.grow(bytes);
+        taken.map_err(|none| self.exceed_budget(none)).is_ok()
     }
 
     /// What the call has used of what is counted here.
@@ -59,7 +95,7 @@ impl Meter {
     /// Whether a limit was exceeded, and which. A component that is refused something may end in good order
     /// all the same.
     pub(crate) fn terminated(&self) -> Option<Terminated> {
-        self.exceeded.map(|limit| Terminated::LimitExceeded { limit, allowed: self.limits })
+        self.exceeded.map(|exceeded| exceeded.terminated(self.limits))
     }
 
     /// Why a call failed with this error: a component that gets no memory, for example, ends by itself, with
@@ -67,6 +103,9 @@ impl Meter {
     pub(crate) fn terminated_by(&mut self, error: &wasmtime::Error) -> Terminated {
         if let Some(limit) = limit_behind(error) {
             self.exceed(limit);
+        }
+        if let Some(none) = error.downcast_ref() {
+            self.exceed_budget(*none);
         }
         self.terminated().unwrap_or_else(|| Terminated::Trap(error.root_cause().to_string()))
     }
@@ -79,7 +118,8 @@ impl ResourceLimiter for Meter {
             self.exceed(CallLimit::Memory);
             return Ok(false);
         }
-        let allowed = maximum.is_none_or(|maximum| desired <= maximum);
+        let more = (grown - self.memory_in_bytes) as u64;
+        let allowed = maximum.is_none_or(|maximum| desired <= maximum) && self.take(more);
         if allowed {
             self.memory_in_bytes = grown;
         }
@@ -92,7 +132,8 @@ impl ResourceLimiter for Meter {
             self.exceed(CallLimit::Tables);
             return Ok(false);
         }
-        let allowed = maximum.is_none_or(|maximum| desired <= maximum);
+        let more = (grown - self.table_elements) as u64 * TABLE_ELEMENT_IN_BYTES;
+        let allowed = maximum.is_none_or(|maximum| desired <= maximum) && self.take(more);
         if allowed {
             self.table_elements = grown;
         }

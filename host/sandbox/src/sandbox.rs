@@ -7,6 +7,8 @@ use collector_model::metrics::ServiceMetrics;
 use wasmtime::component::InstancePre;
 
 use crate::bindings::ImplementedPre;
+use crate::budget::TenantBudget;
+use crate::cache::InUse;
 use crate::call::CallState;
 use crate::guest::Guest;
 use crate::slow_lane::SlowLane;
@@ -19,6 +21,7 @@ pub struct Sandbox {
     pub(crate) ticker: Arc<Ticker>,
     /// Where calls go that compute for long, if there are others that they could be in the way of.
     pub(crate) slow_lane: Option<Arc<SlowLane>>,
+    _in_use: InUse,
 }
 
 impl Sandbox {
@@ -26,13 +29,21 @@ impl Sandbox {
         pre: InstancePre<CallState>,
         ticker: Arc<Ticker>,
         slow_lane: Option<Arc<SlowLane>>,
+        in_use: InUse,
     ) -> wasmtime::Result<Arc<Self>> {
-        Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane }))
+        Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane, _in_use: in_use }))
     }
 
     /// The component for one service, which lets it reach these views. Each of its calls may use what the
-    /// limits allow, and is counted in the metrics.
-    pub fn guest(self: &Arc<Self>, views: Views, limits: Limits, metrics: Arc<ServiceMetrics>) -> Guest {
-        Guest::new(self.clone(), Context { views, limits, metrics })
+    /// limits allow, with the memory that its tenant's calls may have together, and is counted in the
+    /// metrics.
+    pub fn guest(
+        self: &Arc<Self>,
+        views: Views,
+        limits: Limits,
+        metrics: Arc<ServiceMetrics>,
+        budget: TenantBudget,
+    ) -> Guest {
+        Guest::new(self.clone(), Context { views, limits, metrics, budget })
     }
 }

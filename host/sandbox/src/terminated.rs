@@ -6,6 +6,8 @@ use collector_model::{CallLimit, Limits};
 use thiserror::Error;
 use wasmtime::component::ResourceTableError;
 
+use crate::budget::NoMemory;
+
 /// A call that the host terminated. It costs the tenant this call and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Terminated {
@@ -17,6 +19,9 @@ pub enum Terminated {
         /// All limits of the call.
         allowed: Limits,
     },
+    /// The host had no memory left for it, or others needed what it had.
+    #[error("the component could not go on: {NoMemory}")]
+    NoMemory,
     /// It failed by itself.
     #[error("the component failed: {0}")]
     Trap(String),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use collector_model::Limits;
 use collector_model::metrics::ServiceMetrics;
 
+use crate::budget::TenantBudget;
 use crate::host::config::SettingsView;
 use crate::host::http::HttpView;
 use crate::host::keyvalue::BucketView;
@@ -30,4 +31,6 @@ pub(crate) struct Context {
     pub(crate) views: Views,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<ServiceMetrics>,
+    /// What the calls of its tenant may use together.
+    pub(crate) budget: TenantBudget,
 }

@@ -115,6 +115,11 @@ impl Caller {
                     Terminated::LimitExceeded { .. } => {
                         (purpose.limit_exceeded(), "Raise the limit if the amount of data is legitimate.")
                     }
+                    Terminated::NoMemory => (
+                        purpose.limit_exceeded(),
+                        "It is tried again; if it goes on, ask for less (limits.memory_in_bytes), or raise \
+                         calls.memory_in_bytes in host.yaml.",
+                    ),
                     Terminated::Trap(_) => (purpose.trap(), "Contact support if it goes on."),
                 };
                 self.record_failure(code, &format!("{terminated}. Nothing of the call is committed. {remedy}"));

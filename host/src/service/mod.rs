@@ -24,7 +24,7 @@ use collector_sandbox::host::http::HttpView;
 use collector_sandbox::host::keyvalue::BucketView;
 use collector_sandbox::host::logging::LogView;
 use collector_sandbox::host::output::OutputView;
-use collector_sandbox::{Sandbox, Views};
+use collector_sandbox::{Sandbox, TenantBudget, Views};
 use collector_state::{Bucket, OriginalError, StateError, Store, find_original};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,7 @@ impl Service {
         plan: ServicePlan,
         outputs: &[OutputPlan],
         store: &Store,
-        sandbox: &Arc<Sandbox>,
+        sandbox: (&Arc<Sandbox>, &TenantBudget),
         stop: CancellationToken,
     ) -> Result<Self, StartError> {
         let threads = ServiceThreads::of(&plan);
@@ -135,7 +135,8 @@ impl Service {
             settings: SettingsView(plan.settings),
         };
         let metrics = Arc::<ServiceMetrics>::default();
-        let guest = sandbox.guest(views, limits, metrics.clone());
+        let (sandbox, budget) = sandbox;
+        let guest = sandbox.guest(views, limits, metrics.clone(), budget.clone());
         let caller = Caller::new(guest, outputs.clone(), metrics.clone(), stop);
         let readiness = Readiness::default();
         let token = Token { file: plan.token_file, known: plan.secrets.clone() };

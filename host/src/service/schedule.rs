@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use collector_sandbox::Outcome;
+use collector_sandbox::{Outcome, Terminated};
 
 /// The longest wait after failures. The original waits up to 1800 s, and is then still waiting when the API
 /// has long been back.
@@ -235,7 +235,8 @@ impl Backoff {
     /// The wait after a call that went this way, and not well.
     pub fn after<T>(&mut self, outcome: &Outcome<T>) -> Duration {
         match outcome {
-            Ok(_) => self.after_failure(),
+            // What others do is not its fault.
+            Ok(_) | Err(Terminated::NoMemory) => self.after_failure(),
             Err(_) => self.after_terminated(),
         }
     }
@@ -262,7 +263,6 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use collector_sandbox::Terminated;
 
     const FREE: Waits = Waits { live: Duration::ZERO, backfill: Duration::ZERO };
 

@@ -126,6 +126,7 @@ mod tests {
             name: name.to_owned(),
             debug: false,
             persistence: Persistence::Memory,
+            stored_in_bytes: None,
             outputs: Vec::new(),
             services: Vec::new(),
             secrets: Default::default(),

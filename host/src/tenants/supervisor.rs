@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow};
 use collector_config::{HostConfig, Plan, Policy};
 use collector_files::{NoThread, Root, Work};
 use collector_model::{ErrorCode, TenantName};
-use collector_sandbox::Engine;
+use collector_sandbox::{CallBudget, Engine};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,8 +28,8 @@ use super::runner::{Outcome, TenantRunner};
 use super::watch::{Changes, Watch};
 use super::{jitter, open_files};
 use crate::devo_compat::tenant_span;
-use crate::observe::admin::{Admin, ServiceRegistry};
-use crate::observe::log::Masks;
+use crate::observe::admin::{Admin, ServiceRegistry, SharedByTenants};
+use crate::observe::log::{LogQuota, Masks};
 use crate::observe::status::Status;
 use crate::observe::telemetry::{Messages, Routes};
 use crate::service::End;
@@ -81,15 +81,19 @@ pub async fn run(
     let unusable = || format!("the folder of the tenants, {}, can't be read; nothing was started", tenants.display());
     let root = tenants.canonicalize().with_context(unusable)?;
     folder::names(&root).with_context(unusable)?;
-    let confined = Root::confined(&root).with_context(unusable)?;
+    let confined = Root::of_tenants(&root, decided.policy.quota.disk_in_bytes).with_context(unusable)?;
     folder::warn_of_hard_links();
     open_files::raise();
-    let HostConfig { admin, policy, .. } = decided;
+    let HostConfig { admin, policy, calls, .. } = decided;
+    let calls = CallBudget::new(calls);
     let registry = ServiceRegistry::default();
-    let admin = Admin::bind(&admin, registry.clone()).await?;
+    let shared = SharedByTenants { calls: calls.clone(), log_quota: shown.log_quota.clone() };
+    let admin = Admin::bind(&admin, registry.clone(), shared).await?;
+    let log_quota = shown.log_quota.clone();
     let host = Arc::new(Host {
         tenants: confined,
-        engine: Engine::shared(cache).map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
+        engine: Engine::shared(cache, calls)
+            .map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         shown,
         registry,
         prepare_slots: Semaphore::new(PREPARE_SLOTS),
@@ -125,10 +129,12 @@ pub async fn run(
     tokio::select! {
         () = supervised => {}
         never = status.report() => match never {},
+        never = log_quota.report() => match never {},
         never = admin.serve() => match never {},
         () = stop.cancelled() => {}
     }
     supervisor.stop().await;
+    log_quota.report_last();
     Ok(End::Stopped)
 }
 
@@ -139,6 +145,8 @@ pub struct Shown {
     pub routes: Routes,
     /// Whose secrets are taken out of them.
     pub masks: Masks,
+    /// How much of them is written to the log.
+    pub log_quota: LogQuota,
 }
 
 /// What the tenants share.

@@ -45,6 +45,8 @@ pub struct Plan {
     pub debug: bool,
     /// Where state is kept.
     pub persistence: Persistence,
+    /// What the values that are kept there may have together; none: everything.
+    pub stored_in_bytes: Option<u64>,
     /// Where events go.
     pub outputs: Vec<OutputPlan>,
     /// What is pulled.
@@ -104,7 +106,8 @@ impl Plan {
         }
         let Globals { debug, id, .. } = document.globals;
         let id = id.map(|Text(id)| id).unwrap_or_default();
-        Ok(Self { id, name, debug, persistence, outputs, services, secrets, warnings })
+        let stored_in_bytes = Some(policy.quota.stored_in_bytes).filter(|bytes| *bytes != u64::MAX);
+        Ok(Self { id, name, debug, persistence, stored_in_bytes, outputs, services, secrets, warnings })
     }
 }
 
@@ -233,6 +236,7 @@ mod tests {
         assert_eq!(service.table.as_str(), "drp.cloudsek.xvigil.alerts");
         assert!(matches!(plan.persistence, Persistence::Files(folder) if folder.path() == Path::new("product/state")));
         assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+        assert_eq!(plan.stored_in_bytes, None, "an operator of one has no quota");
     }
 
     #[test]
@@ -258,12 +262,13 @@ mod tests {
 
     #[test]
     fn a_tenant_may_have_no_more_of_anything_than_the_operators_quota() {
-        let quota =
-            Quota { services: 1, outputs: 1, concurrent_connections: 2, shortest_period: Duration::from_secs(120) };
+        let shortest_period = Duration::from_secs(120);
+        let quota = Quota { services: 1, outputs: 1, concurrent_connections: 2, shortest_period, ..Quota::default() };
         let policy = Policy { quota, ..Policy::permissive() };
         let plan = plan_within(document(usual(), serde_json::json!({})), &policy).unwrap();
         let service = &plan.services[0];
         assert_eq!((service.period, service.refresh), (Duration::from_secs(120), Duration::from_secs(600)));
+        assert_eq!(plan.stored_in_bytes, Some(256 * 1024 * 1024));
         let with = |pointer: &str, value: Value| {
             let mut document = document(usual(), serde_json::json!({}));
             let (parent, key) = pointer.rsplit_once('/').unwrap();

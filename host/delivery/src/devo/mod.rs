@@ -184,6 +184,11 @@ impl DevoHandle {
         self.queue.bytes()
     }
 
+    /// How many bytes the queue has room for.
+    pub fn queue_in_bytes(&self) -> usize {
+        self.queue.bound()
+    }
+
     /// How many events are in the queue: taken, and neither confirmed nor given up.
     pub fn queued_messages(&self) -> usize {
         self.queue.events()

@@ -104,6 +104,20 @@ families! {
     LIMITS_EXCEEDED = Counter, "devo_collector_limits_exceeded", "any";
     /// Bytes of events that wait for an output or for its acknowledgement.
     OUTPUT_QUEUE = Gauge, "devo_collector_output_queue_bytes", "";
+    /// Lines of a tenant that were not written to the log, since it had written too much. No series if none.
+    LOG_DROPPED_LINES = Counter, "devo_collector_log_dropped_lines", "any";
+    /// Bytes of these lines.
+    LOG_DROPPED_BYTES = Counter, "devo_collector_log_dropped_bytes", "";
+    /// Calls under way. This and the next four are 0 in a process with one configuration.
+    CALLS_UNDER_WAY = Gauge, "devo_collector_calls_under_way", "";
+    /// Calls that wait until others have ended.
+    CALLS_WAITING = Gauge, "devo_collector_calls_waiting", "above 0 for a minute: the machine is too small";
+    /// Memory that the calls under way have.
+    CALL_MEMORY = Gauge, "devo_collector_call_memory_bytes", "";
+    /// Memory that they may have together.
+    CALL_MEMORY_LIMIT = Gauge, "devo_collector_call_memory_limit_bytes", "";
+    /// Calls that were ended because there was no memory left for them, or others needed what they had.
+    CALLS_WITHOUT_MEMORY = Counter, "devo_collector_calls_without_memory", "grows steadily";
     /// The version of this program.
     BUILD = Info, "devo_collector_build", "";
     /// Resident memory of the process.

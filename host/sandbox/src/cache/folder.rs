@@ -25,6 +25,10 @@ const UNFINISHED: &str = ".cwasm.tmp";
 /// What is not used for so long is of an older version or a component that is gone.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// What all compiled components may have together: those of fifty tenants with components as large as those
+/// with a language's interpreter in them.
+const MOST_IN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
 /// Write permission for those who are not the owner.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -43,6 +47,8 @@ pub enum Refusal {
     Mode(u32),
     #[error("it is damaged")]
     Damaged,
+    #[error("there are {0} bytes of others that are in use, and {most} is the most", most = MOST_IN_BYTES)]
+    Full(u64),
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error("{0:#}")]
@@ -116,9 +122,10 @@ impl Folder {
         Ok(Checked(file))
     }
 
-    /// Writes a file, or nothing. Whatever has the name is replaced.
-    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Refusal> {
-        self.remove_unused();
+    /// Writes a file, or nothing. Whatever has the name is replaced. Others make room for it, those first that
+    /// were not used for the longest time, but none that `is_used`.
+    pub fn write(&self, name: &str, content: &[u8], is_used: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+        self.make_room(content.len() as u64, MOST_IN_BYTES, &is_used)?;
         // Containers that share a volume may have the same process ids.
         let moment = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
         let unfinished = self.at(&format!("{name}.{}-{moment}{UNFINISHED}", std::process::id()));
@@ -138,18 +145,33 @@ impl Folder {
         Ok(file.sync_all()?)
     }
 
+    /// Removes a file. It is no harm if it can't be: whoever has mapped it keeps it.
+    pub fn remove(&self, name: &str) {
+        let _ = fs::remove_file(self.at(name));
+    }
+
     /// What can't be looked at or removed is left to the next time, or to another process that removes it
     /// just now.
-    fn remove_unused(&self) {
+    pub(super) fn make_room(&self, bytes: u64, most: u64, is_used: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+        let (mut total, mut unused) = (bytes, Vec::new());
         for entry in fs::read_dir(by_descriptor(&self.handle)).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let is_ours = name.to_str().is_some_and(|name| name.ends_with(SUFFIX) || name.ends_with(UNFINISHED));
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            let unused = modified.ok().and_then(|time| time.elapsed().ok());
-            if is_ours && unused.is_some_and(|unused| unused > KEPT) {
-                let _ = fs::remove_file(entry.path());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_ours = name.ends_with(SUFFIX) || name.ends_with(UNFINISHED);
+            let Some(metadata) = entry.metadata().ok().filter(|_| is_ours) else { continue };
+            total = total.saturating_add(metadata.len());
+            if !is_used(&name) {
+                unused.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), name));
             }
         }
+        unused.sort();
+        for (modified, size, name) in unused {
+            let is_old = modified.elapsed().is_ok_and(|unused| unused > KEPT);
+            if is_old || total > most {
+                self.remove(&name);
+                total -= size;
+            }
+        }
+        if total > most { Err(Refusal::Full(total - bytes)) } else { Ok(()) }
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -4,12 +4,15 @@
 //! A compiled component is native code that runs outside the sandbox. So one is loaded only from a file that
 //! nobody but the user that we run as can have written, see [`folder`]. Nothing here is needed: without a
 //! cache, or with one that can't be trusted, components are compiled.
+//!
+//! The folder has a bound, and so has what one tenant leaves in it; what somebody runs is not removed.
 
 mod folder;
 
 use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
@@ -27,28 +30,53 @@ pub fn usual_folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBu
     Some(caches.join("devo-collector"))
 }
 
+/// Compiled components of one tenant that nobody runs and that are kept all the same: for a tenant who goes
+/// back to the one before. Whoever has a new one every minute fills nothing.
+const KEPT_OF_A_TENANT: usize = 4;
+
 /// A folder with compiled components.
 pub(crate) struct Cache {
     folder: Folder,
+    /// What was used since the start, the latest last.
+    known: Mutex<Vec<Known>>,
 }
+
+/// A compiled component in the folder.
+struct Known {
+    name: String,
+    /// The folder of the tenant that brought it.
+    owner: PathBuf,
+    in_use: Weak<()>,
+}
+
+impl Known {
+    fn is_used(&self) -> bool {
+        self.in_use.strong_count() > 0
+    }
+}
+
+/// A component is in use as long as this lives: its file is left where it is.
+pub(crate) type InUse = Arc<()>;
 
 impl Cache {
     /// Opens the folder, made for the owner alone if it does not exist.
     pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
-        Ok(Self { folder: Folder::open(path)? })
+        Ok(Self { folder: Folder::open(path)?, known: Mutex::default() })
     }
 
-    /// The compiled form of a component, from its file if that can be trusted, else by `compile` and kept for
-    /// the next time.
+    /// The compiled form of a component that is in this folder, from its file if that can be trusted, else by
+    /// `compile` and kept for the next time.
     pub(crate) fn load_or(
         &self,
         engine: &Engine,
         component: &[u8],
+        owner: &Path,
         compile: impl FnOnce() -> Result<Component, ComponentError>,
-    ) -> Result<Component, ComponentError> {
+    ) -> Result<(Component, InUse), ComponentError> {
         let name = file_name(engine, component);
+        let in_use = self.note(&name, owner);
         match self.load(engine, &name) {
-            Ok(component) => return Ok(component),
+            Ok(component) => return Ok((component, in_use)),
             Err(Refusal::Missing) => {}
             Err(reason) => warn!(
                 "The compiled component {} is not used: {reason}. The component is compiled anew and the file replaced.",
@@ -56,11 +84,34 @@ impl Cache {
             ),
         }
         let component = compile()?;
-        let kept = component.serialize().map_err(Refusal::Engine).and_then(|code| self.folder.write(&name, &code));
+        let is_used = |name: &str| self.known().iter().any(|known| known.name == name && known.is_used());
+        let code = component.serialize().map_err(Refusal::Engine);
+        let kept = code.and_then(|code| self.folder.write(&name, &code, is_used));
         if let Err(reason) = kept {
             debug!("The compiled component is not kept: {}: {reason}", self.folder.path().display());
         }
-        Ok(component)
+        Ok((component, in_use))
+    }
+
+    /// Notes that a component is used, and removes what its owner has beyond what is kept.
+    fn note(&self, name: &str, owner: &Path) -> InUse {
+        let mut known = self.known();
+        let before = known.iter().position(|known| known.name == name && known.owner == owner);
+        let in_use = before.and_then(|place| known.remove(place).in_use.upgrade()).unwrap_or_default();
+        known.push(Known { name: name.to_owned(), owner: owner.to_owned(), in_use: Arc::downgrade(&in_use) });
+        let unused = known.iter().filter(|known| known.owner == owner && !known.is_used());
+        let mut surplus: Vec<String> = unused.map(|known| known.name.clone()).collect();
+        surplus.truncate(surplus.len().saturating_sub(KEPT_OF_A_TENANT));
+        known.retain(|known| known.owner != owner || !surplus.contains(&known.name));
+        // Others may have brought the same one.
+        surplus.retain(|name| !known.iter().any(|known| known.name == *name));
+        drop(known);
+        surplus.iter().for_each(|name| self.folder.remove(name));
+        in_use
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self, engine: &Engine, name: &str) -> Result<Component, Refusal> {

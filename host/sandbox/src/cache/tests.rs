@@ -42,7 +42,7 @@ impl Kept {
             count += 1;
             Ok(Component::new(&self.engine, COMPONENT).unwrap())
         };
-        self.cache().load_or(&self.engine, COMPONENT, compile).unwrap();
+        self.cache().load_or(&self.engine, COMPONENT, Path::new("acme"), compile).unwrap();
         count
     }
 
@@ -206,7 +206,7 @@ fn what_was_long_not_used_is_removed_when_something_is_added() {
     age(&foreign, 40);
     age(&kept.file, 40);
     assert_eq!(kept.compilations(), 0);
-    kept.cache().folder.write("c.cwasm", b"").unwrap();
+    kept.cache().folder.write("c.cwasm", b"", |_| false).unwrap();
     assert!(!old.exists() && !unfinished.exists());
     assert!(recent.exists() && foreign.exists() && kept.file.exists());
 }
@@ -220,4 +220,57 @@ fn the_usual_folder_follows_the_environment() {
     assert_eq!(with(None, Some("/h")), Some("/h/.cache/devo-collector".into()));
     assert_eq!(with(Some("relative"), Some("/h")), Some("/h/.cache/devo-collector".into()));
     assert_eq!(with(None, None), None);
+}
+
+/// A component that no other number gives.
+fn numbered(number: u32) -> Vec<u8> {
+    wat::parse_str(format!(r#"(component (core module (func (export "{number}"))))"#)).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn whoever_has_a_new_component_every_minute_leaves_a_few_of_them_and_none_that_is_used_goes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (engine, cache) = (Engine::default(), Cache::open(scratch.path()).unwrap());
+    let use_of = |owner: &str, number: u32| {
+        let component = numbered(number);
+        let compile = || Ok(Component::new(&engine, &component).unwrap());
+        cache.load_or(&engine, &component, Path::new(owner), compile).unwrap().1
+    };
+    let used = use_of("acme", 1);
+    use_of("globex", 2);
+    use_of("acme", 2);
+    for number in 3..20 {
+        use_of("acme", number);
+    }
+    let names = names(scratch.path());
+    let is_there = |number: u32| names.contains(&file_name(&engine, &numbered(number)));
+    assert!(is_there(1), "somebody runs it");
+    assert!(is_there(2), "another tenant has it too");
+    // The last one was in use when it was counted.
+    assert_eq!(names.len(), 2 + KEPT_OF_A_TENANT + 1);
+    assert!((20 - 1 - KEPT_OF_A_TENANT as u32..20).all(is_there));
+    drop(used);
+}
+
+#[test]
+fn the_oldest_that_nobody_uses_makes_room_and_what_has_none_is_not_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = Folder::open(scratch.path()).unwrap();
+    let name = |number: u64| format!("{number}{}", folder::SUFFIX);
+    for number in 0..4 {
+        folder.write(&name(number), &[0; 1_000], |_| false).unwrap();
+        let file = File::options().write(true).open(scratch.path().join(name(number))).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(1_000 - number)).unwrap();
+    }
+    fs::write(scratch.path().join("notes"), "not ours").unwrap();
+    folder.make_room(1_000, 4_000, |used| used == name(0)).unwrap();
+    let mut left = names(scratch.path());
+    left.sort();
+    assert_eq!(left, [name(0), name(3), "notes".into()]);
+    assert!(matches!(folder.make_room(1_000, 2_000, |_| true), Err(Refusal::Full(_))));
+    assert_eq!(names(scratch.path()).len(), 3);
 }

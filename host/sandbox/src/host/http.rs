@@ -14,6 +14,9 @@ use tracing::{Instrument, Span, debug};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::budget::{CallMemory, HeldMemory};
+use crate::meter::Exceeded;
+
 /// The way to one tenant's API.
 #[derive(Clone)]
 pub struct HttpView {
@@ -22,6 +25,10 @@ pub struct HttpView {
     /// What each request has to pass. It outlives the calls: what one has used up, the next can't use again.
     pub limiter: Limiter,
 }
+
+/// What a request takes of the memory of the process while it is under way: what was read of the connection
+/// and not by the component, and what is unpacked of it.
+const REQUEST_IN_BYTES: u64 = 512 * 1024;
 
 /// The requests of one call.
 pub(crate) struct HttpCall {
@@ -36,18 +43,25 @@ pub(crate) struct HttpCall {
     most_at_once: u64,
     /// Permits for requests under way. An answer that is being read keeps its own.
     permits: Arc<Semaphore>,
-    refused: Option<CallLimit>,
+    memory: CallMemory,
+    refused: Option<Exceeded>,
 }
 
 impl HttpCall {
     /// As many as the limits of a call allow.
-    pub(crate) fn new(view: HttpView, limits: Limits, metrics: Arc<ServiceMetrics>, kind: Kind) -> Self {
+    pub(crate) fn new(
+        view: HttpView,
+        limits: Limits,
+        metrics: Arc<ServiceMetrics>,
+        kind: Kind,
+        memory: CallMemory,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(limits.concurrent_requests as usize));
-        Self { view, limits, metrics, kind, made: 0, most_at_once: 0, permits, refused: None }
+        Self { view, limits, metrics, kind, made: 0, most_at_once: 0, permits, memory, refused: None }
     }
 
-    /// The limit for which a request was refused, if one was.
-    pub(crate) fn refused(&self) -> Option<CallLimit> {
+    /// For what a request was refused, if one was.
+    pub(crate) fn refused(&self) -> Option<Exceeded> {
         self.refused
     }
 
@@ -57,16 +71,18 @@ impl HttpCall {
     }
 
     /// A permit for one more request.
-    fn admit(&mut self) -> Result<OwnedSemaphorePermit, CallLimit> {
+    fn admit(&mut self) -> Result<(OwnedSemaphorePermit, HeldMemory), Exceeded> {
         let limits = &self.limits;
         if self.made >= limits.requests {
-            return Err(CallLimit::Requests);
+            return Err(Exceeded::Limit(CallLimit::Requests));
         }
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| CallLimit::ConcurrentRequests)?;
+        let too_many = |_| Exceeded::Limit(CallLimit::ConcurrentRequests);
+        let permit = self.permits.clone().try_acquire_owned().map_err(too_many)?;
+        let memory = self.memory.hold(REQUEST_IN_BYTES).map_err(|_| Exceeded::Budget)?;
         self.made += 1;
         let under_way = u64::from(limits.concurrent_requests) - self.permits.available_permits() as u64;
         self.most_at_once = self.most_at_once.max(under_way);
-        Ok(permit)
+        Ok((permit, memory))
     }
 }
 
@@ -84,8 +100,8 @@ impl WasiHttpHooks for HttpCall {
         let permit = match self.admit() {
             Ok(permit) => permit,
             // The call is ended for it; until then the component learns that it asked for too much.
-            Err(limit) => {
-                self.refused = Some(limit);
+            Err(exceeded) => {
+                self.refused = Some(exceeded);
                 return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
             }
         };

@@ -9,6 +9,7 @@ use collector_state::{Bucket, StateError};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use crate::bindings::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
+use crate::budget::CallMemory;
 
 /// Keys are names, not data.
 const MAX_KEY_IN_BYTES: usize = 64;
@@ -37,6 +38,7 @@ pub(crate) struct KeyValueCall<'a> {
     /// The largest value that may be stored.
     pub(crate) max_value_in_bytes: usize,
     pub(crate) metrics: &'a ServiceMetrics,
+    pub(crate) memory: &'a CallMemory,
     /// Set where the store fails in a way that may pass.
     pub(crate) store_is_away: &'a mut bool,
 }
@@ -104,6 +106,8 @@ impl HostBucket for KeyValueCall<'_> {
             self.metrics.add_exceeded(Limit::RefusesValue);
             return refuse(format!("a value of {size} bytes is over the limit of {limit} (limits.state_in_bytes)"));
         }
+        // Until it is stored, it is there twice.
+        let _held = self.memory.hold(size as u64)?;
         let set = move |bucket: &Bucket| {
             let has_room = bucket.exists(&key)? || bucket.list()?.len() < MAX_KEYS;
             if has_room { bucket.set(&key, &value).map(Some) } else { Ok(None) }

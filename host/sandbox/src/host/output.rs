@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use chrono::{DateTime, Utc};
-use collector_delivery::{Event, Outputs, RecordLetter, RecordLetters, SendError};
+use collector_delivery::{Event, Output, Outputs, RecordLetter, RecordLetters, SendError};
 use collector_model::metrics::ServiceMetrics;
 use collector_model::{CallLimit, Limit, Table};
 use wasmtime::StoreContextMut;
@@ -16,6 +16,10 @@ use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
 use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::bindings::devo::collector::output::Error;
+use crate::budget::{CallMemory, NoMemory};
+
+/// What an event takes beside its body: its frame, and where it is.
+const OVERHEAD_IN_BYTES: usize = 128;
 
 /// Where a component's events go.
 pub struct OutputView {
@@ -35,6 +39,8 @@ pub struct OutputCall<'a> {
     pub letters_told: &'a AtomicBool,
     /// Where it is counted.
     pub metrics: &'a ServiceMetrics,
+    /// What the call has of the memory of the process.
+    pub memory: &'a CallMemory,
 }
 
 /// An event whose body is still in the component's memory.
@@ -73,6 +79,7 @@ pub fn add_to_linker<T: Send + 'static>(
                     |event: &EventInGuestMemory| Event { time: time(event.time), body: event.body.as_le_slice(&store) };
                 let events: Vec<Event<&[u8]>> = handed.iter().map(event).collect();
                 let call = call(store.data());
+                call.make_room(&events)?;
                 Ok((call.send(&table, &events).await,))
             })
         },
@@ -82,6 +89,9 @@ pub fn add_to_linker<T: Send + 'static>(
         move |mut store: StoreContextMut<'_, T>, (table, letters): (String, WasmList<LetterInGuestMemory>)| {
             Box::new(async move {
                 let handed: Vec<LetterInGuestMemory> = letters.iter(&mut store)?.collect::<Result<_, _>>()?;
+                let bytes: usize = handed.iter().map(|letter| letter.content.as_le_slice(&store).len()).sum();
+                // As it is, and as a line.
+                let _held = call(store.data()).memory.hold(2 * bytes as u64)?;
                 let letter = |LetterInGuestMemory { reason, content }| RecordLetter {
                     reason,
                     content: content.as_le_slice(&store).to_vec(),
@@ -94,8 +104,10 @@ pub fn add_to_linker<T: Send + 'static>(
     )?;
     output.func_wrap_async("flush", move |store: StoreContextMut<'_, T>, (): ()| {
         Box::new(async move {
-            let outputs = &call(store.data()).view.outputs;
-            Ok((outputs.flush().await.map_err(error),))
+            let call = call(store.data());
+            let flushed = call.view.outputs.flush().await.map_err(error);
+            call.memory.set_queued(call.queued())?;
+            Ok((flushed,))
         })
     })
 }
@@ -110,6 +122,17 @@ impl OutputCall<'_> {
         let handed_over = letters.iter().map(|letter| (letter.reason.len() + letter.content.len()) as u64).sum();
         self.metrics.note_use(CallLimit::HostCall, handed_over);
         self.view.dead_letters.add(&self.view.table, letters, self.letters_told).await.map_err(error)
+    }
+
+    /// Each output has its own copy of an event until it is acknowledged, as far as its queue goes.
+    fn make_room(&self, events: &[Event<&[u8]>]) -> Result<(), NoMemory> {
+        let bytes: usize = events.iter().map(|event| event.body.len() + OVERHEAD_IN_BYTES).sum();
+        let after = |output: &Output| (output.queued_in_bytes() + bytes).min(output.queue_in_bytes()) as u64;
+        self.memory.set_queued(self.view.outputs.iter().map(after).sum())
+    }
+
+    fn queued(&self) -> u64 {
+        self.view.outputs.iter().map(|output| output.queued_in_bytes() as u64).sum()
     }
 
     async fn send(&self, table: &str, events: &[Event<&[u8]>]) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use collector_model::metrics::families::{self, Family, Kind};
 use collector_model::metrics::{Account, Count, Memory, Progress};
 use collector_model::{CallLimit, Limit};
+use collector_sandbox::CallBudget;
 use nix::time::{ClockId, clock_gettime};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{
@@ -16,13 +17,24 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::registry::RunningService;
+use crate::observe::log::{Dropped, LogQuota};
 
 pub use prometheus_text::CONTENT_TYPE;
 
-/// The metrics of the process and of these services.
-pub fn text(services: Vec<RunningService>) -> String {
+/// What the tenants of a process share, and who has how much of it.
+#[derive(Clone, Default)]
+pub struct SharedByTenants {
+    /// The memory for calls.
+    pub calls: CallBudget,
+    /// The log.
+    pub log_quota: LogQuota,
+}
+
+/// The metrics of the process and of these services; of one tenant alone, if one is asked for.
+pub fn text(services: Vec<RunningService>, shared: SharedByTenants, tenant: Option<&str>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
+    registry.register_collector(Box::new(Shared { shared, tenant: tenant.map(str::to_owned) }));
     registry.register_collector(Box::new(Services(services)));
     let mut text = String::new();
     // A string takes everything.
@@ -44,6 +56,49 @@ impl Collector for Process {
             describe(&mut encoder, &family)?.encode_gauge(&value)?;
         }
         describe(&mut encoder, &families::BUILD)?.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+/// What tenants share.
+struct Shared {
+    shared: SharedByTenants,
+    tenant: Option<String>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.calls.fmt(f)
+    }
+}
+
+impl Collector for Shared {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let now = self.shared.calls.now();
+        for (family, value) in [
+            (families::CALLS_UNDER_WAY, now.calls),
+            (families::CALLS_WAITING, now.waiting),
+            (families::CALL_MEMORY, now.used_in_bytes),
+            (families::CALL_MEMORY_LIMIT, now.memory_in_bytes),
+        ] {
+            describe(&mut encoder, &family)?.encode_gauge(&value)?;
+        }
+        let mut refused = describe(&mut encoder, &families::CALLS_WITHOUT_MEMORY)?;
+        refused.encode_counter::<NoLabelSet, _, u64>(&now.refused, None)?;
+        let dropped = self.shared.log_quota.dropped();
+        let asked = |name: &str| self.tenant.as_deref().is_none_or(|tenant| tenant == name);
+        type Value = fn(&Dropped) -> u64;
+        let values: [(Family, Value); 2] = [
+            (families::LOG_DROPPED_LINES, |dropped| dropped.lines),
+            (families::LOG_DROPPED_BYTES, |dropped| dropped.bytes),
+        ];
+        for (family, value) in values {
+            let mut family = describe(&mut encoder, &family)?;
+            for (tenant, dropped) in dropped.iter().filter(|(name, dropped)| asked(name) && dropped.lines > 0) {
+                let labels = [("tenant", &**tenant)];
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value(dropped), None)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -223,7 +278,7 @@ mod tests {
 
     #[test]
     fn every_metric_of_the_table_is_exported_and_no_other() {
-        let text = text(Vec::new());
+        let text = text(Vec::new(), SharedByTenants::default(), None);
         let names = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next());
         let exported: BTreeSet<_> = names.map(str::to_owned).collect();
         let declared: BTreeSet<_> = families::ALL.iter().map(Family::series).collect();

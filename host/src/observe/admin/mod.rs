@@ -25,6 +25,7 @@ use tracing::info;
 
 use guard::Guard;
 use listener::Listener;
+pub use metrics::SharedByTenants;
 pub use registry::ServiceRegistry;
 
 /// The server of these pages, if the operator has an address for it.
@@ -35,6 +36,7 @@ struct Server {
     listener: Listener,
     guard: Guard,
     registry: ServiceRegistry,
+    shared: SharedByTenants,
 }
 
 impl Admin {
@@ -42,29 +44,36 @@ impl Admin {
     ///
     /// # Errors
     /// It can't be had, or its token can't be read.
-    pub async fn bind(settings: &AdminSettings, registry: ServiceRegistry) -> Result<Self> {
+    pub async fn bind(settings: &AdminSettings, registry: ServiceRegistry, shared: SharedByTenants) -> Result<Self> {
         let guard = Guard::new(settings)?;
         let Some(address) = &settings.address else { return Ok(Self(None)) };
         let listener = Listener::bind(address).await?;
         info!("Metrics, health and status are served at {}", listener.url()?);
-        Ok(Self(Some(Server { listener, guard, registry })))
+        Ok(Self(Some(Server { listener, guard, registry, shared })))
     }
 
     /// Serves forever, or waits forever where there is no address.
     pub async fn serve(self) -> Infallible {
-        let Some(Server { listener, guard, registry }) = self.0 else { return std::future::pending().await };
+        let Some(Server { listener, guard, registry, shared }) = self.0 else { return std::future::pending().await };
         let routes = Router::new()
             .route("/", get(status))
             .route("/style.css", get(style))
             .route("/metrics", get(metrics))
             .route("/health", get(health))
-            .with_state(registry)
+            .with_state(Seen { registry, shared })
             .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
         listener.serve(routes).await
     }
 }
 
-async fn status(State(registry): State<ServiceRegistry>, RawQuery(query): RawQuery) -> Html<String> {
+/// What is shown.
+#[derive(Clone)]
+struct Seen {
+    registry: ServiceRegistry,
+    shared: SharedByTenants,
+}
+
+async fn status(State(Seen { registry, .. }): State<Seen>, RawQuery(query): RawQuery) -> Html<String> {
     Html(page::render(&registry.services(tenant(query.as_deref()))))
 }
 
@@ -72,13 +81,15 @@ async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)
 }
 
-async fn metrics(State(registry): State<ServiceRegistry>, RawQuery(query): RawQuery) -> impl IntoResponse {
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(registry.services(tenant(query.as_deref()))))
+async fn metrics(State(seen): State<Seen>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let tenant = tenant(query.as_deref());
+    let services = seen.registry.services(tenant);
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(services, seen.shared, tenant))
 }
 
 /// Answers as long as the process can do anything at all. Whether its services can is in the numbers: an API
 /// that is away is no reason to restart it.
-async fn health(State(registry): State<ServiceRegistry>) -> impl IntoResponse {
+async fn health(State(Seen { registry, .. }): State<Seen>) -> impl IntoResponse {
     let services = registry.services(None);
     let ready = services.iter().filter(|service| service.observed.metrics.is_ready()).count();
     let health = json!({

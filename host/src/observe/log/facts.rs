@@ -37,6 +37,11 @@ impl Facts {
         facts
     }
 
+    /// The tenant that the process speaks of.
+    pub fn tenant(&self) -> Option<&str> {
+        self.fields.get("tenant")?.as_str()
+    }
+
     fn set(&mut self, field: &Field, value: impl Into<Value>) {
         self.fields.insert(field.name().to_owned(), value.into());
     }

@@ -2,7 +2,7 @@
 //! the same facts as JSON.
 //!
 //! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or
-//! turn text around. Where a line comes from is read off the span that it is written in (`origin`, and
+//! turn text around. A tenant may write so much (`quota`). Where a line comes from is read off the span that it is written in (`origin`, and
 //! `devo_compat`, which makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it
 //! all.
 
@@ -10,6 +10,7 @@ mod facts;
 mod json;
 mod masks;
 mod origin;
+mod quota;
 mod text;
 
 use std::io::IsTerminal;
@@ -29,6 +30,7 @@ use tracing_subscriber::{Layer, Registry, fmt as output};
 pub use facts::Facts;
 pub use masks::Masks;
 pub use origin::Origin;
+pub use quota::{Dropped, LogQuota};
 
 /// How the names of the crates of the host begin.
 const OURS: [&str; 2] = ["devo_collector", "collector_"];
@@ -45,13 +47,13 @@ pub enum Format {
 
 impl Format {
     /// Sends the log to standard error, and to `messages` as well, without the secrets of those whom its
-    /// lines are about. Libraries speak only of errors.
-    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync, masks: Masks) {
+    /// lines are about, and within the quota of each tenant. Libraries speak only of errors.
+    pub fn start(self, debug: bool, messages: impl Layer<Origins> + Send + Sync, masks: Masks, quota: LogQuota) {
         let ours = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
         let filter = Targets::new().with_default(LevelFilter::ERROR).with_targets(OURS.map(|target| (target, ours)));
         let colours = self == Self::Text && std::io::stderr().is_terminal();
-        let lines =
-            output::layer().with_writer(std::io::stderr).with_ansi(colours).event_format(Lines { format: self, masks });
+        let format = Lines { format: self, masks, quota };
+        let lines = output::layer().with_writer(std::io::stderr).with_ansi(colours).event_format(format);
         tracing_subscriber::registry().with(origin::Layer).with(messages).with(lines).with(filter).init();
         // A defect quotes what it was about too: a text of a tenant's, perhaps.
         std::panic::set_hook(Box::new(|panic| tracing::error!("A defect of this program, please report it: {panic}")));
@@ -62,6 +64,7 @@ impl Format {
 struct Lines {
     format: Format,
     masks: Masks,
+    quota: LogQuota,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -82,7 +85,10 @@ where
                 Format::Text => text::line(now, level, origin, &facts),
                 Format::Json => json::line(now, level, origin, &facts)?,
             };
-            writeln!(writer, "{}", printable(&line))
+            let line = printable(&line);
+            let tenant = origin.tenant.as_deref().or_else(|| facts.tenant());
+            let is_exempt = event.metadata().target() == quota::TARGET;
+            if is_exempt || self.quota.admit(tenant, line.len() + 1) { writeln!(writer, "{line}") } else { Ok(()) }
         })
     }
 }

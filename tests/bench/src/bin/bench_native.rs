@@ -27,7 +27,7 @@ fn main() -> Result<()> {
     let plan = Plan::new(source, &Policy::permissive())?;
     let masks = log::Masks::default();
     masks.add(None, plan.secrets.clone());
-    log::Format::Text.start(false, telemetry::Layer(Routes::default(), masks.clone()), masks);
+    log::Format::Text.start(false, telemetry::Layer(Routes::default(), masks.clone()), masks, log::LogQuota::default());
     // As many as the host has.
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

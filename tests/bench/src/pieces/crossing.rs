@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use collector_delivery::{Outputs, RecordLetters};
 use collector_files::RootedPath;
 use collector_model::metrics::ServiceMetrics;
+use collector_sandbox::CallMemory;
 use collector_sandbox::host::output::{OutputCall, OutputView, add_to_linker};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker};
@@ -26,6 +27,7 @@ struct Service {
     output: OutputView,
     letters_told: AtomicBool,
     metrics: ServiceMetrics,
+    memory: CallMemory,
 }
 
 /// A repetition hands over these events.
@@ -40,6 +42,7 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
         view: &service.output,
         letters_told: &service.letters_told,
         metrics: &service.metrics,
+        memory: &service.memory,
     })?;
     let table = sandbox::ALERTS_TABLE.parse()?;
     let service = Service {
@@ -55,6 +58,7 @@ pub(super) fn crossing(events: &[Vec<u8>]) -> wasmtime::Result<Repetition> {
         },
         letters_told: AtomicBool::new(false),
         metrics: ServiceMetrics::default(),
+        memory: CallMemory::default(),
     };
     let mut store = Store::new(&engine, service);
     store.set_epoch_deadline(u64::MAX);
