@@ -71,6 +71,11 @@ impl Caller {
         &self.metrics
     }
 
+    /// How many events its outputs have confirmed since the start, together.
+    pub fn delivered(&self) -> u64 {
+        self.outputs.iter().map(|output| output.statistics().messages()).sum()
+    }
+
     /// Gives up what no output has confirmed: what a call that came to nothing has sent will be sent again.
     pub async fn discard(&self) {
         self.outputs.discard().await;

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::End;
 use super::invoke::{Caller, Purpose, ServiceExit};
-use super::schedule::{Backoff, Next, Period, Reason, Timetable, Waits};
+use super::schedule::{Backoff, IDLE_CALL, Next, Period, Reason, Timetable, Waits};
 use super::setup::Readiness;
 
 /// The puller task of one service.
@@ -162,11 +162,14 @@ impl<'a> Cycles<'a> {
     async fn pull(&mut self, time: Duration) -> Result<(), ServiceExit> {
         self.timetable.begin_pull(self.now());
         let budget = self.puller.allowance.budget(Kind::Live, time, self.timetable.is_pending());
+        let work = Work::begin(self.caller());
         let call = self.caller().guest().pull(budget);
         let outcome = self.caller().with_grace(call).await?;
+        let idle = work.is_idle(self.caller());
         match self.settle(Kind::Live, outcome).await? {
             Settled::Done { up_to_date } => {
                 let pulled = self.timetable.end_pull(self.now(), up_to_date);
+                self.timetable.note_idle(self.now(), idle);
                 self.caller().metrics().add_cycle(pulled.took, pulled.missed);
             }
             Settled::Failed { wait } => self.timetable.fail_pull(self.now(), wait),
@@ -179,10 +182,15 @@ impl<'a> Cycles<'a> {
             return self.wait_for_setup_until_due().await;
         }
         let budget = self.puller.allowance.budget(Kind::Backfill, time, true);
+        let work = Work::begin(self.caller());
         let call = self.caller().guest().backfill(budget);
         let outcome = self.caller().with_grace(call).await?;
+        let idle = work.is_idle(self.caller());
         match self.settle(Kind::Backfill, outcome).await? {
-            Settled::Done { up_to_date } => self.timetable.end_backfill(up_to_date),
+            Settled::Done { up_to_date } => {
+                self.timetable.end_backfill(up_to_date);
+                self.timetable.note_idle(self.now(), idle);
+            }
             Settled::Failed { wait } => self.timetable.fail_backfill(self.now(), wait),
         }
         Ok(())
@@ -263,6 +271,22 @@ impl<'a> Cycles<'a> {
             live: limiter.wait(Kind::Live, self.timetable.is_pending()),
             backfill: limiter.wait(Kind::Backfill, true),
         }
+    }
+}
+
+/// Whether a call was worth to be made, by what the host has seen of it and not by the component's word.
+struct Work {
+    begun: Instant,
+    delivered: u64,
+}
+
+impl Work {
+    fn begin(caller: &Caller) -> Self {
+        Self { begun: Instant::now(), delivered: caller.delivered() }
+    }
+
+    fn is_idle(&self, caller: &Caller) -> bool {
+        self.begun.elapsed() < IDLE_CALL && caller.delivered() == self.delivered
     }
 }
 

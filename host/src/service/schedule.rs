@@ -30,6 +30,13 @@ const SHORTEST_BACKFILL: Duration = Duration::from_millis(500);
 /// unpunctuality.
 const UNPUNCTUAL: Duration = Duration::from_secs(1);
 
+/// A call that came to nothing, says that there is more and took less than this costs more than it does: the
+/// next one waits. What works off a history in earnest takes longer, or delivers something.
+pub const IDLE_CALL: Duration = Duration::from_secs(1);
+
+/// The wait after the first such call. It doubles with each further one, up to a period.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+
 /// A pull every so often, counted from start to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period(Duration);
@@ -112,6 +119,8 @@ pub struct Timetable {
     pending: bool,
     /// No backfill before.
     backfill_from: Duration,
+    /// Consecutive calls that came to nothing.
+    idle: u32,
     /// Whether this cycle has had a backfill, and whether the one before had none although it should.
     served: bool,
     passed_over: bool,
@@ -137,6 +146,7 @@ impl Timetable {
             retry: None,
             pending: false,
             backfill_from: Duration::ZERO,
+            idle: 0,
             served: false,
             passed_over: false,
         }
@@ -215,6 +225,18 @@ impl Timetable {
     pub fn end_backfill(&mut self, up_to_date: bool) {
         self.served = true;
         self.pending = !up_to_date;
+    }
+
+    /// How long nothing is called again after a call that has ended now. `idle`: it came to nothing, and took
+    /// no time for it. A component that says that there is more must not be called again and again for that.
+    pub fn note_idle(&mut self, now: Duration, idle: bool) {
+        if !idle || !self.pending {
+            self.idle = 0;
+            return;
+        }
+        let wait = IDLE_WAIT.saturating_mul(1 << self.idle.min(16)).min(self.period.0);
+        self.idle = self.idle.saturating_add(1);
+        self.backfill_from = self.backfill_from.max(now + wait);
     }
 
     /// A backfill has failed, and is not tried again before `wait` is over.
@@ -340,6 +362,29 @@ mod tests {
         table.end_pull(seconds(121.0), false);
         assert_eq!(table.next(seconds(121.0), FREE), Next::Wait(seconds(35.0), Reason::Failure));
         assert_eq!(table.next(seconds(156.0), FREE), Next::Backfill(seconds(19.0)));
+    }
+
+    #[test]
+    fn a_call_that_comes_to_nothing_and_says_more_is_not_made_again_at_once() {
+        let mut table = pulled(2.0, false);
+        let (mut now, mut waits) = (seconds(2.0), Vec::new());
+        for _ in 0..8 {
+            table.end_backfill(false);
+            table.note_idle(now, true);
+            let Next::Wait(wait, _) = table.next(now, FREE) else { panic!("at once") };
+            waits.push(wait.as_millis());
+            now += wait;
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 12_800]);
+        table.begin_pull(now);
+        table.end_pull(now, false);
+        table.note_idle(now, false);
+        table.end_backfill(false);
+        table.note_idle(now, true);
+        assert!(matches!(table.next(now, FREE), Next::Wait(wait, _) if wait == seconds(0.1)), "it counts anew");
+        (0..100).for_each(|_| table.note_idle(now, true));
+        assert!(matches!(table.next(now, FREE), Next::Wait(wait, _) if wait == seconds(60.0)), "the pull is next");
+        assert_eq!(table.next(now + seconds(60.0), FREE), Next::Pull(seconds(30.0)), "it never waits for that");
     }
 
     #[test]
