@@ -3,12 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::libc;
 use sandbox::PATIENCE;
-use sandbox::collector::Collector;
+use sandbox::collector::{Collector, binary};
 use sandbox::hosting::{Hosting, begins, wait_for_more_cycles};
 use sandbox::stage::Stage;
 use sandbox::waiting::poll;
@@ -238,7 +245,7 @@ fn a_state_without_end_is_refused_by_its_size() {
         [("value", STATE, "it has 3221225472 bytes"), ("original", ORIGINAL, "it has more than 4194304 bytes")]
     {
         let endless = |stage: &mut Stage| {
-            let file = std::fs::File::create(stage.installation.state().join(file))?;
+            let file = File::create(stage.installation.state().join(file))?;
             Ok(file.set_len(3 << 30)?)
         };
         told.push((hosting.add_prepared(name, 5, endless).unwrap(), file, reason));
@@ -272,4 +279,93 @@ fn a_folder_in_place_of_a_file_concerns_its_tenant_alone() {
         assert_eq!(stage.simulator.request_count(), 0, "{name}");
     }
     steady.compare().exactly_once().unwrap();
+}
+
+/// A file system that never answers, until this is dropped.
+struct Hanging {
+    place: PathBuf,
+    /// Where the system asks what is in it: closed, everything in it is an error.
+    _questions: File,
+}
+
+impl Hanging {
+    /// In place of this folder. Only who may mount can do that.
+    fn mount(place: PathBuf) -> io::Result<Self> {
+        let questions = File::options().read(true).write(true).open("/dev/fuse")?;
+        let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", questions.as_raw_fd());
+        let [target, options] = [place.as_os_str().as_bytes(), options.as_bytes()].map(CString::new);
+        let (target, options) = (target?, options?);
+        let kind = c"fuse.hanging".as_ptr();
+        // SAFETY: all of these end with a zero and live until the call returns.
+        let mounted = unsafe { libc::mount(kind, target.as_ptr(), kind, 0, options.as_ptr().cast()) };
+        if mounted == 0 { Ok(Self { place, _questions: questions }) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        let Ok(target) = CString::new(self.place.as_os_str().as_bytes()) else { return };
+        // SAFETY: it ends with a zero and lives until the call returns.
+        unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+#[test]
+fn a_file_system_that_does_not_answer_hinders_its_tenant_alone() {
+    let hosting = Hosting::new("hanging").unwrap();
+    let mut steady = hosting.add("steady", 20).unwrap();
+    let stuck = ["folder", "state"].map(|name| hosting.add(name, 5).unwrap());
+    let places = [hosting.product("folder"), stuck[1].installation.state()];
+    let mut hanging = Vec::new();
+    for place in places {
+        match Hanging::mount(place) {
+            Ok(mounted) => hanging.push(mounted),
+            Err(error) => return eprintln!("not tested: no file system can be mounted here: {error}"),
+        }
+    }
+    let collector = hosting.start().unwrap();
+    steady.wait_for_all(&collector).unwrap();
+    collector.wait_for_complaint(&["The tenant folder: ", "its file system does not answer"]).unwrap();
+    steady.add_newer(5);
+    steady.wait_for_all(&collector).unwrap();
+    // Another one is added while two hang.
+    let new = hosting.add("new", 5).unwrap();
+    new.wait_for_all(&collector).unwrap();
+    assert_eq!(collector.stop(PATIENCE).unwrap().code(), Some(0));
+    assert!(stuck.iter().all(|stage| stage.simulator.request_count() == 0));
+    // At its end a stage reads its whole state.
+    drop(hanging);
+}
+
+#[test]
+fn where_files_cannot_be_opened_beneath_a_folder_nothing_is_hosted() {
+    let hosting = Hosting::new("no-openat2").unwrap();
+    let stage = hosting.add("acme", 5).unwrap();
+    let mut command = Command::new(binary().unwrap());
+    command.args(["--tenants", "tenants"]);
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe { command.pre_exec(forget_openat2) };
+    let collector = Collector::start_by(hosting.tenants().parent().unwrap(), command).unwrap();
+    let refused = ["can't be read; nothing was started", "no openat2", "Linux 5.6 or later"];
+    collector.wait_for_complaint(&refused).unwrap();
+    assert_eq!(collector.wait_for_exit(PATIENCE).unwrap().code(), Some(1));
+    assert_eq!(stage.simulator.request_count(), 0);
+}
+
+/// From now on this process has an older kernel: the call is not known to it.
+fn forget_openat2() -> io::Result<()> {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let mut filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_openat2 as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program lives until the calls return.
+    let set = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) == 0
+    };
+    if set { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

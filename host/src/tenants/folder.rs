@@ -22,13 +22,15 @@ use super::reconcile::{Configuration, Look};
 pub fn names(folder: &Path) -> io::Result<BTreeSet<TenantName>> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let path = folder.join(&name);
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
         let name = name.to_string_lossy();
-        if name.starts_with('.') || !path.is_dir() {
+        // As the folder says: to ask the entry itself, which may be another file system's, may take forever.
+        let kind = entry.file_type()?;
+        if name.starts_with('.') || !(kind.is_dir() || kind.is_symlink() && path.is_dir()) {
             continue;
         }
-        if path.is_symlink() {
+        if kind.is_symlink() {
             warn!("{} is a symbolic link and no tenant: put the folder itself there", path.display());
             continue;
         }
