@@ -31,6 +31,7 @@ fn verdict(behaviour: Behaviour) -> &'static [&'static str] {
         Behaviour::GiantDebugLines => &["[CODE:0310]", "computed for more than 500ms (limits.cpu_in_milliseconds)"],
         Behaviour::GiantState => &["[CODE:0399]", "a value of 100000000 bytes", "(limits.state_in_bytes)"],
         Behaviour::ManyKeys => &["[CODE:0399]", "there are 64 keys, and no more are allowed"],
+        Behaviour::FillStore => &["[CODE:0399]", "the values of all services", "(quota.stored_in_bytes)"],
         Behaviour::GiantEvent => &["[CODE:0310]", "bytes at once (limits.host_call_in_bytes)"],
         Behaviour::ThousandRequests => &["[CODE:0310]", "more than 8 requests at once (limits.concurrent_requests)"],
         Behaviour::OtherHost => &["[CODE:0399]", "HttpRequestDenied"],
@@ -38,9 +39,13 @@ fn verdict(behaviour: Behaviour) -> &'static [&'static str] {
         Behaviour::OtherTable => &["[CODE:0399]", "TableRefused"],
         Behaviour::GiantDeadLetter => &["[CODE:0310]", "bytes at once (limits.host_call_in_bytes)"],
         Behaviour::ManyDeadLetters => &["[CODE:0399]", "100 dead letters are kept"],
+        Behaviour::EndlessDeadLetters => &["[CODE:0399]", "could not be written", "(quota.disk_in_bytes)"],
         Behaviour::DeadLettersOfOthers => &["[CODE:0399]", "TableRefused"],
         Behaviour::TrapWhileSending => &["[CODE:0311]", "unreachable"],
-        Behaviour::NeverReturns => &["[CODE:0310]", "took longer than 20s (limits.wall_in_seconds)"],
+        Behaviour::NeverReturns | Behaviour::HoardMemory => {
+            &["[CODE:0310]", "took longer than 20s (limits.wall_in_seconds)"]
+        }
+        Behaviour::NothingButMore => &["Data collection completed"],
     }
 }
 
@@ -65,7 +70,12 @@ fn size_of(folder: &Path) -> Result<u64> {
 #[test]
 fn whatever_a_component_does_it_is_contained_and_its_neighbours_go_on() {
     let hosting = Hosting::new("hostile").unwrap();
-    hosting.decide("egress: {allow_private_addresses: true}\nallow_components: true\n").unwrap();
+    hosting
+        .decide(
+            "egress: {allow_private_addresses: true}\nallow_components: true\n\
+             quota: {stored_in_bytes: 400000, disk_in_bytes: 20000000}\n",
+        )
+        .unwrap();
     let names: Vec<String> = (0..NEIGHBOURS).map(|number| format!("good-{number}")).collect();
     let mut neighbours: Vec<Stage> = names.iter().map(|name| hosting.add(name, 60).unwrap()).collect();
     let collector = hosting.start().unwrap();

@@ -40,12 +40,16 @@ behaviours! {
     GiantState = "giant-state",
     /// Stores one small value after the other, each under its own key.
     ManyKeys = "many-keys",
+    /// Stores values of 100 kB under one key after the other.
+    FillStore = "fill-store",
     /// Sends an event of 200 MB.
     GiantEvent = "giant-event",
     /// Keeps a dead letter of 200 MB.
     GiantDeadLetter = "giant-dead-letter",
     /// Keeps one dead letter after the other.
     ManyDeadLetters = "many-dead-letters",
+    /// Keeps dead letters of 1 MB, as many as it can.
+    EndlessDeadLetters = "endless-dead-letters",
     /// Keeps a dead letter of another table than its own.
     DeadLettersOfOthers = "dead-letters-of-others",
     /// Starts a thousand requests and reads no answer.
@@ -60,4 +64,8 @@ behaviours! {
     TrapWhileSending = "trap-while-sending",
     /// Waits forever in a function of the host.
     NeverReturns = "never-returns",
+    /// Takes 60 MB of memory, and waits forever.
+    HoardMemory = "hoard-memory",
+    /// Does nothing, and says that there is more.
+    NothingButMore = "nothing-but-more",
 }

@@ -10,7 +10,7 @@ mod bindings {
 }
 
 use bindings::devo::collector::output::{self, DeadLetter, Event};
-use bindings::exports::devo::collector::service::{Budget, Failure, Fault, Guest, Summary};
+use bindings::exports::devo::collector::service::{Account, Budget, Failure, Fault, Guest, Progress, Summary};
 use bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use bindings::wasi::config::store as config;
 use bindings::wasi::http::outgoing_handler;
@@ -41,6 +41,9 @@ impl Guest for Hostile {
         let Some(behaviour) = Behaviour::ALL.iter().find(|behaviour| behaviour.name() == name) else {
             return Err(told(format!("there is no behaviour {name:?}")));
         };
+        if *behaviour == Behaviour::NothingButMore {
+            return Ok(nothing_but_more());
+        }
         Err(told(misbehave(*behaviour)))
     }
 
@@ -87,6 +90,11 @@ fn misbehave(behaviour: Behaviour) -> String {
             let refused = (0..1_000_000).find_map(|key| bucket.set(&key.to_string(), b"x").err());
             refused.map_or("GOT a million keys".into(), |error| format!("{error:?}"))
         }
+        Behaviour::FillStore => {
+            let (bucket, value) = (bucket(), vec![b'x'; MEGABYTE / 10]);
+            let refused = (0..64).find_map(|key| bucket.set(&key.to_string(), &value).err());
+            refused.map_or("GOT 64 values".into(), |error| format!("{error:?}"))
+        }
         Behaviour::GiantEvent => format!("{:?}", output::send(TABLE, &[event(vec![b'x'; 200 * MEGABYTE])])),
         Behaviour::ThousandRequests => {
             let pending: Vec<_> = (0..1000).map(|_| ask(&setting("base_url"))).collect();
@@ -117,6 +125,11 @@ fn misbehave(behaviour: Behaviour) -> String {
             let kept = (0..100).filter(|_| output::add_dead_letters(TABLE, &[letter()]).is_ok());
             format!("{} dead letters are kept", kept.count())
         }
+        Behaviour::EndlessDeadLetters => {
+            let letters = [DeadLetter { reason: "no JSON".into(), content: vec![b'x'; MEGABYTE] }];
+            let refused = (0..300).find_map(|_| output::add_dead_letters(TABLE, &letters).err());
+            refused.map_or("GOT 300 MB of dead letters".into(), |error| format!("{error:?}"))
+        }
         Behaviour::DeadLettersOfOthers => {
             let letter = DeadLetter { reason: "not mine".into(), content: b"{}".to_vec() };
             match output::add_dead_letters("drp.cloudsek.xvigil.alerts", &[letter]) {
@@ -133,7 +146,19 @@ fn misbehave(behaviour: Behaviour) -> String {
             monotonic_clock::subscribe_duration(u64::MAX).block();
             "GOT to the end of time".into()
         }
+        Behaviour::HoardMemory => {
+            let hoard = black_box(vec![1u8; 60 * MEGABYTE]);
+            monotonic_clock::subscribe_duration(u64::MAX).block();
+            format!("GOT to the end of time with {} bytes", hoard.len())
+        }
+        Behaviour::NothingButMore => "it was told already".into(),
     }
+}
+
+fn nothing_but_more() -> Summary {
+    let (backfill, account, account_time, newest_event) = (None, Account::Unknown, None, None);
+    let progress = Progress { backfill, gaps: 0, account, account_time, newest_event };
+    Summary { requests: 0, received: 0, duplicates: 0, sent: 0, dead_letters: 0, up_to_date: false, progress }
 }
 
 /// Not a loop: each call needs what the next one returns.
