@@ -29,8 +29,9 @@ const MODULES: &[&[&str]] = &[
 const DECLARATIONS: [&str; 3] = ["lib.rs", "main.rs", "observe/mod.rs"];
 
 /// What opens a file by its path, and forgets whose it is; and what takes a thread for as long as something
-/// likes. Both have their place in `collector-files`.
-const ELSEWHERE: [&str; 14] = [
+/// likes: both have their place in `collector-files`. What looks a name up or connects, and forgets where one
+/// may: that is `collector_net::connect`'s.
+const ELSEWHERE: [&str; 17] = [
     "File::open(",
     "File::create(",
     "OpenOptions",
@@ -45,11 +46,16 @@ const ELSEWHERE: [&str; 14] = [
     "tokio::fs",
     "spawn_blocking",
     "lookup_host",
+    "to_socket_addrs",
+    "TcpStream::connect",
+    "UnixStream::connect",
 ];
 
 /// Who may all the same: what is read of `/proc`, and what is the operator's alone.
-const OF_THE_OPERATOR: [&str; 7] = [
+const OF_THE_OPERATOR: [&str; 9] = [
     "files/src/",
+    "net/src/connect.rs",
+    "net/src/resolver.rs",
     "model/src/metrics/process.rs",
     "sandbox/src/cache/",
     "src/observe/admin/listener.rs",

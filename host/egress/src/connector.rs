@@ -10,7 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use collector_files::Threads;
-use collector_net::{AddressPolicy, ConnectProblem, DialError, LookupError, RefusedAddress};
+use collector_net::{
+    AddressPolicy, ConnectError, ConnectProblem, DialError, LookupError, Peer, RefusedAddress, connect, permitted,
+};
 use http::{HeaderValue, Uri};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -86,17 +88,17 @@ impl Target {
         let origin_name = self.origin.to_string();
         let (transport, forwarded) = match &self.proxy {
             None => {
-                let addresses = self.lookup(self.origin.host(), self.origin.port(), deadline).await?;
-                let addresses = self.check(addresses)?;
-                let tcp = self.dial(&addresses, &origin_name, deadline).await?;
+                let (host, port) = (self.origin.host(), self.origin.port());
+                let tcp = self.dial(host, port, &self.addresses, &origin_name, deadline).await?;
                 (Box::new(tcp) as Box<dyn Transport>, false)
             }
-            // The operator named the proxy, so it may be anywhere, private networks included. The proxy
+            // Who may name a proxy may name one in a private network, but in none that is denied. The proxy
             // resolves the API's name, out of our sight: its own rules must keep names from leading inside.
             // Only an origin that is written as an address can be checked here.
             Some(proxy) => {
                 if let Some(address) = self.origin.literal_address() {
-                    self.check(vec![SocketAddr::new(address, self.origin.port())])?;
+                    let refused = permitted(vec![SocketAddr::new(address, self.origin.port())], &self.addresses).err();
+                    refused.map_or(Ok(()), |refused| Err(address_refused(self.origin.host(), refused)))?;
                 }
                 let transport = self.dial_proxy(proxy, deadline).await?;
                 if proxy.forwards(&self.origin) {
@@ -115,38 +117,37 @@ impl Target {
 
     async fn dial_proxy(&self, proxy: &Proxy, deadline: Instant) -> Result<Box<dyn Transport>, EgressError> {
         let name = format!("the proxy {proxy}");
-        let addresses = self.lookup(&proxy.host, proxy.port, deadline).await?;
-        let tcp = Box::new(self.dial(&addresses, &name, deadline).await?);
+        let tcp =
+            Box::new(self.dial(&proxy.host, proxy.port, &proxy.addresses(&self.addresses), &name, deadline).await?);
         match proxy.scheme {
             Scheme::Http => Ok(tcp),
             Scheme::Https => self.secure(tcp, &proxy.host, &name, deadline).await,
         }
     }
 
-    async fn lookup(&self, host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, EgressError> {
-        let problem = match collector_net::look_up(host, port, deadline, &self.threads).await {
-            Ok(addresses) => return Ok(addresses),
-            Err(LookupError::Failed(_)) => DnsProblem::NotResolved,
-            Err(LookupError::NoAddress) => DnsProblem::NoAddress,
-            Err(LookupError::TimedOut) => DnsProblem::Timeout(self.connect_timeout),
-        };
-        Err(EgressError::Dns { host: host.to_owned(), problem })
-    }
-
-    /// Keeps the addresses that policy allows. None left: the first one says why.
-    fn check(&self, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, EgressError> {
-        collector_net::permitted(addresses, &self.addresses).map_err(|RefusedAddress { address, range }| {
-            EgressError::AddressRefused { host: self.origin.host().to_owned(), address, range }
-        })
-    }
-
-    async fn dial(&self, addresses: &[SocketAddr], name: &str, deadline: Instant) -> Result<TcpStream, EgressError> {
-        let target = || name.to_owned();
-        collector_net::dial(addresses, deadline).await.map_err(|error| match error {
-            DialError::Failed(error) => EgressError::Connect { target: target(), problem: (&error).into() },
-            DialError::TimedOut => {
-                EgressError::ConnectTimeout { target: target(), stage: ConnectStage::Tcp, after: self.connect_timeout }
+    async fn dial(
+        &self,
+        host: &str,
+        port: u16,
+        addresses: &AddressPolicy,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<TcpStream, EgressError> {
+        let peer = Peer { host, port, addresses, threads: &self.threads };
+        let unresolved = |problem| EgressError::Dns { host: host.to_owned(), problem };
+        connect(&peer, deadline).await.map_err(|error| match error {
+            ConnectError::LookUp(LookupError::Failed(_)) => unresolved(DnsProblem::NotResolved),
+            ConnectError::LookUp(LookupError::NoAddress) => unresolved(DnsProblem::NoAddress),
+            ConnectError::LookUp(LookupError::TimedOut) => unresolved(DnsProblem::Timeout(self.connect_timeout)),
+            ConnectError::Refused(refused) => address_refused(host, refused),
+            ConnectError::Dial(DialError::Failed(error)) => {
+                EgressError::Connect { target: name.to_owned(), problem: (&error).into() }
             }
+            ConnectError::Dial(DialError::TimedOut) => EgressError::ConnectTimeout {
+                target: name.to_owned(),
+                stage: ConnectStage::Tcp,
+                after: self.connect_timeout,
+            },
         })
     }
 
@@ -212,6 +213,11 @@ impl Target {
             }),
         }
     }
+}
+
+/// None of the addresses is permitted: the first one says why.
+fn address_refused(host: &str, RefusedAddress { address, range }: RefusedAddress) -> EgressError {
+    EgressError::AddressRefused { host: host.to_owned(), address, range }
 }
 
 /// The status of the proxy's answer, read up to the end of its headers; none if it is no HTTP. Bytes after

@@ -3,13 +3,18 @@
 //! the connector's part.
 
 use std::fmt;
+use std::sync::Arc;
 
+use collector_net::AddressPolicy;
 use http::{HeaderValue, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::EgressError;
 use super::origin::{Origin, Scheme, authority};
+
+/// The setting that names a proxy.
+const SETTING: &str = "proxy_url";
 
 /// Where the choice of a proxy comes from. URLs are secrets, since they can carry a password.
 #[derive(Clone, Debug)]
@@ -63,9 +68,17 @@ pub(super) struct Proxy {
     pub(super) port: u16,
     /// The value of Proxy-Authorization, marked sensitive.
     pub(super) authorization: Option<HeaderValue>,
+    /// Whether the environment of the process names it, which is its operator's.
+    is_of_operator: bool,
 }
 
 impl Proxy {
+    /// At which addresses it may be, for an API that may be at these.
+    pub(super) fn addresses(&self, of_api: &AddressPolicy) -> AddressPolicy {
+        let denied = if self.is_of_operator { Arc::default() } else { of_api.denied.clone() };
+        AddressPolicy { allow_private: true, denied }
+    }
+
     /// The proxy for an origin, if there is to be one.
     ///
     /// # Errors
@@ -73,7 +86,7 @@ impl Proxy {
     pub(super) fn for_origin(settings: &ProxySettings, origin: &Origin) -> Result<Option<Self>, EgressError> {
         match settings {
             ProxySettings::None => Ok(None),
-            ProxySettings::Url(url) => Self::parse("proxy_url", url, origin).map(Some),
+            ProxySettings::Url(url) => Self::parse(SETTING, url, origin).map(Some),
             ProxySettings::Environment(variables) => {
                 let (name, value) = match origin.scheme() {
                     Scheme::Https => ("https_proxy", &variables.https),
@@ -102,6 +115,7 @@ impl Proxy {
             host: proxy.host().to_owned(),
             port: proxy.port(),
             authorization: intercept.basic_auth().cloned(),
+            is_of_operator: setting != SETTING,
         })
     }
 

@@ -49,4 +49,4 @@ pub use directory::Directory;
 pub use path::RootedPath;
 pub use refusal::Refusal;
 pub use root::Root;
-pub use threads::{NoThread, Threads, Work};
+pub use threads::{NoThread, Threads, Turn, Work};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -24,20 +24,20 @@ pub enum Work {
     Files,
     /// Asking a redis server.
     Redis,
-    /// Looking up a name.
+    /// Asking the system's resolver for a name. Tenants' names are looked up without a thread: what counts
+    /// there are [turns](Threads::turn).
     LookUp,
 }
 
 const KINDS: usize = 5;
 
 /// Threads of each kind of work, for all tenants together: fewer than the runtime has (512), which is left
-/// some for what is not listed here. Names have more, for whoever owns a name decides how long its look-up
-/// takes.
-const PARTS: [usize; KINDS] = [64, 64, 64, 64, 192];
+/// some for what is not listed here.
+const PARTS: [usize; KINDS] = [64; KINDS];
 
-/// Threads that one tenant may have of each. Of a tenant, one configuration is read or started at a time; of
-/// its services, some may wait at once.
-const SHARES: [usize; KINDS] = [1, 1, 4, 4, 2];
+/// Threads that one tenant may have of each. Of a tenant, one configuration is read or started at a time, and
+/// all its services share one connection to redis; for other things some of them may wait at once.
+const SHARES: [usize; KINDS] = [1, 1, 4, 1, 2];
 
 static ALL: [Semaphore; KINDS] = [
     Semaphore::const_new(PARTS[0]),
@@ -52,7 +52,17 @@ static ALL: [Semaphore; KINDS] = [
 pub struct Threads(Arc<Share>);
 
 /// What is left of a share. Work that is under way holds it too.
-type Share = [Arc<Semaphore>; KINDS];
+#[derive(Debug)]
+struct Share {
+    left: [Arc<Semaphore>; KINDS],
+    is_of_tenant: bool,
+}
+
+/// Part of a share, for as long as it is held.
+#[derive(Debug)]
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// The share of a tenant, for as long as the tenant or work of it has it.
 pub(crate) struct WeakThreads(Weak<Share>);
@@ -73,12 +83,33 @@ pub enum NoThread {
 impl Threads {
     /// A share of its own.
     pub fn of_tenant() -> Self {
-        Self(Arc::new(SHARES.map(|threads| Arc::new(Semaphore::new(threads)))))
+        Self::of(SHARES, true)
     }
 
     /// All there are: whoever runs alone is in nobody's way.
     pub fn of_operator() -> Self {
-        Self(Arc::new(PARTS.map(|threads| Arc::new(Semaphore::new(threads)))))
+        Self::of(PARTS, false)
+    }
+
+    fn of(most: [usize; KINDS], is_of_tenant: bool) -> Self {
+        let left = most.map(|threads| Arc::new(Semaphore::new(threads)));
+        Self(Arc::new(Share { left, is_of_tenant }))
+    }
+
+    /// Whether there are others, whom whoever has this share must not get in the way of.
+    pub fn is_of_tenant(&self) -> bool {
+        self.0.is_of_tenant
+    }
+
+    /// Waits until fewer things of this kind are under way than the share has threads, for what needs no
+    /// thread and is bounded all the same.
+    ///
+    /// # Errors
+    /// So many were under way for all of `patience`.
+    pub async fn turn(&self, kind: Work, patience: Duration) -> Result<Turn, NoThread> {
+        let own = timeout(patience, self.0.left[kind as usize].clone().acquire_owned()).await;
+        let permit = own.map_err(|_| NoThread::Busy(patience))?.map_err(|_| NoThread::Gone)?;
+        Ok(Turn { _permit: permit })
     }
 
     /// Does work on a thread that may block. When the caller goes away, the work goes on by itself, and its
@@ -95,7 +126,7 @@ impl Threads {
         let share = self.clone();
         let permits = async {
             // In this order: whoever waits for its own share is in nobody's way.
-            let own = share.0[kind as usize].clone().acquire_owned().await?;
+            let own = share.0.left[kind as usize].clone().acquire_owned().await?;
             Ok::<_, AcquireError>((own, ALL[kind as usize].acquire().await?))
         };
         let permits = timeout(patience, permits).await.map_err(|_| NoThread::Busy(patience))?;
@@ -141,7 +172,7 @@ mod tests {
 
     /// Waits until none of a share is left.
     async fn used_up(threads: &Threads, kind: Work) {
-        while threads.0[kind as usize].available_permits() > 0 {
+        while threads.0.left[kind as usize].available_permits() > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -174,6 +205,18 @@ mod tests {
         let panicked = again.run(Work::Start, PATIENCE, || panic!("as it was told to")).await;
         assert_eq!(panicked, Err::<(), _>(NoThread::Gone));
         assert_eq!(again.run(Work::Start, PATIENCE, || 3).await, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn a_turn_takes_no_thread_and_counts_towards_the_share_alone() {
+        let (acme, globex) = (Threads::of_tenant(), Threads::of_tenant());
+        let turns =
+            [acme.turn(Work::LookUp, PATIENCE).await.unwrap(), acme.turn(Work::LookUp, PATIENCE).await.unwrap()];
+        assert_eq!(acme.turn(Work::LookUp, SOON).await.unwrap_err(), NoThread::Busy(SOON));
+        assert!(globex.turn(Work::LookUp, PATIENCE).await.is_ok() && acme.turn(Work::Files, PATIENCE).await.is_ok());
+        drop(turns);
+        acme.turn(Work::LookUp, PATIENCE).await.unwrap();
+        assert_eq!(ALL[Work::LookUp as usize].available_permits(), PARTS[Work::LookUp as usize]);
     }
 
     #[test]

@@ -11,10 +11,19 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use thiserror::Error;
 
-/// The configurations in use, by the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take
+/// The configurations in use, by what they are for and the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take
 /// 86 KB once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB.
 /// Nothing of a tenant is in it; the sessions that it can resume authenticate the server alone.
-static IN_USE: Mutex<Vec<(Vec<u8>, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+static IN_USE: Mutex<Vec<((Client, Vec<u8>), Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+
+/// What a client asks, which decides whom it trusts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// An API, which is public: the machine's roots count beside a `ca_file`.
+    Api,
+    /// A store, which is somebody's own: a `ca_file` counts alone.
+    Store,
+}
 
 /// The largest `ca_file`. A bundle of every public authority is a quarter of a megabyte.
 const MAX_CA_FILE_IN_BYTES: u64 = 4 * 1024 * 1024;
@@ -63,6 +72,19 @@ pub fn tls_client_builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 /// [`TrustError::CaFile`] when the file is of no use, [`TrustError::NoRootCertificates`] when there is
 /// nothing to trust.
 pub fn https_client_config(ca_file: Option<&RootedPath>) -> Result<Arc<ClientConfig>, TrustError> {
+    client_config(Client::Api, ca_file)
+}
+
+/// The TLS configuration of clients of a store with this `ca_file`, which then takes the place of the
+/// machine's roots.
+///
+/// # Errors
+/// As [`https_client_config`].
+pub fn store_client_config(ca_file: Option<&RootedPath>) -> Result<Arc<ClientConfig>, TrustError> {
+    client_config(Client::Store, ca_file)
+}
+
+fn client_config(client: Client, ca_file: Option<&RootedPath>) -> Result<Arc<ClientConfig>, TrustError> {
     let pem = match ca_file {
         Some(file) => read(file)?,
         None => Vec::new(),
@@ -70,28 +92,33 @@ pub fn https_client_config(ca_file: Option<&RootedPath>) -> Result<Arc<ClientCon
     // Held while the roots are read, so that a thousand tenants that start together read them once.
     let mut in_use = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
     in_use.retain(|(_, config)| config.strong_count() > 0);
-    let known = |(key, config): &(Vec<u8>, Weak<ClientConfig>)| (*key == pem).then(|| config.upgrade()).flatten();
+    let key = (client, pem);
     // An empty ca_file must not pass for "no ca_file".
-    if !(ca_file.is_some() && pem.is_empty())
-        && let Some(config) = in_use.iter().find_map(known)
+    if !(ca_file.is_some() && key.1.is_empty())
+        && let Some((_, config)) = in_use.iter().find(|(known, _)| *known == key)
+        && let Some(config) = config.upgrade()
     {
         return Ok(config);
     }
     let mut roots = RootCertStore::empty();
     if let Some(file) = ca_file {
-        add_ca_file(&mut roots, file.path(), &pem)?;
+        add_ca_file(&mut roots, file.path(), &key.1)?;
     }
-    // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
-    // the end.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if client == Client::Api || ca_file.is_none() {
+        // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
+        // the end.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
     if roots.is_empty() {
         return Err(TrustError::NoRootCertificates);
     }
     let mut config = tls_client_builder().with_root_certificates(roots).with_no_client_auth();
-    // The clients speak HTTP/1.1 alone; a server that prefers HTTP/2 must not choose it.
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if client == Client::Api {
+        // It speaks HTTP/1.1 alone; a server that prefers HTTP/2 must not choose it.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    }
     let config = Arc::new(config);
-    in_use.push((pem, Arc::downgrade(&config)));
+    in_use.push((key, Arc::downgrade(&config)));
     Ok(config)
 }
 
@@ -166,5 +193,9 @@ mod tests {
         let first = https_client_config(Some(&path)).unwrap();
         assert!(Arc::ptr_eq(&first, &https_client_config(Some(&path)).unwrap()));
         assert_eq!(first.alpn_protocols, [b"http/1.1"]);
+        // A store's, which trusts nobody else, is another one.
+        let store = store_client_config(Some(&path)).unwrap();
+        assert!(!Arc::ptr_eq(&first, &store) && store.alpn_protocols.is_empty());
+        assert!(Arc::ptr_eq(&store, &store_client_config(Some(&path)).unwrap()));
     }
 }

@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use collector_net::{DialError, LookupError, RefusedAddress, dial, look_up, permitted};
+use collector_net::{ConnectError, DialError, LookupError, Peer, RefusedAddress};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -164,20 +164,19 @@ async fn connect(settings: &DevoSettings) -> Result<TcpStream, Cause> {
     let DevoSettings { address, connect_timeout: within, threads, .. } = settings;
     let within = *within;
     let deadline = Instant::now() + within;
-    let found = look_up(&address.host().to_str(), address.port(), deadline, threads).await.map_err(|error| {
-        Cause::NameNotResolved {
+    let host = address.host().to_str();
+    let peer = Peer { host: &host, port: address.port(), addresses: &settings.addresses, threads };
+    collector_net::connect(&peer, deadline).await.map_err(|error| match error {
+        ConnectError::LookUp(error) => Cause::NameNotResolved {
             reason: match error {
                 LookupError::Failed(error) => error.to_string(),
                 LookupError::NoAddress => "it has no addresses".to_owned(),
                 LookupError::TimedOut => "no answer in time".to_owned(),
             },
-        }
-    })?;
-    let addresses = permitted(found, &settings.addresses)
-        .map_err(|RefusedAddress { address, range }| Cause::AddressRefused { address, range })?;
-    dial(&addresses, deadline).await.map_err(|error| match error {
-        DialError::Failed(error) => Cause::of(&error),
-        DialError::TimedOut => Cause::ConnectTimeout { after: within },
+        },
+        ConnectError::Refused(RefusedAddress { address, range }) => Cause::AddressRefused { address, range },
+        ConnectError::Dial(DialError::Failed(error)) => Cause::of(&error),
+        ConnectError::Dial(DialError::TimedOut) => Cause::ConnectTimeout { after: within },
     })
 }
 

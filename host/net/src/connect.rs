@@ -1,25 +1,41 @@
-//! From a name to a TCP connection, within one deadline.
+//! From a name to a TCP connection, within one deadline: the one way by which anything is connected to.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
-use collector_files::{NoThread, Threads, Work};
+use collector_files::Threads;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-/// Why a name gave no address.
+use super::address::{AddressPolicy, RefusedAddress, permitted};
+use super::resolver::{LookupError, look_up};
+
+/// Whom to connect to.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer<'a> {
+    /// A name, or an address (v6 without brackets).
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// At which addresses it may be.
+    pub addresses: &'a AddressPolicy,
+    /// The share of whoever asks: names are looked up on its account.
+    pub threads: &'a Threads,
+}
+
+/// Why there is no connection.
 #[derive(Debug, Error)]
-pub enum LookupError {
-    /// The resolver says no, or could not be asked.
-    #[error("{0}")]
-    Failed(io::Error),
-    /// The name exists and has no address.
-    #[error("it has no address")]
-    NoAddress,
-    /// No answer in time.
-    #[error("the resolver did not answer in time")]
-    TimedOut,
+pub enum ConnectError {
+    /// The name leads nowhere.
+    #[error("its name could not be resolved: {0}")]
+    LookUp(#[from] LookupError),
+    /// None of its addresses is permitted.
+    #[error(transparent)]
+    Refused(#[from] RefusedAddress),
+    /// None of those that are gave a connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
 }
 
 /// Why none of the addresses gave a connection.
@@ -33,30 +49,15 @@ pub enum DialError {
     TimedOut,
 }
 
-/// The addresses of a host, a name or an address itself. There is at least one. The system's resolver can't
-/// be interrupted: a look-up that nobody waits for any more holds one of `threads` until it is over.
+/// Connects to a peer, at an address that policy permits: addresses are checked after the look-up, and
+/// exactly those that were checked are connected to. A second look-up could give others (DNS rebinding).
 ///
 /// # Errors
-/// There is none, or none in time.
-pub async fn look_up(
-    host: &str,
-    port: u16,
-    deadline: Instant,
-    threads: &Threads,
-) -> Result<Vec<SocketAddr>, LookupError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    let name = host.to_owned();
-    let ask = move || (name, port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-    let patience = deadline.saturating_duration_since(Instant::now());
-    let found = timeout_at(deadline, threads.run(Work::LookUp, patience, ask)).await;
-    let addresses = match found.map_err(|_| LookupError::TimedOut)? {
-        Ok(found) => found.map_err(LookupError::Failed)?,
-        Err(NoThread::Busy(_)) => return Err(LookupError::TimedOut),
-        Err(gone @ NoThread::Gone) => return Err(LookupError::Failed(io::Error::other(gone))),
-    };
-    if addresses.is_empty() { Err(LookupError::NoAddress) } else { Ok(addresses) }
+/// There is no connection by the deadline.
+pub async fn connect(peer: &Peer<'_>, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    let found = look_up(peer.host, peer.port, deadline, peer.threads).await?;
+    let permitted = permitted(found, peer.addresses)?;
+    Ok(dial(&permitted, deadline).await?)
 }
 
 /// Connects to the first of the addresses that answers, tried in turn. Each gets an equal share of the time
@@ -65,7 +66,7 @@ pub async fn look_up(
 ///
 /// # Errors
 /// No address answered with a connection. What the system said of one counts more than another's silence.
-pub async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
+async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, DialError> {
     let mut failure = DialError::TimedOut;
     let mut left = addresses.len() as u32;
     for address in addresses {
@@ -125,16 +126,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_that_is_over_is_a_time_out() {
-        let error = look_up("localhost", 1, Instant::now(), &Threads::of_tenant()).await;
-        assert!(matches!(error, Err(LookupError::TimedOut) | Ok(_)), "{error:?}");
         assert!(matches!(dial(&[], Instant::now()).await, Err(DialError::TimedOut)));
     }
 
     #[tokio::test]
-    async fn an_address_is_its_own_name() {
-        assert_eq!(
-            look_up("::1", 7, Instant::now(), &Threads::of_tenant()).await.unwrap(),
-            ["[::1]:7".parse().unwrap()]
-        );
+    async fn what_policy_refuses_is_not_connected_to_whatever_it_is_called() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for threads in [Threads::of_tenant(), Threads::of_operator()] {
+            for host in ["localhost", "127.0.0.1", "::ffff:127.0.0.1", "::1"] {
+                let peer = Peer { host, port, addresses: &false.into(), threads: &threads };
+                let error = connect(&peer, soon()).await.unwrap_err();
+                assert!(matches!(error, ConnectError::Refused(_)), "{host}: {error}");
+            }
+            let denied = AddressPolicy {
+                allow_private: true,
+                denied: ["127.0.0.0/8", "::1"].map(|n| n.parse().unwrap()).into(),
+            };
+            let peer = Peer { host: "localhost", port, addresses: &denied, threads: &threads };
+            assert!(matches!(connect(&peer, soon()).await, Err(ConnectError::Refused(_))));
+            connect(&Peer { addresses: &true.into(), ..peer }, soon()).await.unwrap();
+        }
     }
 }
