@@ -13,6 +13,7 @@ use collector_config::{Cause, Component, ConfigError, OutputPlan, Persistence, P
 use collector_model::{ErrorCode, error_code};
 use collector_sandbox::{ComponentError, Engine, Sandbox};
 use collector_state::{RedisDatabase, StateFolder, Store};
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info, warn};
@@ -170,7 +171,7 @@ fn open_store(persistence: &Persistence) -> Result<Store, ConfigError> {
     let opened = match persistence {
         Persistence::Memory => Ok(Store::memory()),
         Persistence::Files(folder) => StateFolder::open(folder.clone()).map(Store::files),
-        Persistence::Redis(settings) => RedisDatabase::open(settings.clone()).map(Store::redis),
+        Persistence::Redis(settings) => RedisDatabase::open(settings.clone(), Handle::current()).map(Store::redis),
     };
     opened.map_err(|error| Cause::State(error.to_string()).remedy("Nothing was started."))
 }

@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use collector_files::{Refusal, Root, RootedPath, Threads};
+use collector_model::TenantName;
 use secrecy::zeroize::Zeroizing;
 
 use super::error::{ConfigError, refused};
@@ -29,8 +30,14 @@ const MAX_CONFIGURATION_IN_BYTES: u64 = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Files {
     root: Root,
-    /// Of a tenant.
-    noted: Option<Arc<Mutex<Fingerprint>>>,
+    tenant: Option<Tenant>,
+}
+
+/// Whose files they are, where they are not the operator's.
+#[derive(Debug, Clone)]
+struct Tenant {
+    name: TenantName,
+    noted: Arc<Mutex<Fingerprint>>,
 }
 
 /// A tenant's folder and the files that were looked up in it, with what was in them. Two that are equal mean
@@ -46,16 +53,21 @@ pub struct Fingerprint {
 impl Files {
     /// Of the operator's own folder: names may lead anywhere.
     pub fn anywhere(product: PathBuf) -> Self {
-        Self { root: Root::unrestricted(product), noted: None }
+        Self { root: Root::unrestricted(product), tenant: None }
     }
 
     /// Of a tenant's folder, which nothing may lead out of.
     ///
     /// # Errors
     /// The folder can't be looked at.
-    pub fn within(root: Root) -> io::Result<Self> {
+    pub fn within(root: Root, name: TenantName) -> io::Result<Self> {
         let noted = Fingerprint { folder: Some(root.identity()?), contents: BTreeMap::new() };
-        Ok(Self { root, noted: Some(Arc::new(Mutex::new(noted))) })
+        Ok(Self { root, tenant: Some(Tenant { name, noted: Arc::new(Mutex::new(noted)) }) })
+    }
+
+    /// The tenant whose they are; none if they are the operator's.
+    pub(super) fn tenant(&self) -> Option<&TenantName> {
+        self.tenant.as_ref().map(|tenant| &tenant.name)
     }
 
     /// The product folder, to tell somebody.
@@ -70,9 +82,9 @@ impl Files {
 
     /// What was looked up so far, with what was in it before it was used.
     pub fn fingerprint(&self) -> Fingerprint {
-        self.noted
+        self.tenant
             .as_ref()
-            .map(|noted| noted.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .map(|tenant| tenant.noted.lock().unwrap_or_else(PoisonError::into_inner).clone())
             .unwrap_or_default()
     }
 
@@ -111,7 +123,7 @@ impl Files {
 
     fn bounded(&self, key: &str, name: &Path, most: u64) -> Result<RootedPath, ConfigError> {
         let path = self.inside(key, name)?;
-        let Some(noted) = &self.noted else { return Ok(path) };
+        let Some(Tenant { noted, .. }) = &self.tenant else { return Ok(path) };
         let content = read(&path);
         let digest = digest(&content);
         noted.lock().unwrap_or_else(PoisonError::into_inner).contents.entry(name.to_owned()).or_insert(digest);
@@ -201,7 +213,7 @@ mod tests {
         }
 
         fn files(&self) -> Files {
-            Files::within(self.root()).unwrap()
+            Files::within(self.root(), TenantName::new("acme").unwrap()).unwrap()
         }
     }
 

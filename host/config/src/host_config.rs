@@ -16,6 +16,7 @@ use super::maps::list_for_map;
 use super::policy::{Hosts, Policy};
 use super::quota::Quota;
 use super::read::MAX_FILE_IN_BYTES;
+use super::redis_server::RedisServer;
 use super::schema;
 
 /// Its name beside the folder of the tenants.
@@ -62,7 +63,9 @@ pub(crate) struct Document {
     egress: Egress,
     /// Tenants may use a component of their own. It runs in a sandbox, but compiling it takes time.
     allow_components: bool,
-    /// Tenants may keep their state in redis. Give each of them its own database.
+    /// Redis servers in which tenants may keep their state.
+    redis_servers: Vec<RedisServer>,
+    /// Tenants may keep their state in any other redis server, at addresses that they may reach otherwise.
     allow_redis: bool,
     /// `${NAME}` in a tenant's configuration reads the environment of the process.
     allow_environment_variables: bool,
@@ -166,6 +169,7 @@ impl HostConfig {
             allow_console: false,
             allow_debug: false,
             allow_components: document.allow_components,
+            redis_servers: document.redis_servers,
             allow_redis: document.allow_redis,
             allow_environment: document.allow_environment_variables,
             api_hosts: egress.api_hosts,
@@ -207,6 +211,7 @@ egress:
   api_hosts: {allow: [api.cloudsek.com]}
   output_hosts: {deny: ['*.example.com']}
 allow_components: true
+redis_servers: [{host: redis.internal}, {host: 10.0.0.7, port: 7000, dbs: [1, 2]}]
 allow_redis: true
 allow_environment_variables: true
 ";
@@ -225,6 +230,8 @@ allow_environment_variables: true
         assert!(["8.8.8.8", "2606:4700::1111", "1.1.1.1"].into_iter().all(denied) && !denied("8.8.4.4"));
         assert!(policy.allow_private_addresses && policy.allow_http && policy.allow_proxy);
         assert!(policy.allow_redis && policy.allow_components && policy.allow_environment);
+        assert!(policy.redis_servers[0].is_at("redis.internal", 6379) && policy.redis_servers[0].has(0));
+        assert!(policy.redis_servers[1].is_at("10.0.0.7", 7000) && policy.redis_servers[1].has(2));
         assert!(!policy.allow_console && !policy.allow_debug);
         assert_ne!(policy.api_hosts, Hosts::default());
         assert_ne!(policy.output_hosts, Hosts::default());
@@ -248,6 +255,10 @@ allow_environment_variables: true
             ("egress: {allow_htp: true}", "egress.allow_htp"),
             ("egress: {api_hosts: {allow: ['*']}}", "egress.api_hosts"),
             ("egress: [true]", "egress"),
+            ("redis_servers: [{host: a, db: 1}]", "db"),
+            ("redis_servers: [{port: 1}]", "redis_servers"),
+            ("redis_servers: {host: a}", "redis_servers"),
+            ("redis_servers: [[a, 1, [0]]]", "redis_servers[0]"),
             ("quota: []", "quota"),
         ] {
             let error = HostConfig::parse(text).unwrap_err().to_string();

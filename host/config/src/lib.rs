@@ -40,6 +40,7 @@ mod policy;
 pub mod properties;
 mod quota;
 mod read;
+mod redis_server;
 mod schema;
 mod unknown;
 mod variables;

@@ -16,6 +16,10 @@ fn find(schema: &Value, part: &Value, value: &Value, key: &str) -> Option<String
     let part = reference.and_then(|pointer| schema.pointer(pointer.trim_start_matches('#'))).unwrap_or(part);
     match value {
         Value::Array(_) if part.get("properties").is_some() => Some(key.to_owned()),
+        Value::Array(elements) => elements
+            .iter()
+            .enumerate()
+            .find_map(|(number, element)| find(schema, part.get("items")?, element, &format!("{key}[{number}]"))),
         Value::Object(members) => members.iter().find_map(|(name, member)| {
             let below = part["properties"].get(name).or_else(|| part.get("additionalProperties"))?;
             let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };

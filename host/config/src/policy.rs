@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::document;
 use super::error::{ConfigError, refused};
 use super::quota::{self, Quota};
+use super::redis_server::RedisServer;
 use super::schema;
 
 /// What configurations may ask for. By default: nothing of what needs permission.
@@ -37,7 +38,9 @@ pub struct Policy {
     pub allow_console: bool,
     /// Whether an input may bring a component of its own.
     pub allow_components: bool,
-    /// Whether state may be kept in redis.
+    /// The operator's redis servers, in which state may be kept.
+    pub redis_servers: Vec<RedisServer>,
+    /// Whether it may be kept in any other one.
     pub allow_redis: bool,
     /// Whether `${NAME}` may read the environment of the process.
     pub allow_environment: bool,
@@ -66,6 +69,7 @@ impl Policy {
             allow_proxy: true,
             allow_console: true,
             allow_components: true,
+            redis_servers: Vec::new(),
             allow_redis: true,
             allow_environment: true,
             allow_debug: true,
@@ -109,10 +113,36 @@ impl Policy {
         permit(self.api_hosts.admit(origin.host()), key, || format!("the host {} is not allowed", origin.host()))
     }
 
-    /// Whether an output may be at this host, a name or an address. Where a name leads is checked when it is
-    /// looked up.
+    /// Whether an output may be at this host, a name or an address.
     pub(super) fn output(&self, key: &str, host: &str) -> Result<(), ConfigError> {
         permit(self.output_hosts.admit(host), key, || format!("the host {host} is not allowed"))?;
+        self.literal(key, host)
+    }
+
+    /// Whether state may be kept in this database of this redis server, and at which addresses the server may
+    /// be. `key` gives the name of a key beside those of the server. One that the operator lists is there by
+    /// the operator's own word, in a private network too.
+    pub(super) fn redis(
+        &self,
+        key: impl Fn(&str) -> String,
+        host: &str,
+        port: u16,
+        db: i64,
+    ) -> Result<AddressPolicy, ConfigError> {
+        let listed: Vec<_> = self.redis_servers.iter().filter(|server| server.is_at(host, port)).collect();
+        if !listed.is_empty() {
+            let has = listed.iter().any(|server| server.has(db));
+            permit(has, &key("db"), || format!("the database {db} of {host}:{port} is not for tenants of this host"))?;
+            return Ok(self.addresses(true));
+        }
+        permit(self.allow_redis, &key("host"), || format!("the server {host}:{port} is not for tenants of this host"))?;
+        self.literal(&key("host"), host)?;
+        Ok(self.addresses(self.allow_private_addresses))
+    }
+
+    /// Whether a host may be connected to, as far as its own text says. Where a name leads is checked when it is
+    /// looked up.
+    fn literal(&self, key: &str, host: &str) -> Result<(), ConfigError> {
         let Ok(address) = host.parse::<IpAddr>() else { return Ok(()) };
         let range = self.addresses(self.allow_private_addresses).range(address);
         permit(range != AddressRange::Denied, key, || format!("{host} is in a network that is denied"))?;
@@ -239,6 +269,43 @@ mod tests {
         assert!(body(1 << 40).unwrap_err().to_string().contains("inputs.a.limits.max_body_in_bytes"));
         let more: document::Limits = serde_json::from_str(r#"{"memory_in_bytes": 1000000000000}"#).unwrap();
         assert_eq!(Policy::permissive().limits("inputs.a", &more, None).unwrap().memory_in_bytes, 1_000_000_000_000);
+    }
+
+    #[test]
+    fn the_operator_decides_which_redis_servers_and_databases_there_are() {
+        let ask =
+            |policy: &Policy, host: &str, port, db| policy.redis(|field| format!("config.{field}"), host, port, db);
+        let refused = |policy: &Policy, host: &str, port, db| ask(policy, host, port, db).unwrap_err().to_string();
+        let servers = r#"[{"host": "redis.internal"}, {"host": "10.0.0.7", "port": 7000, "dbs": [3, 4]}]"#;
+        let listing = Policy { redis_servers: serde_json::from_str(servers).unwrap(), ..Policy::hosted() };
+        // What is listed may be in a private network, and in none that is denied.
+        let denied: Arc<[Network]> = ["10.0.0.0/24".parse().unwrap()].into();
+        let listing = Policy { deny_networks: denied.clone(), ..listing };
+        let addresses = AddressPolicy { allow_private: true, denied };
+        assert_eq!(ask(&listing, "redis.internal", 6379, 0).unwrap(), addresses);
+        assert_eq!(ask(&listing, "10.0.0.7", 7000, 4).unwrap(), addresses);
+        for any in [false, true] {
+            let listing = Policy { allow_redis: any, ..listing.clone() };
+            for (host, port, db) in [("redis.internal", 6379, 1), ("::ffff:10.0.0.7", 7000, 0), ("10.0.0.7", 7000, -1)]
+            {
+                let error = refused(&listing, host, port, db);
+                assert!(error.contains("config.db") && error.contains("[CODE:0008]"), "{error}");
+            }
+        }
+        for (host, port) in
+            [("127.0.0.1", 6379), ("redis.internal", 6380), ("10.0.0.7", 6379), ("redis.example.com", 6379)]
+        {
+            let error = refused(&listing, host, port, 0);
+            assert!(error.contains("config.host") && error.contains("[CODE:0008]"), "{error}");
+        }
+        // Any other server is as far away as an output.
+        let any = Policy { allow_redis: true, ..Policy::hosted() };
+        assert!(!ask(&any, "redis.example.com", 6379, 7).unwrap().allow_private);
+        for host in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "10.1.2.3"] {
+            assert!(refused(&any, host, 6379, 0).contains("config.host"), "{host}");
+            ask(&Policy { allow_private_addresses: true, ..any.clone() }, host, 6379, 0).unwrap();
+            ask(&Policy::permissive(), host, 6379, 0).unwrap();
+        }
     }
 
     #[test]

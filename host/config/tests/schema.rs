@@ -219,6 +219,7 @@ fn operators() -> Value {
             "api_hosts": {"allow": ["api.cloudsek.com"], "deny": []},
             "output_hosts": {"allow": ["*.devo.io"], "deny": ["bad.devo.io"]},
         },
+        "redis_servers": [{"host": "redis.internal", "port": 6379, "dbs": [0, 1]}],
         "allow_components": false, "allow_redis": false, "allow_environment_variables": false,
     })
 }

@@ -75,7 +75,7 @@ pub fn look(
     policy: &Policy,
 ) -> io::Result<(Look, Folders)> {
     match tenants.folder(name.shared()) {
-        Ok(root) => look_in(root, known, policy),
+        Ok(root) => look_in(root, name, known, policy),
         Err(error) if is_absence(&error) => Ok((Look::Gone, Folders::new())),
         Err(error) => Err(error),
     }
@@ -87,13 +87,13 @@ fn is_absence(error: &io::Error) -> bool {
     Refusal::of(error).is_some() || error.raw_os_error().is_some_and(|code| absent.contains(&Errno::from_raw(code)))
 }
 
-fn look_in(root: Root, known: Option<&Fingerprint>, policy: &Policy) -> io::Result<(Look, Folders)> {
+fn look_in(root: Root, name: &TenantName, known: Option<&Fingerprint>, policy: &Policy) -> io::Result<(Look, Folders)> {
     if let Some(known) = known
         && known.now(&root)? == *known
     {
         return Ok((Look::Unchanged, folders(&root, known)?));
     }
-    let files = Files::within(root.clone())?;
+    let files = Files::within(root.clone(), name.clone())?;
     let plan = plan(&files, policy).map(Box::new);
     let fingerprint = files.fingerprint();
     let folders = folders(&root, &fingerprint)?;

@@ -83,6 +83,7 @@ mod tests {
     use collector_config::Policy;
     use collector_config::Source;
     use collector_files::Root;
+    use collector_model::TenantName;
 
     /// Fingerprints of files with different contents.
     fn fingerprints() -> [Fingerprint; 3] {
@@ -91,7 +92,7 @@ mod tests {
         std::fs::create_dir_all(folder.join("config")).unwrap();
         let fingerprint = |text: &str| {
             std::fs::write(folder.join("config/config.yaml"), text).unwrap();
-            let files = Files::within(Root::confined(folder).unwrap()).unwrap();
+            let files = Files::within(Root::confined(folder).unwrap(), TenantName::new("acme").unwrap()).unwrap();
             let _ = collector_config::read_tenant(&files, &Policy::hosted());
             files.fingerprint()
         };

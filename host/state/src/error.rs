@@ -2,10 +2,12 @@
 //! service or only a cycle is left to the callers.
 
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use collector_files::Refusal;
+use collector_net::AddressRange;
 use thiserror::Error;
 
 use super::name::PREVIOUS_SUFFIX;
@@ -92,6 +94,8 @@ impl StateError {
         match self {
             Self::Redis { problem, .. } => match problem {
                 RedisProblem::Unreachable(_) | RedisProblem::TimedOut(_) | RedisProblem::TooManyClients => true,
+                // A name may lead back tomorrow.
+                RedisProblem::AddressRefused { .. } => true,
                 RedisProblem::Server { code } => {
                     matches!(*code, "BUSY" | "CLUSTERDOWN" | "LOADING" | "MASTERDOWN" | "NOREPLICAS" | "READONLY")
                 }
@@ -146,6 +150,16 @@ pub enum FolderProblem {
 /// Why a redis server can't hold state.
 #[derive(Clone, Debug, Error)]
 pub enum RedisProblem {
+    /// It is where the operator of this host does not let it be.
+    #[error(
+        "{address} is a {range} address, which is not permitted; name another server, or ask the operator, who can list this one in host.yaml (redis_servers)"
+    )]
+    AddressRefused {
+        /// The address.
+        address: IpAddr,
+        /// What it is reserved for.
+        range: AddressRange,
+    },
     /// No connection, or it broke.
     #[error("no connection ({0}); check that the server runs, and host, port and tls of persistence.config")]
     Unreachable(String),
@@ -162,6 +176,17 @@ pub enum RedisProblem {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There is no `ca_file`, and the machine trusts nobody.
+    #[error("no root certificates were found on this machine; set persistence.config.ca_file")]
+    NoRootCertificates,
+    /// Its answer is larger than what could have been asked for.
+    #[error("its answer has {size} bytes or elements, where at most {most} bytes can be meant; check host and port")]
+    TooLarge {
+        /// As announced.
+        size: u64,
+        /// As there may be.
+        most: u64,
     },
     /// It wants a password.
     #[error("it asks for a password; set persistence.config.password or password_file")]

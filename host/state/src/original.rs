@@ -94,7 +94,7 @@ pub fn find(store: &Store, input: &str, id: &str, service: &str) -> Result<Optio
     match store.place() {
         Place::Files(folder) => find_file(folder.path(), &identity),
         Place::Redis(database) => {
-            let Some(content) = database.text(&identity)? else { return Ok(None) };
+            let Some(content) = database.text(&identity, LARGEST_FILE)? else { return Ok(None) };
             let unusable = |problem| OriginalError::Unusable { place: format!("{identity} in redis"), problem };
             translate(&content).map_err(unusable)
         }

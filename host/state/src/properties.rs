@@ -2,8 +2,14 @@
 //! property is one function, which the targets in `fuzz/` and the replay of their corpus below both call. It
 //! panics where the property does not hold.
 
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::BufReader;
+
 use super::envelope::{header, open};
 use super::original::translate;
+use super::redis::protocol::{Answer, read_answer};
 
 /// A file is either just as it was written, or an error; a value is read as it was written, or not at all.
 pub fn state_file(content: &[u8]) {
@@ -46,6 +52,35 @@ pub fn pickle(content: &[u8]) {
     }
 }
 
+/// What a redis server answers is an answer or an error; of an answer no more is kept than was allowed, and
+/// neither what comes behind it nor the pieces in which it comes make a difference.
+pub fn redis_answer(content: &[u8]) {
+    const MOST: usize = 256;
+    let mut rest = content;
+    let answer = now(read_answer(&mut rest, MOST));
+    let mut pieces = BufReader::with_capacity(1, content);
+    let in_pieces = now(read_answer(&mut pieces, MOST));
+    assert_eq!(format!("{in_pieces:?}"), format!("{answer:?}"));
+    let Ok(answer) = answer else { return };
+    match &answer {
+        Answer::Value(value) => assert!(value.len() <= MOST),
+        Answer::Values(values) => assert!(values.iter().map(|value| value.len() + 32).sum::<usize>() <= MOST),
+        _ => {}
+    }
+    let read = &content[..content.len() - rest.len()];
+    assert_eq!(now(read_answer(&mut &*read, MOST)).ok(), Some(answer), "what is behind it counts");
+    let cut = now(read_answer(&mut &read[..read.len() - 1], MOST));
+    assert!(cut.is_err(), "{} is an answer too: {cut:?}", read[..read.len() - 1].escape_ascii());
+}
+
+/// What comes of bytes that are there.
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("it waits for bytes that are there"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::replay::replay;
@@ -53,6 +88,11 @@ mod tests {
     #[test]
     fn the_corpus_of_state_files_keeps_its_property() {
         replay("state_file", super::state_file);
+    }
+
+    #[test]
+    fn the_corpus_of_redis_answers_keeps_its_property() {
+        replay("redis_answer", super::redis_answer);
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub struct Bucket {
     name: String,
     place: Place,
     quota: Arc<Quota>,
-    /// The largest value that is read from a file.
+    /// The largest value that is read.
     most: u64,
     /// The last field, for it must not be given back before the place is.
     _in_use: TaskTrackerToken,
@@ -139,7 +139,7 @@ impl Bucket {
                 }
                 Ok(value)
             }
-            Place::Redis(database) => database.get(&self.name, key),
+            Place::Redis(database) => database.get(&self.name, key, self.most),
             Place::Memory(values) => Ok(lock(values).get(&self.entry(key)).cloned()),
         }
     }

@@ -20,6 +20,7 @@ use crate::permissions;
 use crate::policy::Policy;
 use crate::quota;
 use crate::read::Source;
+use crate::redis_server::REDIS_PORT;
 
 pub use component::Component;
 pub use output::{OutputPlan, Receiver};
@@ -30,9 +31,6 @@ const DEFAULT_NAME: &str = "collector";
 
 /// The longest period or wait that can be asked for, a year: a clock can't be set to what lies far beyond.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// The port of a redis server.
-const REDIS_PORT: u16 = 6379;
 
 /// Everything that a configuration asks for.
 #[derive(Debug, Clone)]
@@ -145,8 +143,9 @@ fn persistence(
             Ok(Persistence::Files(files.writable("globals.persistence.config.directory_name", folder)?))
         }
         "redis" => {
-            policy.permit("globals.persistence.type", policy.allow_redis, "redis")?;
-            Ok(Persistence::Redis(redis(&persistence.config, files, secrets, warnings)?))
+            let allowed = policy.allow_redis || !policy.redis_servers.is_empty();
+            policy.permit("globals.persistence.type", allowed, "redis")?;
+            Ok(Persistence::Redis(redis(&persistence.config, files, policy, secrets, warnings)?))
         }
         "memory" => Ok(Persistence::Memory),
         other => Err(value(
@@ -160,6 +159,7 @@ fn persistence(
 fn redis(
     config: &PersistenceConfig,
     files: &Files,
+    policy: &Policy,
     secrets: &KnownSecrets,
     warnings: &mut Vec<String>,
 ) -> Result<RedisSettings, ConfigError> {
@@ -168,6 +168,8 @@ fn redis(
         .host
         .clone()
         .ok_or_else(|| Cause::KeyMissing(key("host")).remedy("Set it to the redis server's host."))?;
+    let (port, db) = (config.port.unwrap_or(REDIS_PORT), config.db.unwrap_or(0));
+    let addresses = policy.redis(key, &host, port, db)?;
     let file = config.password_file.as_ref().map(|file| files.readable(&key("password_file"), file)).transpose()?;
     let password = Secret::new(config.password.as_ref(), file);
     if let Some(Secret::File(file)) = &password {
@@ -179,13 +181,15 @@ fn redis(
     }
     Ok(RedisSettings {
         host,
-        port: config.port.unwrap_or(REDIS_PORT),
+        port,
+        addresses,
         username: config.username.clone(),
         password,
-        db: config.db.unwrap_or(0),
-        threads: files.threads(),
+        db,
         tls: config.tls,
         ca_file: config.ca_file.as_ref().map(|name| files.certificate(&key("ca_file"), name)).transpose()?,
+        tenant: files.tenant().cloned(),
+        threads: files.threads(),
     })
 }
 

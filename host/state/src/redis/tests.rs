@@ -3,10 +3,12 @@
 mod connecting;
 mod server;
 
+use collector_model::TenantName;
+
 use super::*;
-use crate::{Damage, find_original};
+use crate::find_original;
 pub use server::Server;
-use server::{DURABLE, Fault, IN_MEMORY, Network};
+use server::{DURABLE, Fault, IN_MEMORY, Network, open};
 
 fn problem_of<T: std::fmt::Debug>(outcome: Result<T, StateError>) -> RedisProblem {
     match outcome {
@@ -158,19 +160,65 @@ fn opening_leaves_nothing_behind() {
     let server = Server::start(&IN_MEMORY);
     server.tell(&["SET", "of another program", "one"]);
     server.store();
-    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "*"]), ["of another program"]);
+    assert_eq!(server.ask(&["KEYS", "*"]), ["of another program"]);
 }
 
 #[test]
 fn databases_are_kept_apart() {
     let server = Server::start(&IN_MEMORY);
-    let open = |db| RedisDatabase::open(RedisSettings { db, ..server.settings() });
+    let open = |db| open(RedisSettings { db, ..server.settings() });
     let bucket = |db| crate::Store::redis(open(db).unwrap()).bucket("a");
     bucket(3).set("state", b"three").unwrap();
     assert_eq!(bucket(0).get("state").unwrap(), None);
     assert_eq!(bucket(3).get("state").unwrap().unwrap(), b"three");
     assert!(matches!(problem_of(open(99)), RedisProblem::NoSuchDatabase(99)));
     assert!(matches!(problem_of(open(-1)), RedisProblem::NoSuchDatabase(-1)));
+}
+
+#[test]
+fn tenants_with_the_same_names_are_kept_apart_in_one_database() {
+    let server = Server::start(&IN_MEMORY);
+    let database = |tenant: Option<&str>| {
+        let tenant = tenant.map(|name| TenantName::new(name).unwrap());
+        crate::Store::redis(open(RedisSettings { tenant, ..server.settings() }).unwrap())
+    };
+    // No tenant can be called `a:b`, and no bucket of a collector by itself begins with a name and a colon.
+    assert_eq!(TenantName::new("a:b"), None);
+    let places = [
+        (None, "a;1;alerts"),
+        (None, "a;b:c;alerts"),
+        (Some("a"), "a;1;alerts"),
+        (Some("a"), "b:a;1;alerts"),
+        (Some("a"), "b;a:1;alerts"),
+        (Some("b"), "a;1;alerts"),
+        (Some("a.b"), "a;1;alerts"),
+        (Some("a-b"), "a;1;alerts"),
+    ];
+    for (tenant, bucket) in places {
+        let bucket_of = database(tenant).bucket(bucket);
+        assert_eq!(bucket_of.get("state").unwrap(), None, "{tenant:?} {bucket}");
+        bucket_of.set("state", format!("{tenant:?} {bucket}").as_bytes()).unwrap();
+    }
+    for (tenant, bucket) in places {
+        let value = database(tenant).bucket(bucket).get("state").unwrap().unwrap();
+        assert_eq!(value, format!("{tenant:?} {bucket}").as_bytes());
+        assert_eq!(database(tenant).bucket(bucket).list().unwrap(), ["state"]);
+    }
+    assert_eq!(server.ask(&["EXISTS", "devo-collector:a:a;1;alerts", "devo-collector:a;1;alerts"]), ["2"]);
+    assert_eq!(server.ask(&["DBSIZE"]), [places.len().to_string()]);
+}
+
+#[test]
+fn a_value_beyond_the_limit_is_not_read_and_can_be_replaced() {
+    let server = Server::start(&IN_MEMORY);
+    server.store().bucket("a").set("state", &[b'x'; 10_000]).unwrap();
+    let bucket = server.store().bucket("a").at_most(1_000);
+    let problem = problem_of(bucket.get("state"));
+    let RedisProblem::Corrupt { damage: Damage::TooLarge { most: 1_000, .. }, .. } = problem else {
+        panic!("{problem:?}")
+    };
+    bucket.set("state", b"one").unwrap();
+    assert_eq!(bucket.get("state").unwrap().unwrap(), b"one");
 }
 
 #[test]
@@ -204,7 +252,11 @@ fn the_originals_state_is_found_under_its_key_and_left_there() {
     server.tell(&["SET", key, state]);
     let found = String::from_utf8(find().unwrap().unwrap()).unwrap();
     assert!(found.contains("1a2b3c") && found.contains("2024-01-01T00:00:00Z"), "{found}");
-    assert_eq!(server.ask::<String>(&["GET", key]), state);
+    assert_eq!(server.ask(&["GET", key]), [state]);
+    // Of a tenant it is not known whether it is its own.
+    let tenant = TenantName::new("acme");
+    let of_tenant = open(RedisSettings { tenant, ..server.settings() }).unwrap();
+    assert!(find_original(&crate::Store::redis(of_tenant), "cloudsek", "cloudsek_1", "alerts").unwrap().is_none());
     server.tell(&["SET", key, "nonsense"]);
     let unusable = find().unwrap_err().to_string();
     assert!(unusable.contains(key) && unusable.contains("redis"), "{unusable}");

@@ -6,14 +6,18 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use collector_files::RootedPath;
+use collector_files::{RootedPath, Threads};
 use collector_model::Secret;
+use collector_net::AddressPolicy;
 
 use super::super::connection::PATIENCE;
-use super::server::{answering, free_port, settings};
+use super::server::{answering, breaking_off, endless, free_port, open, settings};
 use super::*;
 use crate::Store;
 use crate::folder::scratch::Scratch;
+
+/// This machine, however its address is written.
+const DENIED: [&str; 2] = ["127.0.0.0/8", "::1"];
 
 const PROBLEM_IN_A_SCRIPT_BEFORE_REDIS_7: &str = "-ERR Error running script (call to f_5ab): @user_script:2: \
     @user_script: 2: -OOM command not allowed when used memory > 'maxmemory'.\r\n";
@@ -23,17 +27,17 @@ fn with_password(settings: RedisSettings, password: &str) -> RedisSettings {
 }
 
 fn open_problem(settings: RedisSettings) -> RedisProblem {
-    problem_of(RedisDatabase::open(settings))
+    problem_of(open(settings))
 }
 
 #[test]
 fn a_password_is_given_where_it_is_asked_for_and_shown_nowhere() {
     let server = Server::start(&["--save", "", "--requirepass", "correct horse"]);
-    let database = RedisDatabase::open(with_password(server.settings(), "correct horse")).unwrap();
+    let database = open(with_password(server.settings(), "correct horse")).unwrap();
     assert!(!format!("{database:?}").contains("horse"));
     Store::redis(database).bucket("a").set("state", b"one").unwrap();
     assert!(matches!(open_problem(server.settings()), RedisProblem::PasswordMissing));
-    let wrong = RedisDatabase::open(with_password(server.settings(), "battery staple")).unwrap_err();
+    let wrong = open(with_password(server.settings(), "battery staple")).unwrap_err();
     let text = format!("{wrong:?} {wrong}");
     assert!(text.contains(&server.port().to_string()) && !text.contains("staple"), "{text}");
     assert!(matches!(problem_of(Err::<(), _>(wrong)), RedisProblem::PasswordRefused));
@@ -53,7 +57,7 @@ fn a_password_is_not_shown_by_a_server_that_repeats_it() {
     ];
     for answers in repeating {
         let settings = with_password(settings(answering(answers)), "HUNTER");
-        let error = RedisDatabase::open(settings).unwrap_err();
+        let error = open(settings).unwrap_err();
         assert!(!format!("{error:?} {error}").contains("HUNTER"), "{error:?}");
     }
 }
@@ -71,7 +75,7 @@ fn a_user_may_be_named_and_needs_its_permissions_from_the_start() {
     acl("scriptless", &["+@all", "-eval"]);
     let user =
         |name: &str| RedisSettings { username: Some(name.to_owned()), ..with_password(server.settings(), "correct") };
-    let bucket = Store::redis(RedisDatabase::open(user("collector")).unwrap()).bucket("a");
+    let bucket = Store::redis(open(user("collector")).unwrap()).bucket("a");
     bucket.set("state", b"one").unwrap();
     assert_eq!(bucket.get("state").unwrap().unwrap(), b"one");
     assert_eq!(bucket.list().unwrap(), ["state"]);
@@ -109,7 +113,7 @@ fn a_refusal_is_called_by_its_name_whatever_the_version() {
 fn a_server_with_enough_clients_is_not_taken_for_one_that_refuses_the_password() {
     let server = Server::start(&["--save", "", "--maxclients", "1", "--requirepass", "correct"]);
     // The client that waited for the server to start may not be gone yet.
-    let open = || RedisDatabase::open(with_password(server.settings(), "correct"));
+    let open = || open(with_password(server.settings(), "correct"));
     let _first = (0..100).find_map(|_| open().ok()).unwrap();
     let problem = problem_of(open());
     // It may be closed before the answer is read.
@@ -119,7 +123,7 @@ fn a_server_with_enough_clients_is_not_taken_for_one_that_refuses_the_password()
 #[test]
 fn what_is_no_redis_server_is_named() {
     let port = free_port();
-    let refused = RedisDatabase::open(settings(port)).unwrap_err();
+    let refused = open(settings(port)).unwrap_err();
     assert!(refused.to_string().contains(&format!("127.0.0.1:{port}")), "{refused}");
     assert!(matches!(problem_of(Err::<(), _>(refused)), RedisProblem::Unreachable(_)));
     let http = answering(&["HTTP/1.1 400 Bad Request\r\n\r\n"]);
@@ -131,6 +135,64 @@ fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = open_problem(settings(listener.local_addr().unwrap().port()));
     assert!(matches!(silent, RedisProblem::TimedOut(PATIENCE)));
+}
+
+#[test]
+fn a_server_that_goes_on_and_on_has_no_more_time_and_no_more_memory() {
+    // A byte now and then, which is no answer ever.
+    let dripping = open_problem(settings(endless("$", Duration::from_millis(100))));
+    assert!(matches!(dripping, RedisProblem::TimedOut(PATIENCE)), "{dripping:?}");
+    for (answer, expected) in [
+        ("$3000000000\r\n", "3000000000 bytes"),
+        ("*1000000000\r\n$1\r\nx\r\n", "no redis server"),
+        ("*1\r\n*1\r\n", "no redis server"),
+        ("+ABCDEFGH", "no redis server"),
+        ("$9223372036854775807\r\n", "9223372036854775807 bytes"),
+        ("$-9\r\n", "no redis server"),
+    ] {
+        let problem = open_problem(settings(endless(answer, Duration::ZERO))).to_string();
+        assert!(problem.contains(expected), "{answer:?}: {problem}");
+    }
+}
+
+#[test]
+fn a_server_that_breaks_off_or_sends_elsewhere_is_named_and_not_followed() {
+    for answers in [&["+PONG\r\n", "$7\r\nabc"][..], &["+PO"], &[""], &["+PONG\r\n", "*1\r\n$3\r\n"]] {
+        let problem = open_problem(settings(breaking_off(answers)));
+        assert!(matches!(problem, RedisProblem::Unreachable(_)), "{answers:?}: {problem:?}");
+    }
+    for (answers, expected) in [
+        (&["+PONG\r\n", "-MOVED 3999 127.0.0.1:6381\r\n"][..], "MOVED"),
+        (&["-ASK 3999 127.0.0.1:6381\r\n"], "an error of its own"),
+        (&["-NOAUTH Authentication required.\r\n"], "asks for a password"),
+        (&["+PONG\r\n", "-OOM command not allowed when used memory > 'maxmemory'.\r\n"], "OOM"),
+        (&[":1\r\n"], "no redis server"),
+    ] {
+        let problem = open_problem(settings(answering(answers))).to_string();
+        assert!(problem.contains(expected), "{answers:?}: {problem}");
+    }
+    let refused = with_password(settings(answering(&["-WRONGPASS invalid username-password pair\r\n"])), "HUNTER");
+    assert!(matches!(open_problem(refused), RedisProblem::PasswordRefused));
+}
+
+#[test]
+fn where_a_server_may_be_is_decided_after_the_look_up() {
+    let server = Server::start(&IN_MEMORY);
+    for host in ["127.0.0.1", "localhost", "::ffff:127.0.0.1", "::1"] {
+        for addresses in
+            [false.into(), AddressPolicy { denied: DENIED.map(|n| n.parse().unwrap()).into(), allow_private: true }]
+        {
+            for threads in [Threads::of_tenant(), Threads::of_operator()] {
+                let (addresses, host) = (AddressPolicy::clone(&addresses), host.to_owned());
+                let problem = open_problem(RedisSettings { host, addresses, threads, ..server.settings() });
+                assert!(matches!(problem, RedisProblem::AddressRefused { .. }), "{problem:?}");
+            }
+        }
+    }
+    // One is that of whoever asks, one of whoever waited for the start.
+    let connections = server.ask(&["INFO", "stats"]).concat();
+    assert!(connections.contains("total_connections_received:2\r\n"), "{connections}");
+    open(RedisSettings { threads: Threads::of_tenant(), host: "localhost".to_owned(), ..server.settings() }).unwrap();
 }
 
 #[test]
@@ -177,7 +239,7 @@ fn a_server_that_became_a_replica_is_left_for_the_new_primary() {
     bucket.set("state", b"one").unwrap();
     new.tell(&["REPLICAOF", "127.0.0.1", &old.port().to_string()]);
     let deadline = Instant::now() + Duration::from_secs(30);
-    while !new.ask::<bool>(&["EXISTS", "devo-collector:a"]) {
+    while new.ask(&["EXISTS", "devo-collector:a"]) != ["1"] {
         assert!(Instant::now() < deadline, "the replica has not caught up");
         thread::sleep(Duration::from_millis(50));
     }
@@ -206,7 +268,7 @@ fn tls_is_spoken_with_a_server_whose_certificate_is_trusted() {
         RedisSettings { host, tls: true, ca_file, ..with_password(settings(port), "a") }
     };
     let trusted = RedisSettings { password: None, ..tls(port, Some(certificate.clone())) };
-    Store::redis(RedisDatabase::open(trusted.clone()).unwrap()).bucket("a").set("state", b"one").unwrap();
+    Store::redis(open(trusted.clone()).unwrap()).bucket("a").set("state", b"one").unwrap();
     assert_eq!(server.store().bucket("a").get("state").unwrap().unwrap(), b"one");
 
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

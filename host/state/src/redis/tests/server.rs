@@ -7,15 +7,21 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use ::redis::{Client, FromRedisValue, cmd};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::runtime::{Builder, Runtime};
 
+use super::super::protocol::{Answer, Command as Question, read_answer};
 use super::super::{RedisDatabase, RedisSettings};
-use crate::Store;
 use crate::folder::scratch::Scratch;
+use crate::{StateError, Store};
+
+/// Lasts as long as the tests.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap());
 
 /// Nothing is written to the disk.
 pub const IN_MEMORY: [&str; 4] = ["--save", "", "--appendonly", "no"];
@@ -58,16 +64,30 @@ impl Server {
     }
 
     pub fn store(&self) -> Store {
-        Store::redis(RedisDatabase::open(self.settings()).unwrap())
+        Store::redis(open(self.settings()).unwrap())
     }
 
     pub fn tell(&self, words: &[&str]) {
-        self.ask::<()>(words);
+        self.ask(words);
     }
 
-    pub fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = Client::open(("127.0.0.1", self.port)).unwrap();
-        cmd(words[0]).arg(&words[1..]).query(&mut client.get_connection().unwrap()).unwrap()
+    /// What it answers, as texts.
+    pub fn ask(&self, words: &[&str]) -> Vec<String> {
+        let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        let answer = RUNTIME.block_on(async {
+            let stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+            let mut stream = BufReader::new(stream);
+            stream.write_all(Question::new(&words).bytes()).await.unwrap();
+            read_answer(&mut stream, 1 << 30).await.unwrap()
+        });
+        let values = match answer {
+            Answer::Refusal(text) => panic!("{text}"),
+            Answer::Nothing => Vec::new(),
+            Answer::Number(number) => vec![number.to_string().into_bytes()],
+            Answer::Status(value) | Answer::Value(value) => vec![value],
+            Answer::Values(values) => values,
+        };
+        values.into_iter().map(|value| String::from_utf8(value).unwrap()).collect()
     }
 }
 
@@ -78,16 +98,23 @@ impl Drop for Server {
     }
 }
 
+/// As a collector opens it.
+pub fn open(settings: RedisSettings) -> Result<RedisDatabase, StateError> {
+    RedisDatabase::open(settings, RUNTIME.handle().clone())
+}
+
 pub fn settings(port: u16) -> RedisSettings {
     RedisSettings {
         host: "127.0.0.1".to_owned(),
         port,
+        addresses: true.into(),
         username: None,
         password: None,
         db: 0,
         tls: false,
-        threads: collector_files::Threads::of_operator(),
         ca_file: None,
+        tenant: None,
+        threads: collector_files::Threads::of_operator(),
     }
 }
 
@@ -121,6 +148,15 @@ fn answers(port: u16) -> std::io::Result<bool> {
 
 /// Something in a server's place that gives one client these answers and no others. Ends with the client.
 pub fn answering(answers: &'static [&'static str]) -> u16 {
+    answering_until(answers, |mut client| drop(client.read(&mut [0])))
+}
+
+/// As [`answering`], and then it closes the connection.
+pub fn breaking_off(answers: &'static [&'static str]) -> u16 {
+    answering_until(answers, drop)
+}
+
+fn answering_until(answers: &'static [&'static str], end: fn(TcpStream)) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     spawn(move || {
@@ -131,7 +167,29 @@ pub fn answering(answers: &'static [&'static str]) -> u16 {
             let question = String::from_utf8_lossy(&buffer[..count]).replace(['\r', '\n'], " ");
             stream.write_all(answer.replace("QUESTION", &question).as_bytes()).unwrap();
         }
-        let _ = stream.read(&mut buffer);
+        end(stream);
+    });
+    port
+}
+
+/// Something in a server's place that answers every client with this, and goes on for as long as it is listened
+/// to: after a pause each time, or with zeros at once.
+pub fn endless(answer: &'static str, pause: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            spawn(move || {
+                let _ = client.read(&mut [0; 10_000]);
+                let mut is_listened_to = client.write_all(answer.as_bytes()).is_ok();
+                while is_listened_to {
+                    sleep(pause);
+                    let more = if pause.is_zero() { &[b'0'; 65536][..] } else { answer.as_bytes() };
+                    is_listened_to = client.write_all(more).is_ok();
+                }
+            });
+        }
     });
     port
 }
@@ -176,7 +234,7 @@ impl Network {
     }
 
     pub fn store(&self) -> Store {
-        Store::redis(RedisDatabase::open(self.settings()).unwrap())
+        Store::redis(open(self.settings()).unwrap())
     }
 
     /// What befalls the next answers.
