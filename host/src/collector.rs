@@ -15,7 +15,7 @@ use crate::observe::admin::{Admin, ServiceRegistry, SharedByTenants};
 use crate::observe::status::Status;
 use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
-use crate::tenant::Tenant;
+use crate::tenant::{Sandboxes, Tenant};
 
 /// Runs all services until the stop, or until none is left that can go on without the operator.
 ///
@@ -59,7 +59,8 @@ async fn supervise(
     let registry = ServiceRegistry::default();
     let admin = Admin::bind(admin, registry.clone(), SharedByTenants::default()).await?;
     let engine = engine(&plan, cache)?;
-    let tenant = Tenant::prepare(plan, messages.clone(), &engine, &stop)?;
+    let sandboxes = Sandboxes::of_operator(&plan, &engine)?;
+    let tenant = Tenant::prepare(plan, sandboxes, messages.clone(), &engine, &stop)?;
     let status = GlobalStatus::new(tenant.services().iter().map(Service::threads), &outputs);
     tenant.announce();
     // Before the services begin: the original's lines have this order.
@@ -82,7 +83,8 @@ async fn supervise(
 /// Checks the credentials of every service against its API, and pulls nothing.
 pub async fn validate(plan: Plan, cache: Option<&Path>, stop: CancellationToken) -> anyhow::Result<End> {
     let engine = engine(&plan, cache)?;
-    Ok(Tenant::prepare(plan, Messages::default(), &engine, &stop)?.validate().await)
+    let sandboxes = Sandboxes::of_operator(&plan, &engine)?;
+    Ok(Tenant::prepare(plan, sandboxes, Messages::default(), &engine, &stop)?.validate().await)
 }
 
 fn engine(plan: &Plan, cache: Option<&Path>) -> anyhow::Result<Engine> {

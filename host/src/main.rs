@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use collector_config::{AdminAddress, AdminSettings, HostConfig, Persistence, Place, Plan, Policy, Schema};
-use collector_sandbox::usual_cache_folder;
+use collector_sandbox::{compile_if_asked, usual_cache_folder};
 use nix::sys::prctl;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -117,6 +117,10 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
+    // The same program under another name: it compiles a component for this one.
+    if let Some(status) = compile_if_asked() {
+        return status;
+    }
     let arguments = Arguments::parse();
     let schemas = [(arguments.print_config_schema, Schema::Config), (arguments.print_host_schema, Schema::Host)];
     if let Some((_, schema)) = schemas.into_iter().find(|(is_asked, _)| *is_asked) {

@@ -1,9 +1,9 @@
 //! One tenant: what one configuration asks for, running. A process has one, or hosts many that know nothing
 //! of each other.
 //!
-//! [`Tenant::prepare`] opens the state and makes the services, [`Tenant::announce`] says so,
-//! [`Tenant::start`] sets them going, and [`Running::ended`] waits until the last of them has ended and
-//! everything that it held is free again.
+//! [`Sandboxes`] has what its services run, [`Tenant::prepare`] opens the state and makes the services,
+//! [`Tenant::announce`] says so, [`Tenant::start`] sets them going, and [`Running::ended`] waits until the
+//! last of them has ended and everything that it held is free again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,44 @@ use crate::service::{End, Service};
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
 
+/// The sandboxes of the components that a configuration names, in the order of its services. None is there for
+/// the bundled component: preparing gets that.
+pub struct Sandboxes(Vec<Option<Arc<Sandbox>>>);
+
+impl Sandboxes {
+    /// Of the operator's configuration. Blocks while components are compiled.
+    ///
+    /// # Errors
+    /// A component can't be run.
+    pub fn of_operator(plan: &Plan, engine: &Engine) -> anyhow::Result<Self> {
+        let sandbox = |component: &Component| match component {
+            Component::Bundled => Ok(None),
+            Component::File { path, key } => {
+                engine.sandbox_of_file(path).map(Some).map_err(|error| unusable(key, &error))
+            }
+        };
+        let sandboxes = plan.services.iter().map(|service| sandbox(&service.component));
+        Ok(Self(sandboxes.collect::<Result<_, ConfigError>>()?))
+    }
+
+    /// Of a tenant's configuration. Whoever waits meanwhile holds nothing, and may give it up.
+    ///
+    /// # Errors
+    /// As [`Sandboxes::of_operator`].
+    pub async fn of_tenant(plan: &Plan, engine: &Engine) -> anyhow::Result<Self> {
+        let mut sandboxes = Vec::with_capacity(plan.services.len());
+        for service in &plan.services {
+            sandboxes.push(match &service.component {
+                Component::Bundled => None,
+                Component::File { path, key } => {
+                    Some(engine.sandbox_of_tenant(path).await.map_err(|error| unusable(key, &error))?)
+                }
+            });
+        }
+        Ok(Self(sandboxes))
+    }
+}
+
 /// The services of a configuration that can start.
 pub struct Tenant {
     services: Vec<Service>,
@@ -47,12 +85,18 @@ pub struct Running {
 
 impl Tenant {
     /// Opens the state and prepares every service; one that can't start is reported and left out. Reads and
-    /// writes files and may compile a component, so it is not for a runtime's worker that others wait for;
-    /// must be called within a tokio runtime all the same.
+    /// writes files and may compile the bundled component, so it is not for a runtime's worker that others
+    /// wait for; must be called within a tokio runtime all the same.
     ///
     /// # Errors
-    /// The state can't be kept, or a component can't be run.
-    pub fn prepare(plan: Plan, messages: Messages, engine: &Engine, stop: &CancellationToken) -> anyhow::Result<Self> {
+    /// The state can't be kept, or the bundled component can't be run.
+    pub fn prepare(
+        plan: Plan,
+        sandboxes: Sandboxes,
+        messages: Messages,
+        engine: &Engine,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         plan.warnings.iter().for_each(|warning| warn!("{warning}"));
         announce_inputs(&plan.services);
         let mut store = open_store(&plan.persistence)?;
@@ -61,7 +105,7 @@ impl Tenant {
         }
         let budget = engine.tenant_budget();
         let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
-        let sandboxes = plan.services.iter().map(|service| sandbox(engine, &service.component));
+        let sandboxes = sandboxes.0.into_iter().map(|sandbox| sandbox.map_or_else(|| bundled(engine), Ok));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
             let (identity, thread) = (service.identity.clone(), ServiceThreads::of(&service).puller);
@@ -153,13 +197,8 @@ async fn release(store: Store) {
     }
 }
 
-fn sandbox(engine: &Engine, component: &Component) -> anyhow::Result<Arc<Sandbox>> {
-    match component {
-        Component::Bundled => {
-            engine.sandbox(BUNDLED).map_err(|error| anyhow!("the bundled component can't be run: {error}"))
-        }
-        Component::File { path, key } => engine.sandbox_of_file(path).map_err(|error| unusable(key, &error).into()),
-    }
+fn bundled(engine: &Engine) -> anyhow::Result<Arc<Sandbox>> {
+    engine.sandbox(BUNDLED).map_err(|error| anyhow!("the bundled component can't be run: {error}"))
 }
 
 /// A component that can't be run, as an error of the configuration under the key that names it.
@@ -182,13 +221,12 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_component_that_cannot_be_run_is_an_error_of_its_key() {
+    #[test]
+    fn a_component_that_cannot_be_run_is_an_error_of_its_key() {
         let engine = Engine::alone(None, &[]).unwrap();
         let path = RootedPath::of_operator("/nowhere/acme.wasm");
-        let component = Component::File { path, key: "inputs.acme.component".to_owned() };
-        let error = sandbox(&engine, &component).err().unwrap();
-        assert_eq!(error.downcast_ref::<ConfigError>().unwrap().code(), error_code::KEY_VALUE);
+        let error = unusable("inputs.acme.component", &engine.sandbox_of_file(&path).err().unwrap());
+        assert_eq!(error.code(), error_code::KEY_VALUE);
         let error = error.to_string();
         assert!(error.contains("the key inputs.acme.component has a value that can't be used"), "{error}");
         assert!(error.contains("Give the path of a component"), "{error}");

@@ -58,6 +58,8 @@ const OF_THE_OPERATOR: [&str; 9] = [
     "net/src/resolver.rs",
     "model/src/metrics/process.rs",
     "sandbox/src/cache/",
+    "sandbox/src/compile/child.rs",
+    "sandbox/src/instances.rs",
     "src/observe/admin/listener.rs",
     "src/observe/admin/metrics.rs",
     "src/observe/status/mod.rs",

@@ -66,7 +66,12 @@ impl Hosting {
 
     /// Starts the collector for all of them.
     pub fn start(&self) -> Result<Collector> {
-        Collector::start_in(self.folder.path(), &["--tenants", "tenants"])
+        self.start_with(&[])
+    }
+
+    /// Starts it with more arguments, in the folder that the tenants' is in.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Collector> {
+        Collector::start_in(self.folder.path(), &[&["--tenants", "tenants"], arguments].concat())
     }
 
     /// What the collector has written to the log so far, all its processes together.

@@ -2,10 +2,11 @@
 //! at the start.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use collector_files::RootedPath;
-use collector_model::{CallBounds, Limits};
+use collector_model::{CallBounds, CompilationLimits, Limits};
 use collector_net::Network;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -33,6 +34,8 @@ pub struct HostConfig {
     pub policy: Policy,
     /// What the calls of all of them may use together.
     pub calls: CallBounds,
+    /// What compiling a component of a tenant may use.
+    pub compilation: CompilationLimits,
 }
 
 /// The operator's settings of a process that hosts tenants, `host.yaml`.
@@ -61,8 +64,10 @@ pub(crate) struct Document {
     calls: Calls,
     /// Where tenants may connect to.
     egress: Egress,
-    /// Tenants may use a component of their own. It runs in a sandbox, but compiling it takes time.
+    /// Tenants may use a component of their own. It is looked at and compiled before it runs, in a sandbox.
     allow_components: bool,
+    /// What compiling one of them may use. It happens in a process of its own, one at a time.
+    compilation: Compilation,
     /// Redis servers in which tenants may keep their state.
     redis_servers: Vec<RedisServer>,
     /// Tenants may keep their state in any other redis server, at addresses that they may reach otherwise.
@@ -84,6 +89,26 @@ struct Calls {
     /// that memory.
     #[schemars(range(min = 1), extend("default" = CallBounds::MOST_AT_ONCE))]
     at_once: Option<usize>,
+}
+
+/// What compiling a tenant's component may use.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields, transform = schema::ordered::<Self>)]
+struct Compilation {
+    /// Address space of that process, about 40 MB for the program itself included.
+    memory_in_bytes: u64,
+    /// Time in which it computes.
+    cpu_in_seconds: u64,
+    /// Time from its start to its end.
+    wall_in_seconds: u64,
+}
+
+impl Default for Compilation {
+    fn default() -> Self {
+        let CompilationLimits { memory_in_bytes, cpu, wall } = CompilationLimits::default();
+        Self { memory_in_bytes, cpu_in_seconds: cpu.as_secs(), wall_in_seconds: wall.as_secs() }
+    }
 }
 
 /// Where tenants may connect to.
@@ -149,7 +174,7 @@ impl HostConfig {
     }
 
     fn of(document: Document) -> Result<Self> {
-        let Document { debug, admin, limits, quota, calls, egress, .. } = document;
+        let Document { debug, admin, limits, quota, calls, compilation, egress, .. } = document;
         if calls.memory_in_bytes.is_some_and(|bytes| bytes < CallBounds::LEAST_MEMORY) {
             bail!("the key calls.memory_in_bytes: {} is the least that calls can do with", CallBounds::LEAST_MEMORY);
         }
@@ -176,14 +201,15 @@ impl HostConfig {
             output_hosts: egress.output_hosts,
         };
         let calls = CallBounds::new(calls.memory_in_bytes, calls.at_once);
-        Ok(Self { debug, admin, policy, calls })
+        let Compilation { memory_in_bytes, cpu_in_seconds, wall_in_seconds } = compilation;
+        let (cpu, wall) = (Duration::from_secs(cpu_in_seconds), Duration::from_secs(wall_in_seconds));
+        let compilation = CompilationLimits { memory_in_bytes, cpu, wall };
+        Ok(Self { debug, admin, policy, calls, compilation })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -211,11 +237,13 @@ egress:
   api_hosts: {allow: [api.cloudsek.com]}
   output_hosts: {deny: ['*.example.com']}
 allow_components: true
+compilation: {cpu_in_seconds: 5}
 redis_servers: [{host: redis.internal}, {host: 10.0.0.7, port: 7000, dbs: [1, 2]}]
 allow_redis: true
 allow_environment_variables: true
 ";
-        let HostConfig { debug, admin, policy, calls } = HostConfig::parse(text).unwrap();
+        let HostConfig { debug, admin, policy, calls, compilation } = HostConfig::parse(text).unwrap();
+        assert_eq!(compilation, CompilationLimits { cpu: Duration::from_secs(5), ..CompilationLimits::default() });
         assert_eq!(admin.address, Some(AdminAddress::Tcp(([127, 0, 0, 1], 9464).into())));
         assert_eq!((admin.names, admin.token_file), (vec!["collector.internal".to_owned()], Some("token".into())));
         assert_eq!((calls.memory_in_bytes, calls.at_once), (100 << 20, 7));
@@ -260,6 +288,7 @@ allow_environment_variables: true
             ("redis_servers: {host: a}", "redis_servers"),
             ("redis_servers: [[a, 1, [0]]]", "redis_servers[0]"),
             ("quota: []", "quota"),
+            ("compilation: {memory: 1}", "compilation.memory"),
         ] {
             let error = HostConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

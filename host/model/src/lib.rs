@@ -21,6 +21,7 @@
 #![deny(missing_docs)]
 
 mod call_bounds;
+mod compilation;
 pub mod error_code;
 mod identity;
 mod known_secrets;
@@ -33,6 +34,7 @@ mod table;
 mod tenant_name;
 
 pub use call_bounds::CallBounds;
+pub use compilation::CompilationLimits;
 pub use error_code::ErrorCode;
 pub use identity::{Identity, IdentityError};
 pub use known_secrets::KnownSecrets;

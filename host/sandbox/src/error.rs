@@ -1,8 +1,12 @@
 //! Why a component can't be run, and what the operator can do about it.
 
 use std::io;
+use std::time::Duration;
 
+use collector_files::NoThread;
 use thiserror::Error;
+
+use crate::compile::Size;
 
 /// A component that can't be run. Nothing of it was.
 #[derive(Debug, Error)]
@@ -25,6 +29,42 @@ pub enum ComponentError {
     /// Its code is not valid, or an interface has other functions than its name says.
     #[error("the component can't be used: {0}")]
     Invalid(String),
+    /// It has more of something than a tenant's may have, so much.
+    #[error("it has {1} {0}, and at most {most} are allowed", most = .0.most())]
+    TooLarge(Size, u64),
+    /// It could not be compiled within limits.
+    #[error("compiling it {0}")]
+    Compilation(Compilation),
+    /// Nothing was looked at, for want of a thread.
+    #[error("it can't be looked at: {0}")]
+    NoThread(#[from] NoThread),
+}
+
+/// Why the process that compiles a tenant's component has come to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Compilation {
+    /// It wanted more memory than this.
+    #[error("takes more than {0} bytes (compilation.memory_in_bytes)")]
+    Memory(u64),
+    /// It computed for longer than this.
+    #[error("takes more than {0:?} of computing (compilation.cpu_in_seconds)")]
+    Cpu(Duration),
+    /// It was not done in this time.
+    #[error("takes longer than {0:?} (compilation.wall_in_seconds)")]
+    Wall(Duration),
+    /// It gave more bytes of code than this.
+    #[error("gives more than {0} bytes of code")]
+    Code(usize),
+    /// It could not be started, or did not end as it should.
+    #[error("has failed: {0}")]
+    Failed(String),
+}
+
+impl Compilation {
+    /// Whether another try would come to the same.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Memory(_) | Self::Cpu(_) | Self::Code(_))
+    }
 }
 
 impl ComponentError {
@@ -39,6 +79,16 @@ impl ComponentError {
             Self::Version(..) | Self::NoService(_) | Self::Invalid(_) => {
                 "Build it for the world devo:collector/collector@2.0.0 in wit/."
             }
+            Self::TooLarge(..) => "Build it with optimisation, and from fewer parts.",
+            Self::Compilation(Compilation::Failed(_)) | Self::NoThread(_) => "It is tried again later.",
+            Self::Compilation(_) => {
+                "Build it smaller and with optimisation, or ask the operator, who can allow more in host.yaml."
+            }
         }
     }
+}
+
+/// A text of several lines as one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -90,6 +90,7 @@ impl Guest {
     ) -> Outcome<T> {
         let Self { sandbox, context } = self;
         let (limits, metrics) = (context.limits, context.metrics.clone());
+        let _room = sandbox.room().await;
         let _ticking = sandbox.ticker.run();
         let stopwatch = Stopwatch::default();
         let state = CallState::new(context, kind, stopwatch.clone(), memory.clone());

@@ -11,6 +11,7 @@ use crate::budget::TenantBudget;
 use crate::cache::InUse;
 use crate::call::CallState;
 use crate::guest::Guest;
+use crate::instances::{InstancesOf, Room};
 use crate::slow_lane::SlowLane;
 use crate::ticker::Ticker;
 use crate::views::{Context, Views};
@@ -21,6 +22,8 @@ pub struct Sandbox {
     pub(crate) ticker: Arc<Ticker>,
     /// Where calls go that compute for long, if there are others that they could be in the way of.
     pub(crate) slow_lane: Option<Arc<SlowLane>>,
+    /// Where its instances wait until there is room for them.
+    instances: Option<InstancesOf>,
     _in_use: InUse,
 }
 
@@ -29,9 +32,15 @@ impl Sandbox {
         pre: InstancePre<CallState>,
         ticker: Arc<Ticker>,
         slow_lane: Option<Arc<SlowLane>>,
+        instances: Option<InstancesOf>,
         in_use: InUse,
     ) -> wasmtime::Result<Arc<Self>> {
-        Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane, _in_use: in_use }))
+        Ok(Arc::new(Self { pre: ImplementedPre::new(pre)?, ticker, slow_lane, instances, _in_use: in_use }))
+    }
+
+    /// Waits until there is room for one more instance, which is taken until the permit is dropped.
+    pub(crate) async fn room(&self) -> Option<Room> {
+        self.instances.as_ref()?.room().await
     }
 
     /// The component for one service, which lets it reach these views. Each of its calls may use what the

@@ -33,7 +33,7 @@ use crate::observe::log::{LogQuota, Masks};
 use crate::observe::status::Status;
 use crate::observe::telemetry::{Messages, Routes};
 use crate::service::End;
-use crate::tenant::Tenant;
+use crate::tenant::{Sandboxes, Tenant};
 
 /// Tenants that are prepared at the same time: it is disk and computing, of which more at once is not faster.
 const PREPARE_SLOTS: usize = 8;
@@ -84,7 +84,7 @@ pub async fn run(
     let confined = Root::of_tenants(&root, decided.policy.quota.disk_in_bytes).with_context(unusable)?;
     folder::warn_of_hard_links();
     open_files::raise();
-    let HostConfig { admin, policy, calls, .. } = decided;
+    let HostConfig { admin, policy, calls, compilation, .. } = decided;
     let calls = CallBudget::new(calls);
     let registry = ServiceRegistry::default();
     let shared = SharedByTenants { calls: calls.clone(), log_quota: shown.log_quota.clone() };
@@ -92,7 +92,7 @@ pub async fn run(
     let log_quota = shown.log_quota.clone();
     let host = Arc::new(Host {
         tenants: confined,
-        engine: Engine::shared(cache, calls)
+        engine: Engine::shared(cache, compilation, calls)
             .map_err(|error| anyhow!("the WebAssembly engine can't start: {error:#}"))?,
         shown,
         registry,
@@ -325,6 +325,11 @@ impl Host {
         let messages = Messages::default();
         // Forgotten however this ends, a panic included.
         let _routed = Routed::new(&self.shown, &name, &plan, messages.clone());
+        // Before anything is held that others wait for: it may be long until a component is compiled.
+        let sandboxes = tokio::select! {
+            sandboxes = Sandboxes::of_tenant(&plan, &self.engine) => sandboxes?,
+            () = end.cancelled() => return Ok(End::Stopped),
+        };
         let warm_up = tokio::select! {
             slot = self.warm_up_slots.acquire() => slot?,
             () = end.cancelled() => return Ok(End::Stopped),
@@ -339,7 +344,7 @@ impl Host {
             let prepare = move || {
                 let _entered = span.entered();
                 messages.open(&plan);
-                Tenant::prepare((*plan).clone(), messages, &host.engine, &end)
+                Tenant::prepare((*plan).clone(), sandboxes, messages, &host.engine, &end)
             };
             let threads = self.tenants.threads_of(name.shared());
             // A thread that is left behind holds its tenant's share, and so keeps the next try from taking

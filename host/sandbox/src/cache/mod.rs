@@ -19,7 +19,6 @@ use tracing::{debug, warn};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::error::ComponentError;
 use folder::{Folder, Refusal};
 
 /// The cache's folder where the command line names none: `devo-collector` in `$XDG_CACHE_HOME`, or in
@@ -64,33 +63,19 @@ impl Cache {
         Ok(Self { folder: Folder::open(path)?, known: Mutex::default() })
     }
 
-    /// The compiled form of a component that is in this folder, from its file if that can be trusted, else by
-    /// `compile` and kept for the next time.
-    pub(crate) fn load_or(
-        &self,
-        engine: &Engine,
-        component: &[u8],
-        owner: &Path,
-        compile: impl FnOnce() -> Result<Component, ComponentError>,
-    ) -> Result<(Component, InUse), ComponentError> {
+    /// The compiled form of a component that is in this folder of a tenant, from its file if there is one and it
+    /// can be trusted.
+    pub(crate) fn load(&self, engine: &Engine, component: &[u8], owner: &Path) -> Option<(Component, InUse)> {
         let name = file_name(engine, component);
-        let in_use = self.note(&name, owner);
-        match self.load(engine, &name) {
-            Ok(component) => return Ok((component, in_use)),
+        match self.open_file(engine, &name) {
+            Ok(component) => return Some((component, self.note(&name, owner))),
             Err(Refusal::Missing) => {}
             Err(reason) => warn!(
                 "The compiled component {} is not used: {reason}. The component is compiled anew and the file replaced.",
                 self.folder.path().join(&name).display()
             ),
         }
-        let component = compile()?;
-        let is_used = |name: &str| self.known().iter().any(|known| known.name == name && known.is_used());
-        let code = component.serialize().map_err(Refusal::Engine);
-        let kept = code.and_then(|code| self.folder.write(&name, &code, is_used));
-        if let Err(reason) = kept {
-            debug!("The compiled component is not kept: {}: {reason}", self.folder.path().display());
-        }
-        Ok((component, in_use))
+        None
     }
 
     /// Notes that a component is used, and removes what its owner has beyond what is kept.
@@ -114,7 +99,19 @@ impl Cache {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn load(&self, engine: &Engine, name: &str) -> Result<Component, Refusal> {
+    /// Keeps what was compiled of a component in this folder of a tenant for the next time. It is no harm if
+    /// that can't be done.
+    pub(crate) fn keep(&self, engine: &Engine, component: &[u8], owner: &Path, code: &[u8]) -> InUse {
+        let name = file_name(engine, component);
+        let in_use = self.note(&name, owner);
+        let is_used = |name: &str| self.known().iter().any(|known| known.name == name && known.is_used());
+        if let Err(reason) = self.folder.write(&name, code, is_used) {
+            debug!("The compiled component is not kept: {}: {reason}", self.folder.path().display());
+        }
+        in_use
+    }
+
+    fn open_file(&self, engine: &Engine, name: &str) -> Result<Component, Refusal> {
         let file = self.folder.open_file(name)?;
         // SAFETY: the code must be what the engine wrote, unchanged as long as it is mapped. What is mapped
         // is the very file that was checked, by its descriptor. It and its folder belong to our user and can

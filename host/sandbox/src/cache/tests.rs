@@ -37,18 +37,17 @@ impl Kept {
 
     /// How often the component had to be compiled to be had.
     fn compilations(&self) -> u32 {
-        let mut count = 0;
-        let compile = || {
-            count += 1;
-            Ok(Component::new(&self.engine, COMPONENT).unwrap())
-        };
-        self.cache().load_or(&self.engine, COMPONENT, Path::new("acme"), compile).unwrap();
-        count
+        let (cache, owner) = (self.cache(), Path::new("acme"));
+        if cache.load(&self.engine, COMPONENT, owner).is_some() {
+            return 0;
+        }
+        cache.keep(&self.engine, COMPONENT, owner, &self.engine.precompile_component(COMPONENT).unwrap());
+        1
     }
 
     fn refusal(&self) -> Refusal {
         let name = self.file.file_name().unwrap().to_str().unwrap();
-        self.cache().load(&self.engine, name).err().unwrap()
+        self.cache().open_file(&self.engine, name).err().unwrap()
     }
 
     /// The file was not used, and another one took its place.
@@ -106,7 +105,7 @@ fn a_whole_file_under_anothers_name_is_replaced() {
     let kept = Kept::new();
     let other = kept.cache().folder.path().join(file_name(&kept.engine, b"another component"));
     fs::copy(&kept.file, &other).unwrap();
-    let refusal = kept.cache().load(&kept.engine, other.file_name().unwrap().to_str().unwrap()).err();
+    let refusal = kept.cache().open_file(&kept.engine, other.file_name().unwrap().to_str().unwrap()).err();
     assert!(matches!(refusal, Some(Refusal::Damaged)));
 }
 
@@ -149,7 +148,7 @@ fn what_belongs_to_another_user_is_not_trusted() {
     let mut cache = kept.cache();
     cache.folder = cache.folder.trusting(ours + 1);
     let name = kept.file.file_name().unwrap().to_str().unwrap();
-    assert!(matches!(cache.load(&kept.engine, name).err(), Some(Refusal::Owner(owner)) if owner == ours));
+    assert!(matches!(cache.open_file(&kept.engine, name).err(), Some(Refusal::Owner(owner)) if owner == ours));
 }
 
 #[test]
@@ -188,7 +187,7 @@ fn code_for_another_engine_is_refused_by_the_engine_too() {
     config.epoch_interruption(true);
     let other = Engine::new(&config).unwrap();
     let name = kept.file.file_name().unwrap().to_str().unwrap();
-    assert!(matches!(kept.cache().load(&other, name).err(), Some(Refusal::Engine(_))));
+    assert!(matches!(kept.cache().open_file(&other, name).err(), Some(Refusal::Engine(_))));
 }
 
 #[test]
