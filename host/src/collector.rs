@@ -2,6 +2,7 @@
 //! have ended.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use collector_config::{AdminSettings, ConfigError, Plan};
@@ -11,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::devo_compat::GlobalStatus;
-use crate::observe::admin::{Admin, ServiceRegistry, SharedByTenants};
+use crate::observe::admin::{Admin, Serves};
+use crate::observe::state::{ServiceRegistry, StateChanges};
 use crate::observe::status::Status;
 use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
@@ -57,7 +59,7 @@ async fn supervise(
 ) -> anyhow::Result<End> {
     let outputs = plan.outputs.clone();
     let registry = ServiceRegistry::default();
-    let admin = Admin::bind(admin, registry.clone(), SharedByTenants::default()).await?;
+    let admin = Admin::bind(admin, registry.clone(), Serves::OneConfiguration).await?;
     let engine = engine(&plan, cache)?;
     let sandboxes = Sandboxes::of_operator(&plan, &engine)?;
     let tenant = Tenant::prepare(plan, sandboxes, messages.clone(), &engine, &stop)?;
@@ -65,12 +67,16 @@ async fn supervise(
     tenant.announce();
     // Before the services begin: the original's lines have this order.
     let reports = Status::start(move |memory| status.line(memory));
-    let _registered = registry.register(None, tenant.services());
+    let name: Arc<str> = Arc::default();
+    registry.accept(&name);
+    let _registered = registry.register(name, tenant.services(), tenant.resting().to_vec());
+    let changes = StateChanges::new(registry);
     let running = tenant.start();
     let end = tokio::select! {
         end = running.ended() => end?,
         never = reports.report() => match never {},
         never = admin.serve() => match never {},
+        never = changes.tell() => match never {},
     };
     match end {
         End::Stopped => info!("All services have stopped"),

@@ -20,6 +20,7 @@ use tracing::{Instrument, error, info, warn};
 
 use crate::component::BUNDLED;
 use crate::devo_compat::{Process, SenderNames, ServiceThreads, announce_inputs, service_span};
+use crate::observe::state::{Resting, State};
 use crate::observe::status::Monitors;
 use crate::observe::telemetry::Messages;
 use crate::service::{End, Service};
@@ -68,8 +69,12 @@ impl Sandboxes {
 /// The services of a configuration that can start.
 pub struct Tenant {
     services: Vec<Service>,
+    /// Those that can't, or are not to.
+    resting: Vec<Resting>,
     /// Whether one could not.
     end: End,
+    /// Until then it lasts, where none of its services is to run.
+    idle_until: Option<CancellationToken>,
     outputs: Vec<OutputPlan>,
     messages: Messages,
     store: Store,
@@ -104,7 +109,15 @@ impl Tenant {
             store = store.at_most(bytes);
         }
         let budget = engine.tenant_budget();
-        let mut tenant = Self { services: Vec::new(), end: End::Stopped, outputs: plan.outputs, messages, store };
+        let mut tenant = Self {
+            services: Vec::new(),
+            resting: plan.disabled.into_iter().map(disabled).collect(),
+            end: End::Stopped,
+            idle_until: plan.services.is_empty().then(|| stop.clone()),
+            outputs: plan.outputs,
+            messages,
+            store,
+        };
         let sandboxes = sandboxes.0.into_iter().map(|sandbox| sandbox.map_or_else(|| bundled(engine), Ok));
         let sandboxes: Vec<_> = sandboxes.collect::<anyhow::Result<_>>()?;
         for (service, sandbox) in plan.services.into_iter().zip(sandboxes) {
@@ -114,6 +127,9 @@ impl Tenant {
                 Err(error) => {
                     let ErrorCode { class, number: code } = error.code();
                     service_span(Process::Input, &thread, &identity).in_scope(|| error!(class, code, "{error}"));
+                    let state = State::Stopped { error: error.to_string().into() };
+                    let (input, service) = (identity.input().to_owned(), identity.service().to_owned());
+                    tenant.resting.push(Resting { input, service, state });
                     tenant.end = End::Failed;
                 }
             }
@@ -121,9 +137,14 @@ impl Tenant {
         Ok(tenant)
     }
 
-    /// The services.
+    /// The services that run once it is started.
     pub fn services(&self) -> &[Service] {
         &self.services
+    }
+
+    /// Those that don't.
+    pub fn resting(&self) -> &[Resting] {
+        &self.resting
     }
 
     /// Whether the APIs accept the credentials of all services. Pulls nothing.
@@ -156,9 +177,15 @@ impl Tenant {
 
     /// Sets the services going, in the current tracing span.
     pub fn start(self) -> Running {
-        let Self { services, end, outputs, messages, store } = self;
+        let Self { services, end, idle_until, outputs, messages, store, resting: _ } = self;
         let monitors = Monitors::start(&services, &outputs, &messages);
-        let services = services.into_iter().map(|service| service.run().in_current_span()).collect();
+        let mut services: JoinSet<_> = services.into_iter().map(|service| service.run().in_current_span()).collect();
+        if let Some(stop) = idle_until {
+            services.spawn(async move {
+                stop.cancelled().await;
+                End::Stopped
+            });
+        }
         Running { services, end, monitors, store }
     }
 }
@@ -195,6 +222,11 @@ async fn release(store: Store) {
     if tokio::time::timeout(RELEASE, store.release()).await.is_err() {
         warn!("The state is still being written {RELEASE:?} after the end of its services: the disk does not answer");
     }
+}
+
+fn disabled(input: String) -> Resting {
+    info!("The input {input} is not enabled; it is left alone");
+    Resting { input, service: String::new(), state: State::Disabled }
 }
 
 fn bundled(engine: &Engine) -> anyhow::Result<Arc<Sandbox>> {

@@ -20,6 +20,7 @@ const MODULES: &[&[&str]] = &[
     &["service"],
     &["observe::log"],
     &["observe::telemetry"],
+    &["observe::state"],
     &["observe::status", "observe::admin"],
     &["tenant"],
     &["collector", "tenants"],

@@ -53,7 +53,7 @@ fn one_collector_shows_what_it_has_done() {
         (&"ok".into(), &1.into(), &1.into())
     );
     let page = admin.get("/").unwrap();
-    assert!(page.contains("cloudsek / alerts") && page.contains("pulling"), "{page}");
+    assert!(page.contains("cloudsek / alerts") && page.contains("delivering"), "{page}");
     for shown in [metrics.text(), &page] {
         assert!(!shown.contains(&stage.simulator.token()));
     }
@@ -68,7 +68,7 @@ fn what_went_wrong_is_on_the_page_and_is_no_markup() {
     collector.wait_for_line(&["ApiError [CODE:0"], PATIENCE).unwrap();
     let admin = Admin::of(&collector).unwrap();
     let page = admin.get("/").unwrap();
-    assert!(page.contains("not ready") && page.contains("Last failure: ApiError [CODE:0"), "{page}");
+    assert!(page.contains("source failing") && page.contains("ApiError [CODE:0"), "{page}");
     assert!(!page.contains("<b>"), "{page}");
     let failures = admin.metrics(None).unwrap().value("devo_collector_failures_total", &[]);
     assert!(failures >= Some(1.0), "{failures:?}");

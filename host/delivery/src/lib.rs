@@ -57,5 +57,5 @@ pub use event::Event;
 pub use frame::{Compression, Framer};
 pub use outputs::{Output, Outputs};
 pub use settings::{DevoSettings, Transport};
-pub use statistics::{Checkpoint, Delivered, Statistics};
+pub use statistics::{Checkpoint, Delivered, Statistics, Trouble};
 pub use tls::{Pkcs12File, Tls, TlsError, TlsFiles};

@@ -1,7 +1,7 @@
 //! What a sender has delivered, for the statistics lines and metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 
@@ -19,6 +19,16 @@ struct Totals {
     delivering: Duration,
     /// Since when a delivery is going on.
     busy_since: Option<Instant>,
+    trouble: Option<Trouble>,
+}
+
+/// Why nothing is confirmed, from the first failed try that is waited after until something is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When that try failed.
+    pub since: SystemTime,
+    /// Why the last one did.
+    pub cause: Arc<str>,
 }
 
 /// The totals at one moment.
@@ -106,6 +116,19 @@ impl Statistics {
         let mut totals = self.totals();
         totals.messages += messages;
         totals.bytes += bytes as u64;
+        totals.trouble = None;
+    }
+
+    /// A try failed, and the next one has to wait.
+    pub(super) fn note_trouble(&self, cause: &str) {
+        let mut totals = self.totals();
+        let since = totals.trouble.take().map_or_else(SystemTime::now, |trouble| trouble.since);
+        totals.trouble = Some(Trouble { since, cause: cause.into() });
+    }
+
+    /// Why nothing is confirmed; none where all is well, or nothing was tried.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.totals().trouble.clone()
     }
 
     /// Counts the time until the result is dropped, if by an interruption, as time spent delivering.
@@ -154,5 +177,17 @@ mod tests {
         assert!(start.delivering <= during.delivering && during.delivering <= end.delivering);
         assert_eq!(statistics.delivering(), end.delivering);
         assert_eq!(end.since(&end).messages, 0);
+    }
+
+    #[test]
+    fn trouble_lasts_from_its_first_try_until_something_is_confirmed() {
+        let statistics = Statistics::default();
+        assert_eq!(statistics.trouble(), None);
+        statistics.note_trouble("refused");
+        let first = statistics.trouble().unwrap();
+        statistics.note_trouble("unreachable");
+        assert_eq!(statistics.trouble(), Some(Trouble { cause: "unreachable".into(), ..first }));
+        statistics.add_confirmed(1, 10);
+        assert_eq!(statistics.trouble(), None);
     }
 }

@@ -3,5 +3,6 @@
 
 pub(crate) mod admin;
 pub mod log;
+pub(crate) mod state;
 pub mod status;
 pub mod telemetry;

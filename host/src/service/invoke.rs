@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector_delivery::Outputs;
-use collector_model::metrics::ServiceMetrics;
+use collector_model::metrics::{ServiceMetrics, Task};
 use collector_model::{ErrorCode, error_code};
 use collector_sandbox::{Failure, Fault, Guest, Outcome, Terminated};
 use tokio_util::sync::CancellationToken;
@@ -25,16 +25,25 @@ pub struct ServiceExit(pub End);
 pub enum Purpose {
     SetUp,
     PrePull,
-    /// New events, or those of a backfill.
     Pull,
+    Backfill,
 }
 
 impl Purpose {
+    /// What fails with it, and goes on when it succeeds.
+    fn task(self) -> Task {
+        match self {
+            Self::SetUp => Task::SetUp,
+            Self::PrePull | Self::Pull => Task::Pull,
+            Self::Backfill => Task::Backfill,
+        }
+    }
+
     fn limit_exceeded(self) -> ErrorCode {
         match self {
             Self::SetUp => error_code::SETUP_LIMIT_EXCEEDED,
             Self::PrePull => error_code::PRE_PULL_LIMIT_EXCEEDED,
-            Self::Pull => error_code::PULL_LIMIT_EXCEEDED,
+            Self::Pull | Self::Backfill => error_code::PULL_LIMIT_EXCEEDED,
         }
     }
 
@@ -42,7 +51,7 @@ impl Purpose {
         match self {
             Self::SetUp => error_code::SETUP_TRAP,
             Self::PrePull => error_code::PRE_PULL_TRAP,
-            Self::Pull => error_code::PULL_TRAP,
+            Self::Pull | Self::Backfill => error_code::PULL_TRAP,
         }
     }
 }
@@ -107,10 +116,10 @@ impl Caller {
     /// mend it.
     pub fn report<T>(&self, purpose: Purpose, outcome: Outcome<T>) -> Result<(), ServiceExit> {
         match outcome {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => self.metrics.end_failure(purpose.task()),
             Ok(Err(failed)) => {
                 let (class, Fault { code, reason, remedy }) = described(&failed.failure);
-                self.record_failure(ErrorCode { class, number: *code }, &format!("{reason} {remedy}"));
+                self.record_failure(purpose, ErrorCode { class, number: *code }, &format!("{reason} {remedy}"));
                 if failed.is_final() {
                     return Err(ServiceExit(End::Failed));
                 }
@@ -127,17 +136,21 @@ impl Caller {
                     ),
                     Terminated::Trap(_) => (purpose.trap(), "Contact support if it goes on."),
                 };
-                self.record_failure(code, &format!("{terminated}. Nothing of the call is committed. {remedy}"));
+                self.record_failure(
+                    purpose,
+                    code,
+                    &format!("{terminated}. Nothing of the call is committed. {remedy}"),
+                );
             }
         }
         Ok(())
     }
 
     /// An error of the service, in the log and in its metrics.
-    pub fn record_failure(&self, code: ErrorCode, reason: &str) {
+    pub fn record_failure(&self, purpose: Purpose, code: ErrorCode, reason: &str) {
         let text = format!("{code} reason: {reason}");
+        self.metrics.add_failure(purpose.task(), code, &text);
         let ErrorCode { class, number: code } = code;
-        self.metrics.add_failure(&text);
         error!(class, code, "{text}");
     }
 }

@@ -50,8 +50,8 @@ pub struct Service {
     puller: Puller,
 }
 
-/// What is seen of a service from outside, for as long as it runs: by the metrics, the status page and the
-/// reports on what was sent. Whoever looks does not hold it, so that a service that has ended is gone.
+/// What is seen of a service from outside, for as long as its tenant runs: by the metrics, the status page
+/// and the reports on what was sent.
 pub struct Observed {
     /// What it is known by.
     pub identity: Identity,
@@ -63,6 +63,8 @@ pub struct Observed {
     pub outputs: Arc<Outputs>,
     /// What must not be shown of it.
     pub secrets: KnownSecrets,
+    /// In which its lines are written.
+    pub span: Span,
 }
 
 /// Why a service can't start.
@@ -145,9 +147,16 @@ impl Service {
             setup: Setup::new(caller.clone(), readiness.clone(), threads.module, token, api, plan.refresh),
             puller: Puller::new(caller, readiness, threads.puller.clone(), Period::new(plan.period), allowance),
             setup_span: service_span(Process::Input, &threads.setup, &identity),
+            observed: Arc::new(Observed {
+                identity,
+                limits,
+                metrics,
+                outputs,
+                secrets: plan.secrets,
+                span: puller_span.clone(),
+            }),
             puller_span,
             threads,
-            observed: Arc::new(Observed { identity, limits, metrics, outputs, secrets: plan.secrets }),
         })
     }
 
@@ -178,13 +187,17 @@ impl Service {
         matches!(checked, Ok(None))
     }
 
-    /// Runs until the stop, or until it can't go on. Whoever observes it sees it until then.
+    /// Runs until the stop, or until it can't go on.
     pub async fn run(self) -> End {
-        let Self { setup, setup_span, puller, puller_span, observed: _observed, .. } = self;
-        tokio::select! {
+        let Self { setup, setup_span, puller, puller_span, observed, .. } = self;
+        let end = tokio::select! {
             end = setup.run().instrument(setup_span) => end,
             end = puller.run().instrument(puller_span) => end,
+        };
+        if end == End::Failed {
+            observed.metrics.set_needs_operator();
         }
+        end
     }
 }
 

@@ -2,7 +2,7 @@
 //! the rest of what the source has for as long as the next pull is not due.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use collector_egress::rate::{self, Kind, Limiter};
 use collector_model::metrics::Summary;
@@ -150,7 +150,12 @@ impl<'a> Cycles<'a> {
                 Next::Wait(wait, reason) => {
                     match reason {
                         Reason::Done => self.tell_end(),
-                        Reason::Limits => rate::announce(wait),
+                        Reason::Limits => {
+                            rate::announce(wait);
+                            if self.timetable.is_due(self.now()) {
+                                self.caller().metrics().set_limited_until(SystemTime::now() + wait);
+                            }
+                        }
                         Reason::Failure => {}
                     }
                     self.caller().run_until_stopped(sleep(wait)).await?;
@@ -199,19 +204,20 @@ impl<'a> Cycles<'a> {
     /// Counts what a call has done, or says why it has failed and when it is tried again. Where it failed,
     /// the state was not advanced and the source will be read again: what is queued would only repeat.
     async fn settle(&mut self, kind: Kind, outcome: Outcome<Summary>) -> Result<Settled, ServiceExit> {
-        let (name, backoff) = match kind {
-            Kind::Live => ("pull", &mut self.pull_backoff),
-            Kind::Backfill => ("backfill", &mut self.backfill_backoff),
+        let (name, purpose, backoff) = match kind {
+            Kind::Live => ("pull", Purpose::Pull, &mut self.pull_backoff),
+            Kind::Backfill => ("backfill", Purpose::Backfill, &mut self.backfill_backoff),
         };
         if let Ok(Ok(summary)) = outcome {
             *backoff = Backoff::default();
+            self.caller().report(purpose, outcome)?;
             self.caller().metrics().add_call(&summary);
             self.totals.get_or_insert_default().add(&summary);
             return Ok(Settled::Done { up_to_date: summary.up_to_date });
         }
         let wait = backoff.after(&outcome);
         self.caller().discard().await;
-        self.caller().report(Purpose::Pull, outcome)?;
+        self.caller().report(purpose, outcome)?;
         self.puller.readiness.invalidate();
         info!("Retrying the {name} in {} seconds", wait.as_secs());
         Ok(Settled::Failed { wait })

@@ -157,6 +157,11 @@ impl Timetable {
         self.pending
     }
 
+    /// Whether a pull is due, and only the request limits can hold it back.
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.retry.unwrap_or(self.due) <= now
+    }
+
     /// How long the cycle has lasted, and how long it is until the next pull is due.
     pub fn cycle(&self, now: Duration) -> (Duration, Duration) {
         (now.saturating_sub(self.begun), self.due.saturating_sub(now))

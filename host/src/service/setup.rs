@@ -115,7 +115,7 @@ impl Setup {
     /// Checks whether settings and credentials are accepted. If not, it is to be tried again after this wait.
     pub async fn check_once(&self, backoff: &mut Backoff) -> Result<Option<Duration>, ServiceExit> {
         if let Err(reason) = self.caller.run_until_stopped(self.refresh_token()).await? {
-            self.caller.record_failure(error_code::TOKEN_UNREADABLE, &format!("{reason}."));
+            self.caller.record_failure(Purpose::SetUp, error_code::TOKEN_UNREADABLE, &format!("{reason}."));
             return Ok(Some(backoff.after_failure()));
         }
         let call = self.caller.guest().set_up();

@@ -129,6 +129,7 @@ mod tests {
             stored_in_bytes: None,
             outputs: Vec::new(),
             services: Vec::new(),
+            disabled: Vec::new(),
             secrets: Default::default(),
             warnings: Vec::new(),
         })

@@ -28,8 +28,9 @@ use super::runner::{Outcome, TenantRunner};
 use super::watch::{Changes, Watch};
 use super::{jitter, open_files};
 use crate::devo_compat::tenant_span;
-use crate::observe::admin::{Admin, ServiceRegistry, SharedByTenants};
+use crate::observe::admin::{Admin, Serves, SharedByTenants};
 use crate::observe::log::{LogQuota, Masks};
+use crate::observe::state::{ServiceRegistry, StateChanges};
 use crate::observe::status::Status;
 use crate::observe::telemetry::{Messages, Routes};
 use crate::service::End;
@@ -88,7 +89,7 @@ pub async fn run(
     let calls = CallBudget::new(calls);
     let registry = ServiceRegistry::default();
     let shared = SharedByTenants { calls: calls.clone(), log_quota: shown.log_quota.clone() };
-    let admin = Admin::bind(&admin, registry.clone(), shared).await?;
+    let admin = Admin::bind(&admin, registry.clone(), Serves::Tenants(shared)).await?;
     let log_quota = shown.log_quota.clone();
     let host = Arc::new(Host {
         tenants: confined,
@@ -109,6 +110,7 @@ pub async fn run(
         runners: BTreeMap::new(),
         host: host.clone(),
     };
+    let changes = StateChanges::new(host.registry.clone());
     let status = Status::start(move |_| host.line());
     let supervised = async {
         supervisor.look_everywhere().await;
@@ -131,6 +133,7 @@ pub async fn run(
         never = status.report() => match never {},
         never = log_quota.report() => match never {},
         never = admin.serve() => match never {},
+        never = changes.tell() => match never {},
         () = stop.cancelled() => {}
     }
     supervisor.stop().await;
@@ -252,27 +255,32 @@ impl Supervisor {
                     info!(tenant = %name, "The tenant {name} is gone, and is stopped");
                 }
                 self.watch.forget(&name);
+                self.host.registry.forget(name.shared());
                 // Of a tenant that is gone, nothing is kept; its runner ends by itself.
                 return;
             }
             Action::Start(plan) => {
                 info!(tenant = %name, "The tenant {name} is started");
+                self.host.registry.accept(name.shared());
                 hosted.updates = Some(self.keep_running(&name, *plan));
             }
             Action::Restart(plan) => {
                 info!(tenant = %name, "The tenant {name} has changed, and is started again");
+                self.host.registry.accept(name.shared());
                 if let Some(updates) = &hosted.updates {
                     updates.send_replace(Arc::new(*plan));
                 }
             }
             Action::Reverted => {
                 info!(tenant = %name, "The tenant {name} has the configuration again that it runs with");
+                self.host.registry.accept(name.shared());
             }
             Action::Refuse(problem) => {
                 let meanwhile = match hosted.updates {
                     Some(_) => "It runs on with the configuration before",
                     None => "It is started when that is mended",
                 };
+                self.host.registry.refuse(name.shared(), &problem.to_string());
                 let ErrorCode { class, number: code } = problem.code();
                 error!(tenant = %name, class, code, "The tenant {name}: {problem} {meanwhile}");
             }
@@ -290,7 +298,14 @@ impl Supervisor {
             stop: self.host.stop.clone(),
             jitter: move |plan: &Plan| jitter::offset(&offset_of, plan),
             start: move |plan: Arc<Plan>, end| {
-                let run = host.clone().run(started.clone(), plan, end);
+                let (host, name) = (host.clone(), started.clone());
+                let run = async move {
+                    let outcome = host.clone().run(name.clone(), plan, end).await;
+                    if let Err(error) = &outcome {
+                        host.registry.fail(name.shared(), &format!("{error:#}"));
+                    }
+                    outcome
+                };
                 tokio::spawn(run.instrument(tenant_span(started.shared())))
             },
         };
@@ -357,7 +372,7 @@ impl Host {
             }
         };
         tenant.announce();
-        let _registered = self.registry.register(Some(name.shared().clone()), tenant.services());
+        let _registered = self.registry.register(name.shared().clone(), tenant.services(), tenant.resting().to_vec());
         let services: Vec<_> = tenant.services().iter().map(|service| service.observed().clone()).collect();
         let begun = async move { join_all(services.iter().map(|service| service.metrics.begun())).await };
         let mut ended = pin!(tenant.start().ended());

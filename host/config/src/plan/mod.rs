@@ -49,6 +49,8 @@ pub struct Plan {
     pub outputs: Vec<OutputPlan>,
     /// What is pulled.
     pub services: Vec<ServicePlan>,
+    /// The inputs that are not enabled, by their names.
+    pub disabled: Vec<String>,
     /// Every secret in it: none may be shown.
     pub secrets: KnownSecrets,
     /// What the operator should know although it is no error.
@@ -98,14 +100,16 @@ impl Plan {
                 services.push(keys.plan(&limiter, &mut warnings)?);
             }
         }
-        if services.is_empty() {
+        let disabled = document.inputs.iter().filter(|(_, input)| !input.enabled);
+        let disabled: Vec<_> = disabled.map(|(name, _)| name.to_string()).collect();
+        if services.is_empty() && disabled.is_empty() {
             return Err(Cause::KeyMissing("inputs.<name>.services".to_owned())
                 .remedy("Add an enabled input with the service alerts."));
         }
         let Globals { debug, id, .. } = document.globals;
         let id = id.map(|Text(id)| id).unwrap_or_default();
         let stored_in_bytes = Some(policy.quota.stored_in_bytes).filter(|bytes| *bytes != u64::MAX);
-        Ok(Self { id, name, debug, persistence, stored_in_bytes, outputs, services, secrets, warnings })
+        Ok(Self { id, name, debug, persistence, stored_in_bytes, outputs, services, disabled, secrets, warnings })
     }
 }
 
@@ -360,7 +364,9 @@ mod tests {
     fn a_disabled_input_is_left_alone() {
         let mut input = usual();
         input["enabled"] = false.into();
-        assert!(plan(document(input, serde_json::json!({}))).unwrap_err().to_string().contains("services"));
+        let plan_of = plan(document(input, serde_json::json!({}))).unwrap();
+        assert!(plan_of.services.is_empty());
+        assert_eq!(plan_of.disabled, ["cloudsek"]);
     }
 
     #[test]

@@ -88,7 +88,12 @@ impl Sender {
             };
             self.disconnect();
             let (name, address) = (&settings.name, &settings.address);
-            let Some(wait) = budget.after_failure(step, &cause) else {
+            let wait = budget.after_failure(step, &cause);
+            // What can be repeated at once is most often an idle connection that a balancer has closed.
+            if wait.is_none_or(|wait| wait > Duration::ZERO) {
+                statistics.note_trouble(&cause.to_string());
+            }
+            let Some(wait) = wait else {
                 return Err(SendError::Unconfirmed {
                     output: name.clone(),
                     address: address.to_string().into(),

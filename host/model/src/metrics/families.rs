@@ -53,6 +53,9 @@ macro_rules! families {
 }
 
 families! {
+    /// The state that the service is in, as the label `state`; the value is 1. Where a whole tenant does not
+    /// run, `input` and `service` are empty.
+    STATE = Gauge, "devo_collector_state", "`rejected`, `stopped`, `stale`, `credentials refused`, or one of the `failing` for an hour";
     /// Whether the API accepts the credentials.
     READY = Gauge, "devo_collector_ready", "0 for an hour: the customer's token has expired";
     /// When the last pull ended, in Unix time.

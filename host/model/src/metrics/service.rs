@@ -2,16 +2,14 @@
 //! status page.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
 
-use super::{Progress, Summary};
-use crate::Limit;
-
-/// The longest text of a failure that is kept, in bytes.
-const LONGEST_FAILURE: usize = 400;
+use super::failing::Failures;
+use super::{BackfillProgress, Failing, Progress, Summary, Task};
+use crate::{ErrorCode, Limit};
 
 /// What is counted of one service since its start.
 #[derive(Debug, Default)]
@@ -25,10 +23,21 @@ pub struct ServiceMetrics {
     instantiated_in_nanoseconds: AtomicU64,
     last_cycle_in_microseconds: AtomicU64,
     last_cycle_ended_in_milliseconds: AtomicU64,
-    last_failure: Mutex<Option<Box<str>>>,
-    progress: Mutex<Option<Progress>>,
+    /// Until when the request limits let no pull through.
+    limited_until_in_milliseconds: AtomicU64,
+    needs_operator: AtomicBool,
+    failures: Mutex<Failures>,
+    standing: Mutex<Standing>,
     /// Told of each cycle and each failure.
     happened: Notify,
+}
+
+/// How things stand with the source.
+#[derive(Debug, Default)]
+struct Standing {
+    progress: Option<Progress>,
+    /// Where the pass that is under way was when it was first heard of, and when that was.
+    pass: Option<(BackfillProgress, SystemTime)>,
 }
 
 /// What is counted.
@@ -83,7 +92,14 @@ impl ServiceMetrics {
         self.add(Count::Duplicates, duplicates);
         self.add(Count::Sent, sent);
         self.add(Count::DeadLetters, dead_letters);
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        let mut standing = self.standing();
+        let before = standing.progress.and_then(|progress| progress.backfill);
+        let goes_on = |now: BackfillProgress| before.is_some_and(|before| now.done >= before.done);
+        standing.pass = match (progress.backfill, standing.pass) {
+            (Some(now), Some(began)) if goes_on(now) => Some(began),
+            (now, _) => now.map(|now| (now, SystemTime::now())),
+        };
+        standing.progress = Some(progress);
     }
 
     /// A pull came to its end, so long after its first try. `missed`: it was not in time.
@@ -91,17 +107,30 @@ impl ServiceMetrics {
         self.add(Count::Cycles, 1);
         self.add(Count::MissedTicks, u64::from(missed));
         self.last_cycle_in_microseconds.store(whole(took.as_micros()), Ordering::Relaxed);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_cycle_ended_in_milliseconds.store(whole(now.as_millis()), Ordering::Relaxed);
+        self.last_cycle_ended_in_milliseconds.store(milliseconds(SystemTime::now()), Ordering::Relaxed);
         self.happened.notify_one();
     }
 
-    /// A call failed. The text is the one of the log.
-    pub fn add_failure(&self, text: &str) {
+    /// A task failed. The text is the one of the log.
+    pub fn add_failure(&self, task: Task, code: ErrorCode, text: &str) {
         self.add(Count::Failures, 1);
-        let text = &text[..text.floor_char_boundary(LONGEST_FAILURE)];
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
+        self.failures().add(task, code, text, SystemTime::now());
         self.happened.notify_one();
+    }
+
+    /// A task succeeded: what it failed with is over.
+    pub fn end_failure(&self, task: Task) {
+        self.failures().end(task);
+    }
+
+    /// The request limits let no pull through before this time.
+    pub fn set_limited_until(&self, time: SystemTime) {
+        self.limited_until_in_milliseconds.store(milliseconds(time), Ordering::Relaxed);
+    }
+
+    /// It has ended, and can't go on without the operator.
+    pub fn set_needs_operator(&self) {
+        self.needs_operator.store(true, Ordering::Relaxed);
     }
 
     /// Returns when the service has come to the end of a cycle, or has failed for the first time. For one at
@@ -170,19 +199,58 @@ impl ServiceMetrics {
         (ended > 0).then(|| (took, UNIX_EPOCH + Duration::from_millis(ended)))
     }
 
-    /// What the log said of the last failure, if there was one since the start.
-    pub fn last_failure(&self) -> Option<String> {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
+    /// What it fails with now; none if the last of each task went well.
+    pub fn failing(&self) -> Option<Failing> {
+        self.failures().now().cloned()
+    }
+
+    /// The last failure since the start, whether it is over or not.
+    pub fn last_failure(&self) -> Option<Failing> {
+        self.failures().last().cloned()
+    }
+
+    /// Until when the request limits let no pull through, if they have ever held one back.
+    pub fn limited_until(&self) -> Option<SystemTime> {
+        let time = self.limited_until_in_milliseconds.load(Ordering::Relaxed);
+        (time > 0).then(|| UNIX_EPOCH + Duration::from_millis(time))
+    }
+
+    /// Whether it has ended, and can't go on without the operator.
+    pub fn needs_operator(&self) -> bool {
+        self.needs_operator.load(Ordering::Relaxed)
     }
 
     /// How things stood after the last call; none if there was none.
     pub fn progress(&self) -> Option<Progress> {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing().progress
+    }
+
+    /// How long the pass that is under way will take if it goes on as it did so far; none where none is, or
+    /// where that can't be told.
+    pub fn time_to_read(&self, now: SystemTime) -> Option<Duration> {
+        let standing = self.standing();
+        let (first, began) = standing.pass?;
+        let BackfillProgress { done, total } = standing.progress?.backfill?;
+        let read = done.checked_sub(first.done).filter(|&read| read > 0)?;
+        let took = now.duration_since(began).ok()?;
+        Some(took.mul_f64(total?.saturating_sub(done) as f64 / read as f64))
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, count: Count, amount: u64) {
         self.counts[count as usize].fetch_add(amount, Ordering::Relaxed);
     }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    whole(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis())
 }
 
 fn whole(number: u128) -> u64 {
@@ -235,12 +303,31 @@ mod tests {
     }
 
     #[test]
-    fn a_long_failure_is_cut_between_characters() {
+    fn a_pass_is_expected_to_go_on_as_it_has_begun() {
         let metrics = ServiceMetrics::default();
-        metrics.add_failure(&"\u{e9}".repeat(LONGEST_FAILURE));
-        assert_eq!(metrics.last_failure().unwrap().len(), LONGEST_FAILURE);
-        metrics.add_failure(&format!("x{}", "\u{e9}".repeat(LONGEST_FAILURE)));
-        assert_eq!(metrics.last_failure().unwrap().len(), LONGEST_FAILURE - 1);
+        let call = |done| Summary {
+            requests: 1,
+            received: 10,
+            duplicates: 0,
+            sent: 10,
+            dead_letters: 0,
+            up_to_date: false,
+            progress: Progress {
+                backfill: Some(BackfillProgress { done, total: Some(100) }),
+                gaps: 0,
+                account: Account::Unknown,
+                account_time: None,
+                newest_event: None,
+            },
+        };
+        metrics.add_call(&call(10));
+        let later = |seconds| SystemTime::now() + Duration::from_secs(seconds);
+        assert_eq!(metrics.time_to_read(later(60)), None, "nothing to judge by");
+        metrics.add_call(&call(40));
+        let seconds = |time: Option<Duration>| time.unwrap().as_secs_f64().round();
+        assert_eq!(seconds(metrics.time_to_read(later(60))), 120.0, "30 in a minute, 60 are left");
+        metrics.add_call(&call(10));
+        assert_eq!(metrics.time_to_read(later(60)), None, "another pass has begun");
     }
 
     #[test]

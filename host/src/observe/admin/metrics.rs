@@ -2,6 +2,7 @@
 //! somebody asks, so that a service that nobody looks at costs no more than its counters.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collector_model::metrics::families::{self, Family, Kind};
@@ -16,8 +17,9 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::registry::RunningService;
 use crate::observe::log::{Dropped, LogQuota};
+use crate::observe::state::Seen;
+use crate::service::Observed;
 
 pub use prometheus_text::CONTENT_TYPE;
 
@@ -30,12 +32,22 @@ pub struct SharedByTenants {
     pub log_quota: LogQuota,
 }
 
+/// A service that runs.
+struct Running {
+    tenant: Arc<str>,
+    observed: Arc<Observed>,
+}
+
 /// The metrics of the process and of these services; of one tenant alone, if one is asked for.
-pub fn text(services: Vec<RunningService>, shared: SharedByTenants, tenant: Option<&str>) -> String {
+pub fn text(services: Vec<Seen>, shared: SharedByTenants, tenant: Option<&str>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(Shared { shared, tenant: tenant.map(str::to_owned) }));
-    registry.register_collector(Box::new(Services(services)));
+    let running = services
+        .iter()
+        .filter_map(|seen| Some(Running { tenant: seen.tenant.clone(), observed: seen.observed.clone()? }));
+    registry.register_collector(Box::new(Services(running.collect())));
+    registry.register_collector(Box::new(States(services)));
     let mut text = String::new();
     // A string takes everything.
     let _ = prometheus_text::encode(&mut text, &registry);
@@ -102,8 +114,28 @@ impl Collector for Shared {
     }
 }
 
+/// The states of services that run and that don't.
+struct States(Vec<Seen>);
+
+impl fmt::Debug for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the states of {} services", self.0.len())
+    }
+}
+
+impl Collector for States {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let mut family = describe(&mut encoder, &families::STATE)?;
+        for Seen { tenant, input, service, state, .. } in &self.0 {
+            let of = [("tenant", &**tenant), ("input", input), ("service", service)];
+            family.encode_family(&with(of, ("state", state.kind().name())))?.encode_gauge(&1u64)?;
+        }
+        Ok(())
+    }
+}
+
 /// Services, each with the labels `tenant`, `input` and `service`.
-struct Services(Vec<RunningService>);
+struct Services(Vec<Running>);
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,7 +180,7 @@ impl Services {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: &Family,
-        value: impl Fn(&RunningService) -> V,
+        value: impl Fn(&Running) -> V,
     ) -> fmt::Result {
         let mut family = describe(encoder, family)?;
         for service in &self.0 {
@@ -161,7 +193,7 @@ impl Services {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: &Family,
-        value: impl Fn(&RunningService) -> Option<V>,
+        value: impl Fn(&Running) -> Option<V>,
     ) -> fmt::Result {
         let mut family = describe(encoder, family)?;
         for (service, value) in self.0.iter().filter_map(|service| Some((service, value(service)?))) {
@@ -209,7 +241,7 @@ impl Services {
     /// What calls may use, what they have used, and how often that was too much. What can't be measured,
     /// handles, has no use; a limit that was never exceeded has no series.
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Value = fn(&RunningService, Limit) -> Option<u64>;
+        type Value = fn(&Running, Limit) -> Option<u64>;
         let values: [(Family, Value); 2] = [
             (families::LIMIT, |service, limit| Some(service.observed.limits.amount(limit))),
             (families::LIMIT_PEAK, |service, limit| {
@@ -223,9 +255,8 @@ impl Services {
             }
         }
         let mut family = describe(encoder, &families::LIMITS_EXCEEDED)?;
-        let exceeded = |service: &RunningService, limit| {
-            Some(service.observed.metrics.exceeded(limit)).filter(|&exceeded| exceeded > 0)
-        };
+        let exceeded =
+            |service: &Running, limit| Some(service.observed.metrics.exceeded(limit)).filter(|&exceeded| exceeded > 0);
         for (service, limit, exceeded) in self.each_limit(exceeded) {
             let labels = with(labels(service), ("limit", limit.key()));
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&exceeded, None)?;
@@ -235,8 +266,8 @@ impl Services {
 
     fn each_limit(
         &self,
-        value: impl Fn(&RunningService, Limit) -> Option<u64>,
-    ) -> impl Iterator<Item = (&RunningService, Limit, u64)> {
+        value: impl Fn(&Running, Limit) -> Option<u64>,
+    ) -> impl Iterator<Item = (&Running, Limit, u64)> {
         self.0
             .iter()
             .flat_map(|service| Limit::ALL.map(|limit| (service, limit)))
@@ -257,7 +288,7 @@ fn describe<'a>(encoder: &'a mut DescriptorEncoder<'_>, family: &'a Family) -> R
 
 type Label<'a> = (&'static str, &'a str);
 
-fn labels(service: &RunningService) -> [Label<'_>; 3] {
+fn labels(service: &Running) -> [Label<'_>; 3] {
     let identity = &service.observed.identity;
     [("tenant", &*service.tenant), ("input", identity.input()), ("service", identity.service())]
 }

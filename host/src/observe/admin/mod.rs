@@ -1,32 +1,33 @@
 //! What the operator looks at while the process runs: metrics for Prometheus, health for whoever restarts it,
 //! and a page for people. It shows names, numbers and the last failures, never a secret.
 //!
-//! `listener` takes connections, `guard` decides which requests are answered, `registry` knows which services
-//! there are, `metrics` and `page` are two ways to show them.
+//! `listener` takes connections, `guard` decides which requests are answered; `metrics`, `health` and `page`
+//! are three ways to show the services and their states.
 
 mod guard;
+mod health;
 mod listener;
 mod metrics;
 mod page;
-mod registry;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use axum::{Router, body::Body, middleware};
+use axum::{Router, middleware};
 use collector_config::AdminSettings;
-use serde_json::json;
 use tracing::info;
 
+use crate::observe::state::ServiceRegistry;
 use guard::Guard;
 use listener::Listener;
 pub use metrics::SharedByTenants;
-pub use registry::ServiceRegistry;
 
 /// The server of these pages, if the operator has an address for it.
 pub struct Admin(Option<Server>);
@@ -35,8 +36,24 @@ struct Server {
     /// Bound, so that an address that can't be had is known before anything starts.
     listener: Listener,
     guard: Guard,
+    readers: Readers,
+}
+
+/// What the pages are made from.
+#[derive(Clone)]
+struct Readers {
     registry: ServiceRegistry,
-    shared: SharedByTenants,
+    /// Whose health decides whether the process is ready.
+    serves: Serves,
+}
+
+/// What the process is there for.
+#[derive(Clone)]
+pub enum Serves {
+    /// One configuration: if none of its services works, neither does the process.
+    OneConfiguration,
+    /// Many tenants, none of which stands for the others.
+    Tenants(SharedByTenants),
 }
 
 impl Admin {
@@ -44,63 +61,70 @@ impl Admin {
     ///
     /// # Errors
     /// It can't be had, or its token can't be read.
-    pub async fn bind(settings: &AdminSettings, registry: ServiceRegistry, shared: SharedByTenants) -> Result<Self> {
+    pub async fn bind(settings: &AdminSettings, registry: ServiceRegistry, serves: Serves) -> Result<Self> {
         let guard = Guard::new(settings)?;
         let Some(address) = &settings.address else { return Ok(Self(None)) };
         let listener = Listener::bind(address).await?;
         info!("Metrics, health and status are served at {}", listener.url()?);
-        Ok(Self(Some(Server { listener, guard, registry, shared })))
+        Ok(Self(Some(Server { listener, guard, readers: Readers { registry, serves } })))
     }
 
     /// Serves forever, or waits forever where there is no address.
     pub async fn serve(self) -> Infallible {
-        let Some(Server { listener, guard, registry, shared }) = self.0 else { return std::future::pending().await };
+        let Some(Server { listener, guard, readers }) = self.0 else { return std::future::pending().await };
         let routes = Router::new()
             .route("/", get(status))
             .route("/style.css", get(style))
             .route("/metrics", get(metrics))
             .route("/health", get(health))
-            .with_state(Seen { registry, shared })
+            .route("/ready", get(ready))
+            .with_state(readers)
             .layer(middleware::from_fn_with_state(Arc::new(guard), guard::check));
         listener.serve(routes).await
     }
 }
 
-/// What is shown.
-#[derive(Clone)]
-struct Seen {
-    registry: ServiceRegistry,
-    shared: SharedByTenants,
-}
-
-async fn status(State(Seen { registry, .. }): State<Seen>, RawQuery(query): RawQuery) -> Html<String> {
-    Html(page::render(&registry.services(tenant(query.as_deref()))))
+async fn status(State(readers): State<Readers>, RawQuery(query): RawQuery) -> Html<String> {
+    let now = SystemTime::now();
+    Html(page::render(&readers.registry.services(tenant(query.as_deref()), now), now))
 }
 
 async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], page::STYLE)
 }
 
-async fn metrics(State(seen): State<Seen>, RawQuery(query): RawQuery) -> impl IntoResponse {
+async fn metrics(State(readers): State<Readers>, RawQuery(query): RawQuery) -> impl IntoResponse {
     let tenant = tenant(query.as_deref());
-    let services = seen.registry.services(tenant);
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(services, seen.shared, tenant))
+    let services = readers.registry.services(tenant, SystemTime::now());
+    let shared = match readers.serves {
+        Serves::OneConfiguration => SharedByTenants::default(),
+        Serves::Tenants(shared) => shared,
+    };
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(services, shared, tenant))
 }
 
-/// Answers as long as the process can do anything at all. Whether its services can is in the numbers: an API
-/// that is away is no reason to restart it.
-async fn health(State(Seen { registry, .. }): State<Seen>) -> impl IntoResponse {
-    let services = registry.services(None);
-    let ready = services.iter().filter(|service| service.observed.metrics.is_ready()).count();
-    let health = json!({
-        "status": "ok",
-        "version": env!("CARGO_PKG_VERSION"),
-        "tenants": registry.tenants(),
-        "services": services.len(),
-        "services_ready": ready,
-    });
-    ([(CONTENT_TYPE, "application/json")], Body::from(health.to_string()))
+/// Answers as long as the process can do anything at all: an API that is away is no reason to restart it.
+async fn health(State(readers): State<Readers>) -> impl IntoResponse {
+    let now = SystemTime::now();
+    let services = readers.registry.services(None, now);
+    ([(CONTENT_TYPE, JSON)], health::report("ok", &readers.registry, &services, now))
 }
+
+/// Whether there is something to wait for before this process is counted on.
+async fn ready(State(readers): State<Readers>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let now = SystemTime::now();
+    let tenant = tenant(query.as_deref());
+    let services = readers.registry.services(tenant, now);
+    let is_ready = match (tenant, readers.serves) {
+        (None, Serves::Tenants(_)) => true,
+        _ => health::works(&services, now),
+    };
+    let (status, word) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    (status, [(CONTENT_TYPE, JSON)], health::report(word, &readers.registry, &services, now))
+}
+
+const JSON: &str = "application/json";
 
 /// The tenant that a query asks for, as in `?tenant=acme`. A name has no character that would be written
 /// otherwise there.

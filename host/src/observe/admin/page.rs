@@ -1,12 +1,13 @@
-//! The status page: the services of the process in one table, those with something wrong first.
+//! The status page: the services of the process in one table, those with something wrong first, each with its state and what
+//! there is to say of it.
 
 use std::time::{Duration, SystemTime};
 
-use collector_model::metrics::{Account, BackfillProgress, Count, Memory, Uncheckable};
+use collector_model::metrics::{Account, BackfillProgress, Count, Memory, ServiceMetrics, Uncheckable};
 use collector_model::{Limit, printable};
 use maud::{DOCTYPE, Markup, html};
 
-use super::registry::RunningService;
+use crate::observe::state::{Kind, Mood, Seen, rounded};
 
 /// Rows that a browser shows at once without trouble. Of more, one tenant can be asked for.
 const MOST_ROWS: usize = 500;
@@ -26,44 +27,19 @@ th, td { padding: .35rem .6rem; text-align: right; border-bottom: 1px solid #888
 th { font-weight: 600; opacity: .75; }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
 td.note { white-space: normal; text-align: left; font-size: .87rem; padding-left: 1.6rem; border-bottom-width: 2px; }
+ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; }
+small { font-weight: normal; opacity: .8; }
 .good { color: #16803c; } .bad { color: #c22; } .waiting { color: #a60; }
 ";
 
-/// What is to be said of a service first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum State {
-    /// The API does not accept the credentials, or could not be asked.
-    NotReady,
-    /// It has not come to the end of a cycle yet.
-    Beginning,
-    Pulling,
-}
-
-impl State {
-    fn of(service: &RunningService) -> Self {
-        let metrics = &service.observed.metrics;
-        match (metrics.is_ready(), metrics.last_cycle()) {
-            (false, _) if metrics.count(Count::Failures) > 0 => Self::NotReady,
-            (true, Some(_)) => Self::Pulling,
-            _ => Self::Beginning,
-        }
-    }
-
-    fn text(self) -> (&'static str, &'static str) {
-        match self {
-            Self::NotReady => ("bad", "not ready"),
-            Self::Beginning => ("waiting", "beginning"),
-            Self::Pulling => ("good", "pulling"),
-        }
-    }
-}
-
-/// The page with these services.
-pub fn render(services: &[RunningService]) -> String {
-    let mut rows: Vec<_> = services.iter().map(|service| (State::of(service), service)).collect();
-    // Their order is by name already, and stays so where nothing is wrong.
-    rows.sort_by_key(|(state, service)| (*state, u64::MAX - service.observed.metrics.count(Count::Failures)));
-    let total = |count| services.iter().map(|service| service.observed.metrics.count(count)).sum::<u64>();
+/// The page with these services, at this time.
+pub fn render(services: &[Seen], now: SystemTime) -> String {
+    let mut rows: Vec<_> = services.iter().collect();
+    // Their order is by name already, and stays so among those in the same state.
+    rows.sort_by_key(|seen| seen.state.kind());
+    let metrics = services.iter().filter_map(|seen| Some(&seen.observed.as_ref()?.metrics));
+    let total = |count| metrics.clone().map(|metrics| metrics.count(count)).sum::<u64>();
+    let in_state = |kind| rows.iter().filter(|seen| seen.state.kind() == kind).count();
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -76,18 +52,24 @@ pub fn render(services: &[RunningService]) -> String {
             }
             body {
                 h1 { "devo-collector " (env!("CARGO_PKG_VERSION")) }
+                ul {
+                    @for (kind, count) in Kind::ALL.map(|kind| (kind, in_state(kind))).into_iter().filter(|&(_, count)| count > 0) {
+                        li class=(class(kind)) { strong { (count) } " " (kind.name()) }
+                    }
+                }
                 p {
-                    "Services: " (services.len()) ". Events sent: " (total(Count::Sent)) ". Failures: "
-                    (total(Count::Failures)) ". Memory: " (Memory::now().rss / 1_000_000) " MB. "
-                    a href="/metrics" { "Metrics" } ", " a href="/health" { "health" } "."
+                    "Events sent: " (total(Count::Sent)) ". Failures: " (total(Count::Failures)) ". Memory: "
+                    (Memory::now().rss / 1_000_000) " MB. "
+                    a href="/metrics" { "Metrics" } ", " a href="/health" { "health" } ", " a href="/ready" { "ready" } "."
                 }
                 table {
                     thead { tr {
-                        th { "tenant" } th { "service" } th { "state" } th { "last cycle" } th { "took" } th { "cycles" }
-                        th { "sent" } th { "duplicates" } th { "missed ticks" } th { "failures" } th { "limits reached" }
-                        th { "computed" } th { "backfill" } th { "gaps" }
+                        @for name in [
+                            "tenant", "service", "state", "last cycle", "took", "cycles", "sent", "duplicates",
+                            "missed ticks", "failures", "limits reached", "computed", "backfill", "gaps",
+                        ] { th scope="col" { (name) } }
                     } }
-                    tbody { @for (state, service) in rows.iter().take(MOST_ROWS) { (row(*state, service)) } }
+                    tbody { @for seen in rows.iter().take(MOST_ROWS) { (row(seen, now)) } }
                 }
                 @if rows.len() > MOST_ROWS {
                     p { (rows.len() - MOST_ROWS) " more; one tenant is at " code { "/?tenant=NAME" } "." }
@@ -98,33 +80,64 @@ pub fn render(services: &[RunningService]) -> String {
     page.into_string()
 }
 
-fn row(state: State, service: &RunningService) -> Markup {
-    let (class, text) = state.text();
-    let (metrics, identity) = (&service.observed.metrics, &service.observed.identity);
+fn class(kind: Kind) -> &'static str {
+    match kind.mood() {
+        Mood::Bad => "bad",
+        Mood::Waiting => "waiting",
+        Mood::Good => "good",
+    }
+}
+
+fn row(seen: &Seen, now: SystemTime) -> Markup {
+    let since = seen.state.since().map(|since| format!("for {}", rounded(age(since, now))));
+    html! {
+        tr {
+            td { (seen.tenant) }
+            td { (seen.input) @if !seen.service.is_empty() { " / " (seen.service) } }
+            td class=(class(seen.state.kind())) {
+                (seen.state.kind().name()) @if let Some(since) = since { br; small { (since) } }
+            }
+            @match &seen.observed {
+                Some(observed) => { (numbers(&observed.metrics, now)) }
+                None => { td colspan="11" {} }
+            }
+        }
+        @for note in notes(seen, now) { tr { td class="note" colspan="14" { (note) } } }
+    }
+}
+
+fn numbers(metrics: &ServiceMetrics, now: SystemTime) -> Markup {
     let (took, ended) = match metrics.last_cycle() {
-        Some((took, ended)) => (rounded(took), format!("{} ago", rounded(age(ended)))),
+        Some((took, ended)) => (rounded(took), format!("{} ago", rounded(age(ended, now)))),
         None => (String::new(), String::new()),
     };
     let progress = metrics.progress();
     let exceeded: u64 = Limit::ALL.iter().map(|&limit| metrics.exceeded(limit)).sum();
     html! {
-        tr {
-            td { (service.tenant) } td { (identity.input()) " / " (identity.service()) } td class=(class) { (text) }
-            td { (ended) } td { (took) }
-            @for count in [Count::Cycles, Count::Sent, Count::Duplicates, Count::MissedTicks, Count::Failures] {
-                td { (metrics.count(count)) }
-            }
-            td { (exceeded) } td { (rounded(metrics.computed())) }
-            td { (progress.and_then(|progress| progress.backfill).map(backfill).unwrap_or_default()) }
-            td { (progress.map(|progress| progress.gaps.to_string()).unwrap_or_default()) }
+        td { (ended) } td { (took) }
+        @for count in [Count::Cycles, Count::Sent, Count::Duplicates, Count::MissedTicks, Count::Failures] {
+            td { (metrics.count(count)) }
         }
-        @if let Some(account) = progress.and_then(|progress| account(progress.account)) {
-            tr { td class="note" colspan="14" { (account) } }
-        }
-        @if let Some(failure) = metrics.last_failure() {
-            tr { td class="note" colspan="14" { "Last failure: " (printable(&service.observed.secrets.mask(&failure))) } }
-        }
+        td { (exceeded) } td { (rounded(metrics.computed())) }
+        td { (progress.and_then(|progress| progress.backfill).map(backfill).unwrap_or_default()) }
+        td { (progress.map(|progress| progress.gaps.to_string()).unwrap_or_default()) }
     }
+}
+
+/// What there is to say below a row: of the state, of records that can't be checked, and of the last failure if
+/// it is over.
+fn notes(seen: &Seen, now: SystemTime) -> Vec<String> {
+    let detail = seen.detail();
+    // An incomplete one has said it already.
+    let metrics = seen.observed.as_ref().map(|observed| &observed.metrics);
+    let metrics = metrics.filter(|_| seen.state.kind() != Kind::Incomplete);
+    let account = metrics.and_then(|metrics| account(metrics.progress()?.account));
+    let over = seen.observed.as_ref().and_then(|observed| {
+        let last = observed.metrics.last_failure().filter(|_| observed.metrics.failing().is_none())?;
+        let text = observed.secrets.mask(&last.text).into_owned();
+        Some(format!("Over, {} ago: {}", rounded(age(last.last, now)), printable(&text)))
+    });
+    [detail, account, over].into_iter().flatten().collect()
 }
 
 /// How far a pass over the source has come.
@@ -152,19 +165,8 @@ fn account(account: Account) -> Option<String> {
     }
 }
 
-fn age(time: SystemTime) -> Duration {
-    SystemTime::now().duration_since(time).unwrap_or_default()
-}
-
-/// In the unit in which it has a few digits.
-fn rounded(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    match seconds {
-        0.0..1.0 => format!("{:.0} ms", seconds * 1000.0),
-        1.0..120.0 => format!("{seconds:.0} s"),
-        120.0..7200.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.0} h", seconds / 3600.0),
-    }
+fn age(time: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(time).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -187,15 +189,6 @@ mod tests {
                 "10 of the records that the source counts can't be read.",
                 "Whether all records were read can't be checked: the source counts fewer than it shows.",
             ]
-        );
-    }
-
-    #[test]
-    fn times_have_a_few_digits() {
-        let shown = |milliseconds| rounded(Duration::from_millis(milliseconds));
-        assert_eq!(
-            [0, 7, 1500, 90_000, 600_000, 9_000_000].map(shown),
-            ["0 ms", "7 ms", "2 s", "90 s", "10 min", "2 h"]
         );
     }
 }
