@@ -23,9 +23,14 @@ use crate::statistics::Statistics;
 use crate::walk::{Walk, Window};
 
 mod earlier;
+#[cfg(test)]
+pub mod recent;
 
 /// The version that is written.
 const VERSION: u64 = 4;
+
+/// What the first line seldom exceeds.
+const HEAD_IN_BYTES: usize = 4 * 1024;
 
 /// Everything that a service remembers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +98,14 @@ impl State {
 
     /// Reads a stored state of the version that is written.
     pub fn read(text: &[u8]) -> Result<Self, Failure> {
+        #[cfg(test)]
+        if let Some(state) = recent::state_of(text, || Self::parse(text)) {
+            return Ok(state);
+        }
+        Self::parse(text)
+    }
+
+    fn parse(text: &[u8]) -> Result<Self, Failure> {
         let mut values = serde_json::Deserializer::from_slice(text).into_iter::<Self>();
         let head = values.next();
         let rest = text.get(values.byte_offset()..).unwrap_or_default();
@@ -120,7 +133,19 @@ impl State {
 
     /// The text that is stored.
     pub fn write(&self) -> Result<Vec<u8>, Failure> {
-        let mut text = serde_json::to_vec(self).map_err(|error| {
+        #[cfg(test)]
+        if let Some(text) = recent::text_of(self, || self.to_text()) {
+            return Ok(text);
+        }
+        let text = self.to_text()?;
+        #[cfg(test)]
+        recent::note(&text, self);
+        Ok(text)
+    }
+
+    fn to_text(&self) -> Result<Vec<u8>, Failure> {
+        let mut text = Vec::with_capacity(HEAD_IN_BYTES);
+        serde_json::to_writer(&mut text, self).map_err(|error| {
             Failure::state(202, format!("The state can't be written: {error}."), "Contact support.")
         })?;
         text.push(b'\n');

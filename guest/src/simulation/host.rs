@@ -53,7 +53,7 @@ pub struct Outcome {
 pub fn run(history: &History, planted: Option<Planted>, traced: bool) -> Outcome {
     hooks::set(history, planted);
     let outcome = run_with(history, COLLECTOR, traced);
-    hooks::set(history, None);
+    hooks::unset();
     outcome
 }
 

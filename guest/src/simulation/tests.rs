@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::history::{History, Stored};
+use super::random::scatter;
 use super::source::Kind;
 use super::{host, reader, runner, simulate};
 use crate::planted::Planted;
@@ -68,6 +69,21 @@ fn survey() {
     let calls: usize = (0..200).map(|seed| runner::silently(|| host::run(&History::of(seed), None, false).calls)).sum();
     println!("{} calls a seed", calls / 200);
     println!("{:.0} seeds a second", count as f64 / began.elapsed().as_secs_f64());
+}
+
+/// With `TRACE=n`: a number that stands for all that happens in so many seeds. A step that is to change nothing
+/// leaves it as it was.
+#[test]
+fn trace() {
+    let Some(count) = number("TRACE") else { return };
+    let first = number("FIRST").unwrap_or(0);
+    let mut sum = 0;
+    for seed in first..first + count {
+        let outcome = runner::silently(|| host::run(&History::of(seed), None, true));
+        let lines = outcome.trace.iter().flat_map(|line| line.bytes().chain([b'\n']));
+        sum = lines.fold(sum, |sum, byte| scatter(sum, byte.into()));
+    }
+    println!("{sum:016x}");
 }
 
 #[test]

@@ -76,8 +76,13 @@ enum Direction {
 impl State {
     /// Reads a stored state of any version, and what is remembered with it. `seed` is as for [`State::new`].
     pub fn open(text: &[u8], settings: &Settings, seed: &[u8]) -> Result<(Self, Memory), Failure> {
+        // Nearly every time it is of the version that is written, and need not be scanned for that first.
+        let unread = match Self::read(text) {
+            Ok(state) => return Ok(state.with_memory(settings)),
+            Err(failure) => failure,
+        };
         match version(text) {
-            Some(VERSION) => Self::read(text).map(|state| state.with_memory(settings)),
+            Some(VERSION) => Err(unread),
             Some(version @ ORIGINAL..=LAST) => Ok(Earlier::read(text, version)?.upgraded(version, settings, seed)),
             Some(version) => Err(Failure::state(
                 201,
