@@ -8,7 +8,7 @@ use super::history::{Host, Promise, Stored, What};
 use super::host::{BESIDE_A_PASS, Driver, Took};
 use super::source::{FOR_EVER, Order, PastEnd, Standing, Totals};
 use super::world::World;
-use crate::progress::Account;
+use crate::progress::{Account, Uncheckable};
 
 /// Records among which the order of times is beyond doubt: at least eight steps from one to the next.
 const CLEAR: usize = 25;
@@ -313,6 +313,19 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     }
 }
 
+/// Whether alerts came and the count stood still: others went meanwhile, or one without an id has changed, which
+/// is another one then. As long as a page hides some of them, nothing shows that the count can be relied on.
+fn seemed_capped(driver: &Driver<'_>) -> bool {
+    let history = driver.history;
+    let known_by_content = driver.with(|world| world.records.iter().any(|record| record.kind.is_known_by_content()));
+    let balances = |what: &What| match what {
+        What::Go { .. } => true,
+        What::Change { .. } => known_by_content,
+        _ => false,
+    };
+    history.has_lasting_holes() && history.happens(balances)
+}
+
 /// What is told of the account is told once a change: nothing changes here.
 fn account_is_told_once(driver: &Driver<'_>, told: &[String]) -> Result<(), Failure> {
     let Account::Missing(missing @ 1..) = driver.progress.account else { return Ok(()) };
@@ -366,6 +379,7 @@ fn account(driver: &Driver<'_>) -> Result<(), Failure> {
         (None, _) => true,
         (Some(Some(missing)), Account::Missing(told)) => missing == told,
         (Some(None), Account::Unchecked(_)) => true,
+        (Some(Some(_)), Account::Unchecked(Uncheckable::Capped)) => seemed_capped(driver),
         _ => false,
     };
     if is_true {

@@ -354,7 +354,8 @@ impl<'a> Live<'a> {
                         self.source.doubt_numbering();
                     }
                     // What passes have delivered since, new records may stand behind.
-                    let is_of_passes = !met_top && !top.is_empty() && known <= self.found_elsewhere;
+                    let knew_nothing = top.is_empty() && self.frontier.is_some();
+                    let is_of_passes = !met_top && !knew_nothing && known <= self.found_elsewhere;
                     if seen.last_known && is_of_passes && page >= first + u64::from(EMPTY) {
                         // As many pages of them are a pass's to read.
                         self.leave_open();
@@ -469,6 +470,10 @@ impl<'a> Live<'a> {
                 {
                     stale = if next.new > 0 { 0 } else { stale + 1 };
                     has_met_known |= next.any_known();
+                    if next.new == 0 && self.source.totals_stand() && !self.source.promises(page) {
+                        // One page more than is counted: page 0 may be none of its own.
+                        self.source.doubt_page_zero(self.now);
+                    }
                     if next.new > 0 && !self.source.is_full(page - 1, seen.records) {
                         // It was the last one when it was read, so records have come there since.
                         self.leave_open();

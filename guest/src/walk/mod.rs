@@ -28,7 +28,7 @@ use live::{Live, Prefix};
 use pass::{Kind, Pass, Plan};
 use reading::{Reading, Seen};
 use schedule::{Order, Schedule};
-use source::{NUMBERED_EVERY, PassTells, Source};
+use source::{PassTells, Source};
 
 /// All that lasts of it between calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Walk {
         let window = if kind == Kind::Overlap { floor.max(overlap) } else { floor };
         // A pass of every cycle can't ask every time.
         let source = seen_by(kind, &mut self.source, &mut self.unfiltered);
-        let asked = source.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY);
+        let asked = source.was_numbered_lately(now);
         // What went between the two answers makes two pages look like one.
         let confirms = self.schedule.passes == 1 && !source.zero_is_empty;
         let probes = kind == Kind::All && (!asked || confirms || self.schedule.tells_nothing(order).is_none());
@@ -239,6 +239,10 @@ impl Walk {
                 self.source.note(page, seen, now);
                 self.note_found_elsewhere(seen);
                 self.source.note_missed();
+                if seen.new > 0 && (self.source.last_page.is_some() || self.schedule.passes > 0) {
+                    // It goes on at least to here.
+                    self.source.last_page = self.source.last_page.max(Some(page));
+                }
                 if page == 0 && self.source.first == Some(1) {
                     self.source.doubt_numbering();
                 }

@@ -398,8 +398,8 @@ impl Pass {
                 (source.first, source.zero_is_empty) = (Some(1), zero.is_empty());
             }
             self.probe = Probe::Done;
-        } else if page == 1 && source.first == Some(0) && self.sum == Some(seen.sum) {
-            // Page 0 is answered with page 1, or as many came just now as a page has.
+        } else if page <= 1 && source.first == Some(0) && self.sum == Some(seen.sum) {
+            // Page 0 is answered with page 1, whichever way the pass goes, or as many came just now as a page has.
             source.doubt_numbering();
         }
         let has_skipped = self.was_short || (1..=PROMISED_REPETITIONS).contains(&self.nothing);
@@ -572,7 +572,7 @@ impl Pass {
 
     /// Page 0 has so many records of its own, and they were taken.
     fn take_zero(&mut self, records: u64, source: &mut Source) {
-        source.first = Some(0);
+        (source.first, source.looks_alike) = (Some(0), false);
         self.entries += records;
         self.last_page = self.last_page.max(Some(0));
     }

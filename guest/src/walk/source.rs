@@ -27,7 +27,7 @@ const FALSE_ALARMS: u32 = 3;
 pub const PROMISED_STALE: u32 = 48;
 
 /// How often a source is asked whether its pages are numbered from 0, where that is not certain.
-pub const NUMBERED_EVERY: TimeDelta = TimeDelta::hours(1);
+const NUMBERED_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// An end of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,9 +123,21 @@ impl Source {
     /// Whether it has to be asked again whether there is a page 0: it was empty, which it can have been just
     /// then, and now there is more than was found, or there is no total to tell that.
     pub fn may_have_page_zero(&self, now: DateTime<Utc>) -> bool {
-        let asked_lately = self.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY);
-        let is_doubtful = self.tells_of_more() || !self.totals_stand() && !asked_lately;
+        let is_doubtful = self.tells_of_more() || !self.totals_stand() && !self.was_numbered_lately(now);
         self.first == Some(1) && self.zero_is_empty && is_doubtful
+    }
+
+    /// Whether it was asked for pages 0 and 1 not long ago.
+    pub fn was_numbered_lately(&self, now: DateTime<Utc>) -> bool {
+        self.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY)
+    }
+
+    /// Something contradicts that there is a page 0, or else what the source counts: it is asked again, but not
+    /// all the time.
+    pub fn doubt_page_zero(&mut self, now: DateTime<Utc>) {
+        if self.first == Some(0) && !self.was_numbered_lately(now) {
+            self.doubt_numbering();
+        }
     }
 
     /// Something contradicts what was learned of the first page's number: it is to be learned anew.
