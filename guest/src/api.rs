@@ -200,7 +200,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::platform::{DeadLetter, Event};
+    use crate::platform::{DeadLetter, Event, OutputError, SettingsError, StoreError};
 
     fn now() -> DateTime<Utc> {
         timestamp::parse("2024-06-01").unwrap()
@@ -243,22 +243,22 @@ mod tests {
         fn wait(&self, duration: Duration) {
             self.waits.borrow_mut().push(duration.as_secs());
         }
-        fn settings(&self) -> Result<Vec<(String, String)>, String> {
+        fn settings(&self) -> Result<Vec<(String, String)>, SettingsError> {
             Ok(Vec::new())
         }
-        fn load(&self, _: &str) -> Result<Option<Vec<u8>>, String> {
+        fn load(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
             Ok(None)
         }
-        fn store(&self, _: &str, _: &[u8]) -> Result<(), String> {
+        fn store(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
             Ok(())
         }
-        fn send(&self, _: &str, _: &[Event<'_>]) -> Result<(), String> {
+        fn send(&self, _: &str, _: &[Event<'_>]) -> Result<(), OutputError> {
             Ok(())
         }
-        fn add_dead_letters(&self, _: &str, _: &[DeadLetter<'_>]) -> Result<(), String> {
+        fn add_dead_letters(&self, _: &str, _: &[DeadLetter<'_>]) -> Result<(), OutputError> {
             Ok(())
         }
-        fn flush(&self) -> Result<(), String> {
+        fn flush(&self) -> Result<(), OutputError> {
             Ok(())
         }
         fn log(&self, _: Level, message: &str) {

@@ -20,7 +20,7 @@ use crate::batch::Batch;
 use crate::failure::Failure;
 use crate::memory::Memory;
 use crate::planted::{self, Planted};
-use crate::platform::{DeadLetter, Level, Platform};
+use crate::platform::{DeadLetter, Level, OutputError, Platform, StoreError};
 use crate::progress::{Account, Budget, Summary, Uncheckable};
 use crate::settings::Settings;
 use crate::state::{Cycle, State};
@@ -469,7 +469,7 @@ impl<'a, P: Platform> Call<'a, P> {
         self.platform.flush().map_err(|why| self.undelivered(&why))
     }
 
-    fn undelivered(&self, why: &str) -> Failure {
+    fn undelivered(&self, why: &OutputError) -> Failure {
         Failure::pull(
             300,
             format!("{} events could not be delivered: {why}", self.statistics.sent),
@@ -503,7 +503,7 @@ impl<'a, P: Platform> Call<'a, P> {
             self.platform.store(STATE_KEY, &text).map_err(|error| not_stored(&error))?;
         }
         if planted::is(Planted::CommitsEarly) && self.statistics.sent > 0 {
-            self.platform.flush().map_err(|why| Failure::pull(300, why, ""))?;
+            self.platform.flush().map_err(|why| Failure::pull(300, why.to_string(), ""))?;
         }
         self.platform.log(Level::Info, &format!("(Partial) {report}"));
         if up_to_date && is_over {
@@ -544,7 +544,7 @@ fn words(failure: &Failure) -> String {
     format!("ApiError [CODE:{:04}] reason: {}", failure.code, failure.reason)
 }
 
-fn not_stored(error: &str) -> Failure {
+fn not_stored(error: &StoreError) -> Failure {
     Failure::pull(
         301,
         format!("The state can't be stored: {error}"),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::failure::{Class, Failure};
-use crate::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use crate::platform::{
+    DeadLetter, Event, Level, OutputError, Platform, Request, Response, SettingsError, StoreError, TransportError,
+};
 use crate::progress::{self, Account, Progress, Uncheckable};
 use crate::pull;
 
@@ -167,31 +169,32 @@ impl Platform for Wasi {
         monotonic_clock::subscribe_duration(nanoseconds).block();
     }
 
-    fn settings(&self) -> Result<Vec<(String, String)>, String> {
+    fn settings(&self) -> Result<Vec<(String, String)>, SettingsError> {
         config::get_all().map_err(|error| match error {
-            config::Error::Upstream(text) | config::Error::Io(text) => text,
+            config::Error::Upstream(text) => SettingsError::Upstream(text),
+            config::Error::Io(text) => SettingsError::Io(text),
         })
     }
 
-    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         keyvalue::open("").and_then(|bucket| bucket.get(key)).map_err(keyvalue_error)
     }
 
-    fn store(&self, key: &str, value: &[u8]) -> Result<(), String> {
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         keyvalue::open("").and_then(|bucket| bucket.set(key, value)).map_err(keyvalue_error)
     }
 
-    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), OutputError> {
         let events: Vec<_> = events.iter().map(output_event).collect();
         output::send(table, &events).map_err(output_error)
     }
 
-    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), OutputError> {
         let letters: Vec<_> = letters.iter().map(output_letter).collect();
         output::add_dead_letters(table, &letters).map_err(output_error)
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), OutputError> {
         output::flush().map_err(output_error)
     }
 
@@ -254,19 +257,19 @@ fn datetime(time: DateTime<Utc>) -> wall_clock::Datetime {
     wall_clock::Datetime { seconds, nanoseconds: time.timestamp_subsec_nanos().min(999_999_999) }
 }
 
-fn output_error(error: output::Error) -> String {
+fn output_error(error: output::Error) -> OutputError {
     match error {
-        output::Error::TableRefused(table) => format!("the table {table} is refused."),
-        output::Error::EventRefused(index) => format!("event {index} of the batch is refused."),
-        output::Error::Unconfirmed(reason) => reason,
+        output::Error::TableRefused(table) => OutputError::TableRefused(table),
+        output::Error::EventRefused(index) => OutputError::EventRefused(index),
+        output::Error::Unconfirmed(reason) => OutputError::Unconfirmed(reason),
     }
 }
 
-fn keyvalue_error(error: keyvalue::Error) -> String {
+fn keyvalue_error(error: keyvalue::Error) -> StoreError {
     match error {
-        keyvalue::Error::NoSuchStore => "the platform has no such store".to_owned(),
-        keyvalue::Error::AccessDenied => "the platform denies access to the store".to_owned(),
-        keyvalue::Error::Other(text) => text,
+        keyvalue::Error::NoSuchStore => StoreError::NoSuchStore,
+        keyvalue::Error::AccessDenied => StoreError::AccessDenied,
+        keyvalue::Error::Other(text) => StoreError::Other(text),
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::ledger::Ledger;
-use crate::platform::{Level, Platform};
+use crate::platform::{Level, Platform, StoreError};
 
 #[cfg(test)]
 thread_local! {
@@ -183,7 +183,7 @@ impl Memory {
     }
 
     /// Stores what has changed. To be called once all of it is confirmed, and before the state is stored.
-    pub fn store<P: Platform>(&mut self, platform: &P) -> Result<(), String> {
+    pub fn store<P: Platform>(&mut self, platform: &P) -> Result<(), StoreError> {
         let Some(digests) = &mut self.digests else { return Ok(()) };
         let places = digests.places();
         for (sequence, value) in digests.changed() {

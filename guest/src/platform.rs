@@ -2,6 +2,7 @@
 //!
 //! The WIT binding implements it on a WASI platform, the tests natively. Nothing else in this crate does I/O.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -51,6 +52,61 @@ pub enum TransportError {
     TooLarge(String),
 }
 
+/// Why there are no settings. The text says what happened, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettingsError {
+    /// Where the platform has them from.
+    Upstream(String),
+    Io(String),
+}
+
+/// Why a persisted value can't be read or replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    NoSuchStore,
+    AccessDenied,
+    /// What happened, for the operator.
+    Other(String),
+}
+
+/// Why events or dead letters were not taken, or not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputError {
+    /// This table can't be written to.
+    TableRefused(String),
+    /// The event at this position can't be delivered; none of its batch was taken.
+    EventRefused(u32),
+    /// What was sent since the last success may have arrived or not. What happened, for the operator.
+    Unconfirmed(String),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Upstream(text) | Self::Io(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchStore => "the platform has no such store",
+            Self::AccessDenied => "the platform denies access to the store",
+            Self::Other(text) => text,
+        })
+    }
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TableRefused(table) => write!(f, "the table {table} is refused."),
+            Self::EventRefused(index) => write!(f, "event {index} of the batch is refused."),
+            Self::Unconfirmed(text) => f.write_str(text),
+        }
+    }
+}
+
 /// One event on its way to Devo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event<'a> {
@@ -85,17 +141,17 @@ pub trait Platform {
     /// Waits.
     fn wait(&self, duration: Duration);
     /// The settings of this service: flat names and their values.
-    fn settings(&self) -> Result<Vec<(String, String)>, String>;
+    fn settings(&self) -> Result<Vec<(String, String)>, SettingsError>;
     /// The persisted value with this key, if there is one.
-    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String>;
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
     /// Replaces the persisted value with this key, all of it or nothing.
-    fn store(&self, key: &str, value: &[u8]) -> Result<(), String>;
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
     /// Hands over events for delivery to `table`.
-    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String>;
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), OutputError>;
     /// Keeps records that can't become events of `table`, for the operator to look at.
-    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String>;
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), OutputError>;
     /// Returns when every event handed over is confirmed.
-    fn flush(&self) -> Result<(), String>;
+    fn flush(&self) -> Result<(), OutputError>;
     /// Writes a line to the operator's log.
     fn log(&self, level: Level, message: &str);
 }

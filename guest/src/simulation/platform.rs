@@ -9,7 +9,9 @@ use super::answer::Answer;
 use super::check::Check;
 use super::source::Kind;
 use super::world::World;
-use crate::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use crate::platform::{
+    DeadLetter, Event, Level, OutputError, Platform, Request, Response, SettingsError, StoreError, TransportError,
+};
 
 /// The most that a stored value may have.
 const VALUE_IN_BYTES: usize = 4 * 1024 * 1024;
@@ -90,10 +92,10 @@ impl Platform for Simulated {
         world.note(|| format!("    waits {} ms", duration.as_millis()));
     }
 
-    fn settings(&self) -> Result<Vec<(String, String)>, String> {
+    fn settings(&self) -> Result<Vec<(String, String)>, SettingsError> {
         let mut world = self.0.borrow_mut();
         if !world.operate(false).succeeds {
-            return Err("no answer".to_owned());
+            return Err(SettingsError::Io("no answer".to_owned()));
         }
         let setting = |name: &str, value: String| (name.to_owned(), value);
         let mut settings = vec![
@@ -114,15 +116,15 @@ impl Platform for Simulated {
         Ok(settings)
     }
 
-    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut world = self.0.borrow_mut();
         if !world.operate(false).succeeds {
-            return Err("no answer".to_owned());
+            return Err(StoreError::Other("no answer".to_owned()));
         }
         Ok(world.values.get(key).cloned())
     }
 
-    fn store(&self, key: &str, value: &[u8]) -> Result<(), String> {
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let mut world = self.0.borrow_mut();
         let unconfirmed = world.unconfirmed.len();
         let fate = world.operate(true);
@@ -139,10 +141,10 @@ impl Platform for Simulated {
         if world.values.len() > VALUES {
             world.fail(Check::State, || format!("{} values are stored", VALUES + 1));
         }
-        if fate.succeeds { Ok(()) } else { Err("no space".to_owned()) }
+        if fate.succeeds { Ok(()) } else { Err(StoreError::Other("no space".to_owned())) }
     }
 
-    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), OutputError> {
         let mut world = self.0.borrow_mut();
         let keys: Vec<_> = events.iter().map(|event| told(&world, event.body)).collect();
         if table != crate::settings::DEFAULT_TABLE || !events.is_sorted_by_key(|event| event.time) {
@@ -167,10 +169,10 @@ impl Platform for Simulated {
         if !fate.takes_effect {
             world.unconfirmed.truncate(taken);
         }
-        if fate.succeeds { Ok(()) } else { Err("the queue is closed".to_owned()) }
+        if fate.succeeds { Ok(()) } else { Err(OutputError::Unconfirmed("the queue is closed".to_owned())) }
     }
 
-    fn add_dead_letters(&self, _: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+    fn add_dead_letters(&self, _: &str, letters: &[DeadLetter<'_>]) -> Result<(), OutputError> {
         let mut world = self.0.borrow_mut();
         let keys: Vec<_> = letters.iter().map(|letter| told_by_letter(&world, letter.content)).collect();
         if let Some(at) = keys.iter().position(Option::is_none) {
@@ -185,10 +187,10 @@ impl Platform for Simulated {
         if fate.takes_effect {
             world.arrive(&keys, fate.succeeds);
         }
-        if fate.succeeds { Ok(()) } else { Err("no space".to_owned()) }
+        if fate.succeeds { Ok(()) } else { Err(OutputError::Unconfirmed("no space".to_owned())) }
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), OutputError> {
         let mut world = self.0.borrow_mut();
         let fate = world.operate(true);
         world.note(|| format!("    flushes{}", outcome(fate.succeeds)));
@@ -196,7 +198,7 @@ impl Platform for Simulated {
         if fate.takes_effect {
             world.arrive(&keys, fate.succeeds);
         }
-        if fate.succeeds { Ok(()) } else { Err("not confirmed".to_owned()) }
+        if fate.succeeds { Ok(()) } else { Err(OutputError::Unconfirmed("not confirmed".to_owned())) }
     }
 
     fn log(&self, level: Level, message: &str) {

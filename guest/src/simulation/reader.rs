@@ -30,8 +30,8 @@ struct Memory {
 }
 
 /// Where settings or stored values can't be had, or an operation fails.
-fn failure(why: &str) -> Failure {
-    Failure::pull(300, why, "")
+fn failure(why: &impl ToString) -> Failure {
+    Failure::pull(300, why.to_string(), "")
 }
 
 fn settings(platform: &Simulated) -> Result<Settings, Failure> {
@@ -60,7 +60,7 @@ pub fn pre_pull(platform: &Simulated) -> Result<(), Failure> {
 
 pub fn pull(platform: &Simulated, _: Budget) -> Result<Summary, Failure> {
     let settings = settings(platform)?;
-    let mut memory = load(platform)?.ok_or_else(|| failure("pre_pull comes first"))?;
+    let mut memory = load(platform)?.ok_or_else(|| failure(&"pre_pull comes first"))?;
     let before = memory.clone();
     let mut pass = Pass::default();
     let mut page = 0;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use cloudsek_xvigil::platform::{
+    DeadLetter, Event, Level, OutputError, Platform, Request, Response, SettingsError, StoreError, TransportError,
+};
 
 use super::world::World;
 
@@ -51,7 +53,7 @@ impl Platform for World {
 
     fn begin(&self, request: &Request) -> Result<Self::Pending, TransportError> {
         let mut inner = self.inner();
-        inner.works().map_err(TransportError::Refused)?;
+        inner.works()?;
         inner.requests += 1;
         let number = inner.requests;
         inner.trace.push(Step::Request(request.path_with_query.clone()));
@@ -79,7 +81,7 @@ impl Platform for World {
 
     fn finish(&self, pending: Self::Pending) -> Result<Response, TransportError> {
         let mut inner = self.inner();
-        inner.works().map_err(TransportError::Refused)?;
+        inner.works()?;
         let takes = inner.answer_takes;
         inner.elapsed += takes;
         inner.now += takes;
@@ -100,20 +102,20 @@ impl Platform for World {
         inner.now += duration;
     }
 
-    fn settings(&self) -> Result<Vec<(String, String)>, String> {
+    fn settings(&self) -> Result<Vec<(String, String)>, SettingsError> {
         Ok(self.inner().settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
     }
 
-    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let mut inner = self.inner();
         inner.works()?;
         if inner.fails(Fault::Load) {
-            return Err("no answer".to_owned());
+            return Err(StoreError::Other("no answer".to_owned()));
         }
         Ok(if key == "state" { inner.state.clone() } else { inner.values.get(key).cloned() })
     }
 
-    fn store(&self, key: &str, state: &[u8]) -> Result<(), String> {
+    fn store(&self, key: &str, state: &[u8]) -> Result<(), StoreError> {
         let mut inner = self.inner();
         inner.works()?;
         if key != "state" {
@@ -124,7 +126,7 @@ impl Platform for World {
             );
             inner.trace.push(Step::StoreValue(key.to_owned()));
             if inner.fails(Fault::StoreValues) {
-                return Err("no space".to_owned());
+                return Err(StoreError::Other("no space".to_owned()));
             }
             inner.values.insert(key.to_owned(), state.to_vec());
             return Ok(());
@@ -134,13 +136,13 @@ impl Platform for World {
         inner.trace.push(Step::Store);
         inner.check(state);
         if inner.fails(Fault::Store(number)) {
-            return Err("no space".to_owned());
+            return Err(StoreError::Other("no space".to_owned()));
         }
         inner.state = Some(state.to_vec());
         Ok(())
     }
 
-    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), OutputError> {
         assert_eq!(table, "drp.cloudsek.xvigil.alerts");
         assert!(events.is_sorted_by_key(|event| event.time), "events not sorted by time");
         let mut inner = self.inner();
@@ -149,18 +151,18 @@ impl Platform for World {
         let number = inner.sends;
         inner.trace.push(Step::Send(events.len()));
         if inner.fails(Fault::Send(number)) {
-            return Err("the queue is closed".to_owned());
+            return Err(OutputError::Unconfirmed("the queue is closed".to_owned()));
         }
         inner.unconfirmed.extend(events.iter().map(|event| event.body.to_vec()));
         Ok(())
     }
 
-    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+    fn add_dead_letters(&self, table: &str, letters: &[DeadLetter<'_>]) -> Result<(), OutputError> {
         assert_eq!(table, "drp.cloudsek.xvigil.alerts");
         let mut inner = self.inner();
         inner.works()?;
         if inner.fails(Fault::Letters) {
-            return Err("no space".to_owned());
+            return Err(OutputError::Unconfirmed("no space".to_owned()));
         }
         for letter in letters {
             assert!(!letter.reason.contains(['\n', '\r']), "a reason on more than one line");
@@ -169,14 +171,14 @@ impl Platform for World {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), OutputError> {
         let mut inner = self.inner();
         inner.works()?;
         inner.flushes += 1;
         let number = inner.flushes;
         inner.trace.push(Step::Flush);
         if inner.fails(Fault::Flush(number)) {
-            return Err("not confirmed".to_owned());
+            return Err(OutputError::Unconfirmed("not confirmed".to_owned()));
         }
         let events = std::mem::take(&mut inner.unconfirmed);
         inner.confirm(events);

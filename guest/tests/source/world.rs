@@ -8,6 +8,7 @@ use std::time::Duration;
 use alert_records::key::Key;
 use chrono::{DateTime, TimeDelta, Utc};
 use cloudsek_xvigil::failure::Failure;
+use cloudsek_xvigil::platform::{OutputError, StoreError, TransportError};
 use cloudsek_xvigil::progress::{Budget, Summary};
 use cloudsek_xvigil::pull;
 use cloudsek_xvigil::state::State;
@@ -66,6 +67,27 @@ pub struct Inner {
 }
 
 pub struct World(RefCell<Inner>);
+
+/// Nothing works any more.
+pub(super) struct Crashed;
+
+impl From<Crashed> for TransportError {
+    fn from(_: Crashed) -> Self {
+        Self::Refused("crashed".to_owned())
+    }
+}
+
+impl From<Crashed> for StoreError {
+    fn from(_: Crashed) -> Self {
+        Self::Other("crashed".to_owned())
+    }
+}
+
+impl From<Crashed> for OutputError {
+    fn from(_: Crashed) -> Self {
+        Self::Unconfirmed("crashed".to_owned())
+    }
+}
 
 impl World {
     pub fn new(shape: Shape, settings: &[(&'static str, &str)]) -> Self {
@@ -286,11 +308,11 @@ impl Inner {
     }
 
     /// Counts an operation; fails it after a crash.
-    pub(super) fn works(&mut self) -> Result<(), String> {
+    pub(super) fn works(&mut self) -> Result<(), Crashed> {
         self.operations += 1;
         let operation = self.operations;
         self.crashed |= self.faults.contains(&Fault::Crash(operation));
-        if self.crashed { Err("crashed".to_owned()) } else { Ok(()) }
+        if self.crashed { Err(Crashed) } else { Ok(()) }
     }
 
     pub(super) fn fails(&mut self, fault: Fault) -> bool {

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use cloudsek_xvigil::platform::{DeadLetter, Event, Level, Platform, Request, Response, TransportError};
+use cloudsek_xvigil::platform::{
+    DeadLetter, Event, Level, OutputError, Platform, Request, Response, SettingsError, StoreError, TransportError,
+};
 use collector_config::{Plan, Receiver};
 use collector_delivery::{DevoHandle, DevoSettings, Framer, Output, Outputs};
 use collector_egress::rate::{Kind, Limiter};
@@ -115,34 +117,37 @@ impl Platform for Native {
         std::thread::sleep(duration);
     }
 
-    fn settings(&self) -> Result<Vec<(String, String)>, String> {
+    fn settings(&self) -> Result<Vec<(String, String)>, SettingsError> {
         Ok(self.settings.clone())
     }
 
-    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, String> {
-        self.bucket.get(key).map_err(|error| error.to_string())
+    fn load(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.bucket.get(key).map_err(|error| StoreError::Other(error.to_string()))
     }
 
-    fn store(&self, key: &str, value: &[u8]) -> Result<(), String> {
-        self.bucket.set(key, value).map_err(|error| error.to_string())
+    fn store(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.bucket.set(key, value).map_err(|error| StoreError::Other(error.to_string()))
     }
 
-    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), String> {
+    fn send(&self, table: &str, events: &[Event<'_>]) -> Result<(), OutputError> {
         if table != self.table.as_str() {
-            return Err(format!("the table {table} is refused"));
+            return Err(OutputError::TableRefused(table.to_owned()));
         }
         let events: Vec<_> =
             events.iter().map(|&Event { time, body }| collector_delivery::Event { time, body }).collect();
-        self.runtime.block_on(self.outputs.send(&self.table, &events)).map_err(|error| error.to_string())
+        self.runtime
+            .block_on(self.outputs.send(&self.table, &events))
+            .map_err(|error| OutputError::Unconfirmed(error.to_string()))
     }
 
-    fn add_dead_letters(&self, _table: &str, letters: &[DeadLetter<'_>]) -> Result<(), String> {
+    fn add_dead_letters(&self, _table: &str, letters: &[DeadLetter<'_>]) -> Result<(), OutputError> {
         let reason = letters.first().map_or("", |letter| &letter.reason);
-        Err(format!("every record of the benchmark is an event, and of {} it is said: {reason}", letters.len()))
+        let text = format!("every record of the benchmark is an event, and of {} it is said: {reason}", letters.len());
+        Err(OutputError::Unconfirmed(text))
     }
 
-    fn flush(&self) -> Result<(), String> {
-        self.runtime.block_on(self.outputs.flush()).map_err(|error| error.to_string())
+    fn flush(&self) -> Result<(), OutputError> {
+        self.runtime.block_on(self.outputs.flush()).map_err(|error| OutputError::Unconfirmed(error.to_string()))
     }
 
     fn log(&self, level: Level, message: &str) {
