@@ -131,10 +131,9 @@ impl Walk {
     pub fn go_on(&mut self, page: u64, reading: &Reading, now: DateTime<Utc>) -> Option<u64> {
         let pass = self.pass.as_mut()?;
         let source = seen_by(pass.kind, &mut self.source, &mut self.unfiltered);
+        let reopens = pass.observe(page, reading, source, &mut self.gaps, now);
         // What was on it may have moved to where a window does not reach.
-        let was_gap = self.gaps.contains(page);
-        pass.observe(page, reading, source, &mut self.gaps, now);
-        self.schedule.reopened |= pass.kind == Kind::Overlap && was_gap && !self.gaps.contains(page);
+        self.schedule.reopened |= reopens && pass.kind == Kind::Overlap;
         let next = pass.next_page();
         if let Reading::Records(seen) = reading {
             self.note_found_elsewhere(seen);

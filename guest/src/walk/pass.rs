@@ -62,6 +62,21 @@ enum Way {
     Aside,
 }
 
+/// What the pass makes of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Course {
+    /// It goes from where it began until it leaves the window.
+    Straight,
+    /// It has gone to the other end, so that it need not look there any more.
+    Turned,
+    /// It has left the window and looks at what lies beyond: which way it went, and what it would have read
+    /// next.
+    Left(Way, u64),
+    /// What lies beyond may be wanted: all of it is read.
+    Everything,
+}
+
 /// Pages to be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stretch {
@@ -81,6 +96,21 @@ enum Probe {
     Zero(Option<Vec<u64>>),
     /// Page 1 is to be held against these digests of page 0.
     One(Vec<u64>),
+}
+
+/// Pages of one kind that came one after the other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct InARow {
+    /// With the records of the one before, and with those of any other.
+    repetitions: u32,
+    repeats: u32,
+    /// Promised ones without records.
+    barren: u32,
+    /// With nothing new, where records were read twice.
+    stale: u32,
+    /// Without records, and nothing promises any.
+    empty: u32,
+    failures: u32,
 }
 
 /// A pass that is under way.
@@ -120,22 +150,15 @@ pub struct Pass {
     was_silent: bool,
     rose: bool,
     fell: bool,
-    /// The sum of the page read last, how often it came, and what the first page's was.
+    /// The sums of the page read last and of the first one.
     sum: Option<u64>,
-    repetitions: u32,
-    /// In a row: pages with the records of others.
-    repeats: u32,
     first_sum: Option<u64>,
     /// A page that is remembered to notice a server that begins anew behind its last page: where it stood and
     /// its sum.
     mark: Option<(u64, u64)>,
-    /// In a row: promised pages without records, pages with nothing new that nothing promises, pages without
-    /// records that nothing promises, and pages that failed.
-    barren: u32,
-    stale: u32,
-    empty: u32,
-    failures: u32,
-    /// In a row: pages without records that nothing promises, or with nothing but what others have.
+    in_a_row: InARow,
+    /// In a row, across stretches: pages without records that nothing promises, or with nothing but what others
+    /// have.
     nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
@@ -156,11 +179,7 @@ pub struct Pass {
     /// The page read last, what the source counted then, and the time of its last record: to see an order
     /// where pages have one record.
     before: Option<(u64, Totals, DateTime<Utc>)>,
-    aside: bool,
-    /// Where it has left the window: which way it went, and what it would have read next.
-    left: Option<(Way, u64)>,
-    /// The other end has shown that what lies beyond may be wanted: it is read to the end.
-    reads_all: bool,
+    course: Course,
     /// A page that could not be read, when it could not be told whether others can.
     pub suspect: Option<u64>,
     /// Whether the pass has covered everything, not a window of it alone.
@@ -214,14 +233,9 @@ impl Pass {
             rose: false,
             fell: false,
             sum: None,
-            repetitions: 0,
-            repeats: 0,
             first_sum: None,
             mark: None,
-            barren: 0,
-            stale: 0,
-            empty: 0,
-            failures: 0,
+            in_a_row: InARow::default(),
             nothing: 0,
             last_page: None,
             has_met_end: is_back,
@@ -231,9 +245,7 @@ impl Pass {
             expected: source.last_page.filter(|_| !source.totals_stand()),
             trend: Trend::default(),
             before: None,
-            aside: false,
-            left: None,
-            reads_all: false,
+            course: Course::Straight,
             suspect: None,
             is_whole: then_back.is_none(),
         };
@@ -314,21 +326,31 @@ impl Pass {
         self.stretches = from.map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect();
         self.probe = Probe::Done;
         (self.sum, self.first_sum, self.mark, self.expected) = (None, None, None, None);
-        (self.repetitions, self.repeats, self.barren) = (0, 0, 0);
-        (self.stale, self.empty, self.failures) = (0, 0, 0);
+        self.in_a_row = InARow::default();
         self.moved = true;
     }
 
-    /// Takes note of the page that [`Pass::next_page`] named.
-    pub fn observe(&mut self, page: u64, reading: &Reading, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
+    /// Takes note of the page that [`Pass::next_page`] named. Gives whether it was a gap and can be read.
+    pub fn observe(
+        &mut self,
+        page: u64,
+        reading: &Reading,
+        source: &mut Source,
+        gaps: &mut Gaps,
+        now: DateTime<Utc>,
+    ) -> bool {
         self.lowest = source.first();
         if let Probe::Zero(one) = &self.probe {
             let one = one.clone();
             self.observe_zero(one, reading, source);
-            return;
+            return false;
         }
         match reading {
-            Reading::Records(seen) => self.observe_records(page, seen, source, gaps, now),
+            Reading::Records(seen) => {
+                let reopens = gaps.note_records(page, seen, self.floor, now);
+                self.observe_records(page, seen, source, gaps, now);
+                return reopens;
+            }
             Reading::Empty(totals) => {
                 source.note_empty(page, *totals);
                 if let Some(totals) = totals {
@@ -349,6 +371,7 @@ impl Pass {
                 self.observe_failure(page, "the API says that it has not changed", source, gaps, now);
             }
         }
+        false
     }
 
     fn observe_zero(&mut self, one: Option<Vec<u64>>, zero: &Reading, source: &mut Source) {
@@ -384,7 +407,6 @@ impl Pass {
         let newer = source.note(page, seen, now);
         self.found_newer |= newer && seen.new > 0;
         self.note_total(seen.totals);
-        gaps.note_records(page, seen, self.floor, now);
         let is_on = self.way == Way::On && self.then_back.is_none();
         if let Probe::One(zero) = &self.probe
             && (page == 1 || is_on)
@@ -407,7 +429,7 @@ impl Pass {
             self.skipped = self.skipped.or(page.checked_sub(u64::from(self.nothing) + 1));
         }
         self.was_short = !source.is_full(page, seen.records);
-        (self.barren, self.empty, self.failures) = (0, 0, 0);
+        self.in_a_row = InARow { barren: 0, empty: 0, failures: 0, ..self.in_a_row };
         if planted::is(Planted::BelievesEcho) && seen.echo.is_some_and(|echo| echo != page) {
             self.end_stretch();
             return;
@@ -415,15 +437,15 @@ impl Pass {
         if self.is_repeated(seen) {
             self.note_found(page, seen);
             // Records that move by whole pages look like a server that begins anew, for as many pages.
-            self.repetitions = if self.sum == Some(seen.sum) { self.repetitions + 1 } else { 1 };
-            self.repeats += 1;
+            self.in_a_row.repetitions = if self.sum == Some(seen.sum) { self.in_a_row.repetitions + 1 } else { 1 };
+            self.in_a_row.repeats += 1;
             self.nothing = if seen.new == 0 { self.nothing + 1 } else { 0 };
             self.sum = Some(seen.sum);
             // Records of no order look the same where pages are small.
             self.again += if source.promises(page) { seen.records } else { 0 };
             let promised = self.promises(page + 1, source);
             let most = if promised { PROMISED_REPETITIONS } else { REPETITIONS };
-            if self.repetitions >= most || self.repeats >= BARREN {
+            if self.in_a_row.repetitions >= most || self.in_a_row.repeats >= BARREN {
                 source.behind_last = Some(seen.sum);
                 if promised {
                     let end = source.end().unwrap_or(page + 2).max(page + 2);
@@ -442,10 +464,10 @@ impl Pass {
         }
         // Behind its last page a server may show other ones of its records on every page, without an end.
         let is_stale = seen.new == 0 && self.repeated() > 0;
-        self.stale = if is_stale { self.stale + 1 } else { 0 };
+        self.in_a_row.stale = if is_stale { self.in_a_row.stale + 1 } else { 0 };
         self.nothing = if is_stale { self.nothing + 1 } else { 0 };
         let most = if self.promises(page, source) { PROMISED_STALE } else { BARREN };
-        if self.stale >= most && self.way == Way::On {
+        if self.in_a_row.stale >= most && self.way == Way::On {
             self.is_whole = false;
             self.end_stretch();
         }
@@ -472,7 +494,7 @@ impl Pass {
 
     /// Takes the records of a page of its own. Gives the stretches that it does not come to any more.
     fn take(&mut self, page: u64, seen: &Seen, source: &mut Source) -> Vec<Stretch> {
-        (self.repetitions, self.repeats) = (0, 0);
+        self.in_a_row = InARow { repetitions: 0, repeats: 0, ..self.in_a_row };
         self.entries += seen.records;
         self.unwanted += seen.unwanted;
         self.sum_of_all = self.sum_of_all.wrapping_add(seen.sum);
@@ -524,7 +546,7 @@ impl Pass {
     }
 
     fn observe_nothing(&mut self, page: u64, words: &str, source: &mut Source, gaps: &mut Gaps, now: DateTime<Utc>) {
-        self.failures = 0;
+        self.in_a_row.failures = 0;
         self.no_page_one(page, source);
         if self.way == Way::Back {
             if source.promises(page) {
@@ -540,8 +562,8 @@ impl Pass {
         }
         if self.promises(page, source) && !planted::is(Planted::EndsAtEmptyPage) {
             gaps.add(page..page + 1, self.floor, words, now);
-            self.barren += 1;
-            if self.barren < BARREN {
+            self.in_a_row.barren += 1;
+            if self.in_a_row.barren < BARREN {
                 self.advance(page);
             } else {
                 let end = source.end().max(self.expected.map(|last| last + 1)).unwrap_or(page + 1);
@@ -550,9 +572,10 @@ impl Pass {
             }
             return;
         }
-        (self.empty, self.nothing) = (self.empty + 1, self.nothing + 1);
+        self.in_a_row.empty += 1;
+        self.nothing += 1;
         let stands = source.totals_stand() && source.totals.records <= Some(self.entries);
-        if self.empty >= if stands || planted::is(Planted::EndsAtEmptyPage) { 1 } else { 2 } {
+        if self.in_a_row.empty >= if stands || planted::is(Planted::EndsAtEmptyPage) { 1 } else { 2 } {
             self.end_stretch();
         } else {
             self.advance(page);
@@ -583,12 +606,12 @@ impl Pass {
         if planted::is(Planted::BlocksOnGap) {
             return;
         }
-        self.empty = 0;
-        self.failures += 1;
+        self.in_a_row.empty = 0;
+        self.in_a_row.failures += 1;
         let Some(stretch) = self.stretches.front_mut() else { return };
         stretch.failures += 1;
         if self.way != Way::On {
-            if self.way == Way::Back && self.failures < GIVES_UP {
+            if self.way == Way::Back && self.in_a_row.failures < GIVES_UP {
                 self.advance(page)
             } else {
                 self.end_stretch()
@@ -604,7 +627,8 @@ impl Pass {
             }
             return;
         }
-        let step = if self.failures < JUMPS_FROM { 1 } else { 2 << (self.failures - JUMPS_FROM).min(40) };
+        let step =
+            if self.in_a_row.failures < JUMPS_FROM { 1 } else { 2 << (self.in_a_row.failures - JUMPS_FROM).min(40) };
         let target = page.saturating_add(step);
         // Behind an end that is named, and before which all that is counted was read, a failure is no more
         // than an end.
@@ -612,7 +636,7 @@ impl Pass {
             && source.totals.records.is_some_and(|total| total <= self.entries)
             && source.last_page.is_none_or(|last| last <= page);
         let end = source.end().filter(|_| is_all);
-        let gives_up = self.failures >= GIVES_UP || end.is_some_and(|end| page >= end);
+        let gives_up = self.in_a_row.failures >= GIVES_UP || end.is_some_and(|end| page >= end);
         let jumped = page + 1..if gives_up { page + 1 } else { target };
         if jumped.end > jumped.start {
             if self.stretches.len() < STRETCHES {
@@ -656,15 +680,14 @@ impl Pass {
             (self.way, self.trend, self.has_met_end) = (Way::Back, Trend::default(), true);
             self.stretches.push_back(Stretch { from: from - 1, to: None, failures: 0 });
         }
-        (self.repetitions, self.repeats, self.barren) = (0, 0, 0);
-        (self.stale, self.empty, self.failures) = (0, 0, 0);
+        self.in_a_row = InARow::default();
         self.sum = None;
     }
 
     /// Ends the pass where all that is still to come is older than the window, after a look at the other end.
     /// Gives the stretches before that, which were jumped over.
     fn leave_the_window(&mut self, page: u64, source: &Source) -> Vec<Stretch> {
-        let is_inward = self.way != Way::Aside && self.then_back.is_none() && !self.reads_all;
+        let is_inward = self.way != Way::Aside && self.then_back.is_none() && self.course != Course::Everything;
         let mut jumped = Vec::new();
         let Some(window) = self.window.filter(|_| is_inward) else { return jumped };
         let left = self.trend.falls() && self.trend.newest_possible().is_some_and(|newest| newest < window);
@@ -679,7 +702,8 @@ impl Pass {
             };
             self.is_whole = false;
             jumped.extend(self.stretches.drain(..).filter(|stretch| stretch.to.is_some_and(|to| to <= page)));
-            if let Some(other) = other.filter(|_| !self.aside) {
+            let is_straight = std::mem::replace(&mut self.course, Course::Turned) == Course::Straight;
+            if let Some(other) = other.filter(|_| is_straight) {
                 let looks = if self.kind == Kind::All { LOOKS_ASIDE } else { 1 };
                 let mut looks: Vec<_> = (1..=looks).map(|part| between(page, other, part, looks)).collect();
                 looks.dedup();
@@ -687,14 +711,16 @@ impl Pass {
                 let looks = looks.into_iter().map(|from| Stretch { from, to: Some(from + 1), failures: 0 });
                 self.stretches.extend(looks);
                 let next = if self.way == Way::On { Some(page + 1) } else { page.checked_sub(1) };
-                self.left = next.filter(|next| *next >= self.lowest).map(|next| (self.way, next));
+                if let Some(next) = next.filter(|next| *next >= self.lowest) {
+                    self.course = Course::Left(self.way, next);
+                }
             }
-            (self.way, self.aside) = (Way::Aside, true);
-        } else if wrong_end && !self.aside {
+            self.way = Way::Aside;
+        } else if wrong_end && self.course == Course::Straight {
             let end = source.last_page.or(source.end().map(|end| end - 1));
             if let Some(last) = end.filter(|last| *last > page + 1) {
                 self.is_whole = false;
-                self.aside = true;
+                self.course = Course::Turned;
                 (self.then_back, self.trend, self.sum) = (Some(last), Trend::default(), None);
                 self.stretches = VecDeque::from([Stretch { from: last, to: None, failures: 0 }]);
             }
@@ -711,8 +737,8 @@ impl Pass {
             Kind::All => seen.times.iter().any(is_wanted),
             Kind::Overlap => seen.new > 0,
         };
-        if let Some((way, from)) = self.left.filter(|_| contradicts) {
-            (self.way, self.reads_all, self.sum) = (way, true, None);
+        if let (Course::Left(way, from), true) = (self.course, contradicts) {
+            (self.way, self.course, self.sum) = (way, Course::Everything, None);
             self.stretches = VecDeque::from([Stretch { from, to: None, failures: 0 }]);
         }
     }
