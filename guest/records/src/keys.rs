@@ -21,7 +21,7 @@ const FIRST_KEYS: usize = 4_000;
 ///
 /// Stored as a JSON object on one line: the keys are its members' names, the times their values, `null` for
 /// none.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Keys {
     /// The object, but for a comma in place of its closing brace; empty as long as there are no keys.
     text: Vec<u8>,
@@ -228,6 +228,13 @@ impl Keys {
         index.insert_unique(key_digest, self.indexed, |&position| digest(self.key(position)));
         self.index = index;
         self.indexed += 1;
+    }
+}
+
+/// A copy has no index before a key is looked up in it.
+impl Clone for Keys {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), entries: self.entries.clone(), index: HashTable::new(), indexed: 0 }
     }
 }
 

@@ -6,13 +6,13 @@ use alert_records::digests::Capacity;
 use super::history::History;
 use crate::memory::CAPACITY;
 use crate::planted::{CLOCK_OFF, PLANTED, Planted};
-use crate::state::recent;
+use crate::state::recent::{self, Texts};
 
-/// Sets this thread up for a history.
-pub fn set(history: &History, planted: Option<Planted>) {
+/// Sets this thread up for a history. What is stored has its size where the trace tells it.
+pub fn set(history: &History, planted: Option<Planted>, traced: bool) {
     PLANTED.set(planted);
     CLOCK_OFF.set(history.promise.is_without_the_clock());
-    recent::switch(true);
+    recent::begin(if traced { Texts::Full } else { Texts::Short });
     CAPACITY.set(history.memory.map(|slots| Capacity { segments: 3, slots }));
 }
 
@@ -20,6 +20,6 @@ pub fn set(history: &History, planted: Option<Planted>) {
 pub fn unset() {
     PLANTED.set(None);
     CLOCK_OFF.set(false);
-    recent::switch(false);
+    recent::begin(Texts::Full);
     CAPACITY.set(None);
 }

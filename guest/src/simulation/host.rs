@@ -51,7 +51,7 @@ pub struct Outcome {
 
 /// Lives through a history.
 pub fn run(history: &History, planted: Option<Planted>, traced: bool) -> Outcome {
-    hooks::set(history, planted);
+    hooks::set(history, planted, traced);
     let outcome = run_with(history, COLLECTOR, traced);
     hooks::unset();
     outcome

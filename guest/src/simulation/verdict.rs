@@ -8,7 +8,9 @@ use super::history::{Host, Promise, Stored, What};
 use super::host::{BESIDE_A_PASS, Driver, Took};
 use super::source::{FOR_EVER, Order, PastEnd, Standing, Totals};
 use super::world::World;
+use crate::call::STATE_KEY;
 use crate::progress::{Account, Uncheckable};
+use crate::state::recent;
 
 /// Records among which the order of times is beyond doubt: at least eight steps from one to the next.
 const CLEAR: usize = 25;
@@ -222,6 +224,7 @@ pub fn quiet(driver: &mut Driver<'_>) -> Result<(), Failure> {
     let mut sizes = Vec::new();
     let mut took = Vec::new();
     let warnings = driver.with(|world| world.warnings.len());
+    driver.with(|world| world.values.get_mut(STATE_KEY).map(recent::write_out));
     for _ in 0..QUIET_CYCLES {
         took.push(driver.cycle()?);
         sizes.push(size(driver));
