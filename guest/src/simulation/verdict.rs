@@ -15,7 +15,10 @@ use crate::state::recent;
 /// Records among which the order of times is beyond doubt: at least eight steps from one to the next.
 const CLEAR: usize = 25;
 
-/// Cycles of the quiet at the end of a rest.
+/// Ranges of pages that are kept as gaps, at the most.
+const GAPS: u64 = 16;
+
+/// Cycles of the quiet at the end of a rest: an hour at the most.
 const QUIET_CYCLES: usize = 12;
 
 /// What a pass that is under way adds to what is stored.
@@ -292,7 +295,14 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     // The clock's passes: the overlap's, and that over all.
     let cycles_of_a_pass =
         history.host.requests.map_or(1, |all| (pages + BESIDE_A_PASS).div_ceil(u64::from(Host::reserve(all))));
-    if dear.len() as u64 > 2 * cycles_of_a_pass.max(1) {
+    // Pages that are promised and not there are gaps, each of which is retried once an hour.
+    let promises_more = match shape.totals {
+        Totals::Stuck(said) => said > count,
+        Totals::Off(by) => by > 0,
+        _ => false,
+    };
+    let retried = if promises_more { u64::from(driver.progress.gaps).min(GAPS) } else { 0 };
+    if dear.len() as u64 > 2 * cycles_of_a_pass.max(1) + retried {
         let all: Vec<_> = took.iter().map(|took| took.requests).collect();
         return Err(Failure::new(
             Check::Requests,
@@ -300,11 +310,6 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
         ));
     }
     // Pages that are promised and refused are gone over more than once.
-    let promises_more = match shape.totals {
-        Totals::Stuck(said) => said > count,
-        Totals::Off(by) => by > 0,
-        _ => false,
-    };
     let refused = if promises_more { BESIDE_A_PASS } else { 0 };
     let most = pages + BESIDE_A_PASS + refused + u64::from(allowed) + 2;
     match took.iter().find(|took| u64::from(took.requests) > most) {
