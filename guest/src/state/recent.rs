@@ -1,9 +1,8 @@
-//! For the simulation, which would spend most of its time on it: a state is not written and read again from call
-//! to call, but stands behind a short text of its own. One in so many is written out, and has to be read again as
+//! For the simulation, which would spend most of its time on it: a state is not written and read again from
+//! call to call, but stands behind a short text of its own. One in so many is written out, and has to be read again as
 //! it was.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use super::{State, VERSION};
 use crate::failure::Failure;
@@ -30,7 +29,7 @@ struct Recent {
     texts: Texts,
     written: u64,
     /// The states behind the texts that may be stored now. The last one was read or written last.
-    kept: Vec<(Vec<u8>, Rc<State>)>,
+    kept: Vec<(Vec<u8>, State)>,
 }
 
 /// What texts are written from here on. What was kept is forgotten.
@@ -44,7 +43,7 @@ pub fn write_out(text: &mut Vec<u8>) {
         RECENT.with_borrow_mut(|recent| {
             recent.texts = Texts::Kept;
             *text = checked(&state);
-            recent.kept = vec![(text.clone(), Rc::new(state))];
+            recent.kept = vec![(text.clone(), state)];
         });
     }
 }
@@ -55,7 +54,7 @@ pub fn state_of(text: &[u8]) -> Option<State> {
         let at = recent.kept.iter().position(|(kept, _)| kept == text)?;
         recent.kept.swap(0, at);
         recent.kept.truncate(1);
-        Some(State::clone(&recent.kept[0].1))
+        Some(recent.kept[0].1.clone())
     })
 }
 
@@ -65,7 +64,7 @@ pub fn text_of(state: &State) -> Option<Vec<u8>> {
         if recent.texts == Texts::Full {
             return None;
         }
-        if let Some((text, _)) = recent.kept.last().filter(|(_, last)| **last == *state) {
+        if let Some((text, _)) = recent.kept.last().filter(|(_, last)| last == state) {
             return Some(text.clone());
         }
         recent.written += 1;
@@ -75,7 +74,7 @@ pub fn text_of(state: &State) -> Option<Vec<u8>> {
             Texts::Short => format!("{{\"@persistence_version\":{VERSION},\"number\":{number}}}").into_bytes(),
             Texts::Full | Texts::Kept => state.to_text().expect("a state can be written"),
         };
-        recent.kept.push((text.clone(), Rc::new(state.clone())));
+        recent.kept.push((text.clone(), state.clone()));
         Some(text)
     })
 }
