@@ -72,8 +72,8 @@ fn survey() {
     println!("{:.0} seeds a second", count as f64 / began.elapsed().as_secs_f64());
 }
 
-/// With `TRACE=n`: a number that stands for all that happens in so many seeds, but for the size of what is stored.
-/// A step that is to change nothing leaves it as it was.
+/// With `TRACE=n`: a number that stands for all that happens in so many seeds, but for the size of what is
+/// stored. A step that is to change nothing leaves it as it was.
 #[test]
 fn trace() {
     let Some(count) = number("TRACE") else { return };

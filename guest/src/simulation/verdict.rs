@@ -321,8 +321,9 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     }
 }
 
-/// Whether alerts came and the count stood still: others went meanwhile, or one without an id has changed, which
-/// is another one then. As long as a page hides some of them, nothing shows that the count can be relied on.
+/// Whether alerts came and the count stood still: others went meanwhile, or one without an id has changed,
+/// which is another one then. As long as a page hides some of them, nothing shows that the count can be
+/// relied on.
 fn seemed_capped(driver: &Driver<'_>) -> bool {
     let history = driver.history;
     let known_by_content = driver.with(|world| world.records.iter().any(|record| record.kind.is_known_by_content()));
@@ -334,8 +335,8 @@ fn seemed_capped(driver: &Driver<'_>) -> bool {
     history.has_lasting_holes() && history.happens(balances)
 }
 
-/// What is told of the account is told once a change: nothing changes here. Without the clock's passes, the one that
-/// settles it may come only now, and what it says is told for the first time.
+/// What is told of the account is told once a change: nothing changes here. Without the clock's passes, the
+/// one that settles it may come only now, and what it says is told for the first time.
 fn account_is_told_once(driver: &Driver<'_>, before: Account, told: &[String]) -> Result<(), Failure> {
     let account = driver.progress.account;
     let Account::Missing(missing @ 1..) = account else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! For the simulation, which would spend most of its time on it: a state is not written and read again from
-//! call to call, but stands behind a short text of its own. One in so many is written out, and has to be read again as
-//! it was.
+//! call to call, but stands behind a short text of its own. One in so many is written out, and has to be read
+//! again as it was.
 
 use std::cell::RefCell;
 

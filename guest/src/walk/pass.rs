@@ -157,8 +157,8 @@ pub struct Pass {
     /// its sum.
     mark: Option<(u64, u64)>,
     in_a_row: InARow,
-    /// In a row, across stretches: pages without records that nothing promises, or with nothing but what others
-    /// have.
+    /// In a row, across stretches: pages without records that nothing promises, or with nothing but what
+    /// others have.
     nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
@@ -421,7 +421,8 @@ impl Pass {
             }
             self.probe = Probe::Done;
         } else if page <= 1 && source.first == Some(0) && self.sum == Some(seen.sum) {
-            // Page 0 is answered with page 1, whichever way the pass goes, or as many came just now as a page has.
+            // Page 0 is answered with page 1, whichever way the pass goes, or as many came just now as a page
+            // has.
             source.doubt_numbering();
         }
         let has_skipped = self.was_short || (1..=PROMISED_REPETITIONS).contains(&self.nothing);

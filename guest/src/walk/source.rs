@@ -132,8 +132,8 @@ impl Source {
         self.numbered_at.is_some_and(|at| at <= now && now - at < NUMBERED_EVERY)
     }
 
-    /// Something contradicts that there is a page 0, or else what the source counts: it is asked again, but not
-    /// all the time.
+    /// Something contradicts that there is a page 0, or else what the source counts: it is asked again, but
+    /// not all the time.
     pub fn doubt_page_zero(&mut self, now: DateTime<Utc>) {
         if self.first == Some(0) && !self.was_numbered_lately(now) {
             self.doubt_numbering();
