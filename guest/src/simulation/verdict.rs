@@ -201,7 +201,10 @@ fn readable(world: &mut World, beyond_what_looks_like_the_end: bool) -> Vec<usiz
                 Totals::Capped(most) | Totals::Stuck(most) => most,
                 _ => 0,
             };
-            let looks_like_the_end = hole.trouble.looks_like_nothing() || said == readable.len() as u64;
+            // One that stands there twice looks like a server that repeats itself.
+            let distinct: BTreeSet<_> = readable.iter().map(|at: &usize| world.source.standing[*at].key()).collect();
+            let read = distinct.len() as u64..=readable.len() as u64;
+            let looks_like_the_end = hole.trouble.looks_like_nothing() || read.contains(&said);
             if understates && looks_like_the_end && !beyond_what_looks_like_the_end {
                 break;
             }

@@ -470,8 +470,9 @@ impl<'a> Live<'a> {
                 {
                     stale = if next.new > 0 { 0 } else { stale + 1 };
                     has_met_known |= next.any_known();
-                    if next.new == 0 && self.source.totals_stand() && !self.source.promises(page) {
-                        // One page more than is counted: page 0 may be none of its own.
+                    let is_beyond = self.source.totals_stand() && !self.source.promises(page);
+                    if next.new == 0 && is_beyond && !self.gaps.contains(1) {
+                        // One page more than is counted: page 0 may be none of its own, which page 1 tells.
                         self.source.doubt_page_zero(self.now);
                     }
                     if next.new > 0 && !self.source.is_full(page - 1, seen.records) {
