@@ -27,12 +27,12 @@ const MODULES: &[&[&str]] = &[
 ];
 
 /// What only declares the modules below it.
-const DECLARATIONS: [&str; 3] = ["lib.rs", "main.rs", "observe/mod.rs"];
+const DECLARATIONS: &[&str] = &["lib.rs", "main.rs", "observe/mod.rs"];
 
 /// What opens a file by its path, and forgets whose it is; and what takes a thread for as long as something
 /// likes: both have their place in `collector-files`. What looks a name up or connects, and forgets where one
 /// may: that is `collector_net::connect`'s.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: &[&str] = &[
     "File::open(",
     "File::create(",
     "OpenOptions",
@@ -53,7 +53,7 @@ const ELSEWHERE: [&str; 17] = [
 ];
 
 /// Who may all the same: what is read of `/proc`, and what is the operator's alone.
-const OF_THE_OPERATOR: [&str; 9] = [
+const OF_THE_OPERATOR: &[&str] = &[
     "files/src/",
     "net/src/connect.rs",
     "net/src/resolver.rs",
