@@ -4,6 +4,7 @@
 //! with another remedy. So the [`Cause`] is found where the facts are known, and each has its own message and
 //! remedy.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -323,7 +324,7 @@ impl Cause {
             TlsProtocolError::AlertReceived(alert) => Self::of_alert(*alert),
             TlsProtocolError::InvalidCertificate(reason) => Self::of_server_certificate(reason),
             TlsProtocolError::InvalidMessage(_) => Self::NotTls,
-            other => Self::Tls { reason: other.to_string() },
+            other => Self::Tls { reason: excerpt(other) },
         }
     }
 
@@ -348,7 +349,7 @@ impl Cause {
     }
 
     fn of_server_certificate(error: &CertificateError) -> Self {
-        let reason = error.to_string();
+        let reason = excerpt(error);
         match error {
             CertificateError::UnknownIssuer => Self::ServerCertificateUnknownIssuer,
             CertificateError::Expired
@@ -370,5 +371,18 @@ impl Cause {
             },
             _ => Self::ServerCertificateUnacceptable { reason },
         }
+    }
+}
+
+/// How much is told of what the other side, or a file, says of itself: a certificate has room for a thousand
+/// names, all of which the TLS library repeats.
+const LONGEST_EXCERPT: usize = 200;
+
+/// The beginning of a text that somebody else may have made long.
+pub(crate) fn excerpt(text: &impl fmt::Display) -> String {
+    let text = text.to_string();
+    match text.char_indices().nth(LONGEST_EXCERPT) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }

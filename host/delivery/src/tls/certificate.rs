@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use crate::error::excerpt;
+
 /// The shortest RSA key that TLS takes.
 const SHORTEST_RSA_KEY_IN_BITS: usize = 2048;
 
@@ -47,7 +49,7 @@ impl Certificate {
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let time = |time: x509_parser::time::ASN1Time| DateTime::from_timestamp(time.timestamp(), 0);
-        let subject = parsed.subject().to_string();
+        let subject = excerpt(&parsed.subject());
         let weak_key = match parsed.public_key().parsed() {
             Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|&bits| bits < SHORTEST_RSA_KEY_IN_BITS),
             _ => None,

@@ -30,7 +30,7 @@ use rustls::{ClientConfig, RootCertStore};
 use secrecy::zeroize::Zeroizing;
 use tokio_rustls::TlsConnector;
 
-use crate::error::Cause;
+use crate::error::{Cause, excerpt};
 use certificate::{Certificate, Validity};
 pub use pkcs12::Pkcs12File;
 pub(crate) use verifier::ChainFault;
@@ -167,6 +167,18 @@ pub enum TlsError {
         /// What it is instead.
         reason: String,
     },
+    /// To open the file takes too long, or too much memory.
+    #[error(
+        "the pkcs file {file} asks for too much work: its password would have to be hashed more than {rounds} times in all, \
+         or in more than 64 MiB; export it again with the usual settings, or give PEM files as \"cert\" and \"key\"",
+        file = .file.display()
+    )]
+    TooMuchWork {
+        /// The file.
+        file: PathBuf,
+        /// How often at most.
+        rounds: u64,
+    },
     /// The file has no private key.
     #[error(
         "the file {file} has no private key; \
@@ -215,9 +227,9 @@ impl Tls {
     /// Reads the files and checks all that can be checked without a connection. Reads synchronously: for
     /// start-up.
     pub fn from_files(files: &TlsFiles) -> Result<Self, TlsError> {
-        let authorities = Authorities::new("chain", files.chain.path(), certificates("chain", &files.chain)?)?;
-        let certificates = certificates("cert", &files.cert)?;
-        let key = private_key(&files.key)?;
+        let authorities = authorities(&files.chain)?;
+        let certificates = certificates("cert", files.cert.path(), &read("cert", &files.cert)?)?;
+        let key = private_key(files.key.path(), &read("key", &files.key)?)?;
         Self::new(
             authorities,
             Identity { role: "cert", certificates, key, cert: files.cert.path(), key_file: files.key.path() },
@@ -230,7 +242,7 @@ impl Tls {
         let bundle = pkcs12.open()?;
         let file = pkcs12.file.path();
         let authorities = match chain {
-            Some(chain) => Authorities::new("chain", chain.path(), certificates("chain", chain)?)?,
+            Some(chain) => authorities(chain)?,
             None if bundle.authorities.is_empty() => {
                 let reason = "none of an authority, and there is no \"chain\"".to_owned();
                 return Err(TlsError::UnusableCertificate { role: PKCS, file: file.to_owned(), reason });
@@ -260,7 +272,7 @@ impl Tls {
                     TlsError::Mismatch { cert: cert.to_owned(), key: key_file.to_owned() }
                 }
                 rustls::Error::InvalidCertificate(reason) => {
-                    TlsError::UnusableCertificate { role, file: cert.to_owned(), reason: reason.to_string() }
+                    TlsError::UnusableCertificate { role, file: cert.to_owned(), reason: excerpt(&reason) }
                 }
                 _ => TlsError::UnusableKey { file: key_file.to_owned() },
             })?;
@@ -368,10 +380,13 @@ impl Authorities {
     }
 }
 
-fn certificates(role: &'static str, file: &RootedPath) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let text = read(role, file)?;
-    let file = file.path();
-    let certificates = CertificateDer::pem_slice_iter(&text)
+fn authorities(chain: &RootedPath) -> Result<Authorities, TlsError> {
+    let role = "chain";
+    Authorities::new(role, chain.path(), certificates(role, chain.path(), &read(role, chain)?)?)
+}
+
+fn certificates(role: &'static str, file: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| TlsError::Damaged { role, file: file.to_owned() })?;
     if certificates.is_empty() {
@@ -380,9 +395,7 @@ fn certificates(role: &'static str, file: &RootedPath) -> Result<Vec<Certificate
     Ok(certificates)
 }
 
-fn private_key(file: &RootedPath) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read("key", file)?;
-    let file = file.path();
+fn private_key(file: &Path, text: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     // PKCS#8 says it in the label, the older forms in a header line. It is looked for first, since the header
     // would only show up as bad base64.
     let is_encrypted = text.split(|&byte| byte == b'\n').any(|line| {
@@ -394,7 +407,7 @@ fn private_key(file: &RootedPath) -> Result<PrivateKeyDer<'static>, TlsError> {
     }
     // An EC key file made by openssl begins with a section of parameters, and some files carry the
     // certificate too.
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&text) {
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
         let (kind, der) = section.map_err(|_| TlsError::Damaged { role: "key", file: file.to_owned() })?;
         if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
             return Ok(key);
