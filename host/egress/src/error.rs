@@ -151,7 +151,7 @@ pub enum EgressError {
     },
     /// The answer is compressed in a way that was not asked for.
     #[error(
-        "the answer of {origin} has the Content-Encoding \"{encoding}\", which was not asked for; gzip or none is understood, look at what stands in front of the API"
+        "the answer of {origin} has the Content-Encoding {encoding:?}, which was not asked for; gzip or none is understood, look at what stands in front of the API"
     )]
     Encoding {
         /// The API.
@@ -277,12 +277,20 @@ impl From<&rustls::Error> for TlsProblem {
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotValidYet,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::WrongName,
                 CertificateError::Revoked => Self::Revoked,
-                _ => Self::Other(error.to_string()),
+                _ => Self::other(error),
             },
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             rustls::Error::AlertReceived(alert) => Self::Alert(format!("{alert:?}")),
-            _ => Self::Other(error.to_string()),
+            _ => Self::other(error),
         }
+    }
+}
+
+impl TlsProblem {
+    /// Not all of it: the library repeats every purpose that a certificate names, and there may be thousands.
+    fn other(error: &rustls::Error) -> Self {
+        const LONGEST: usize = 200;
+        Self::Other(error.to_string().chars().take(LONGEST).collect())
     }
 }
 
