@@ -58,4 +58,10 @@ pub use frame::{Compression, Framer};
 pub use outputs::{Output, Outputs};
 pub use settings::{DevoSettings, Transport};
 pub use statistics::{Checkpoint, Delivered, Statistics, Trouble};
+#[cfg(any(test, fuzzing))]
+pub use tls::properties;
 pub use tls::{Pkcs12File, Tls, TlsError, TlsFiles};
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{Connect, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use secrecy::SecretString;
 
@@ -45,6 +45,9 @@ const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(1);
 const READ_BUFFER: usize = 64 * 1024;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// The body of any request.
+pub(super) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 
 /// How to reach one tenant's API.
 #[derive(Clone, Debug)]
@@ -118,12 +121,22 @@ impl ApiClientSettings {
 pub struct ApiClient(Arc<Shared>);
 
 struct Shared {
-    http: Client<Connector, UnsyncBoxBody<Bytes, BoxError>>,
+    http: Client<Connector, RequestBody>,
     connector: Connector,
     origin: Origin,
     credential: Credential,
     headers_timeout: Duration,
     body: BodyLimits,
+}
+
+/// What speaks HTTP over the connections that a connector makes, and keeps them for the next request.
+pub(super) fn pooled<C: Connect + Clone>(connector: C) -> Client<C, RequestBody> {
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
+        .http1_max_buf_size(READ_BUFFER)
+        .build(connector)
 }
 
 impl ApiClient {
@@ -146,14 +159,8 @@ impl ApiClient {
             threads: settings.threads,
             connect_timeout: settings.connect_timeout,
         });
-        let http = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
-            .http1_max_buf_size(READ_BUFFER)
-            .build(connector.clone());
         Ok(Self(Arc::new(Shared {
-            http,
+            http: pooled(connector.clone()),
             connector,
             origin: settings.origin,
             credential,
@@ -230,7 +237,7 @@ impl ApiClient {
     }
 
     /// Takes off what a component has no say in, and puts on what it must not see. Returns the latter.
-    fn rewrite_headers(&self, headers: &mut HeaderMap) -> Secrets {
+    pub(super) fn rewrite_headers(&self, headers: &mut HeaderMap) -> Secrets {
         let mut secrets = Secrets::default();
         hop_by_hop::remove(headers);
         // The URI says which host. With another one here, a front end that serves many would take the
@@ -245,7 +252,12 @@ impl ApiClient {
         secrets
     }
 
-    fn accept(&self, answer: Response<Incoming>, asked: Asked) -> Result<Response<ResponseBody>, EgressError> {
+    /// The answer with what is left of its head once its body is undone, and the limits of that body.
+    pub(super) fn accept(
+        &self,
+        answer: Response<Incoming>,
+        asked: Asked,
+    ) -> Result<Response<ResponseBody>, EgressError> {
         let Shared { origin, body: limits, connector, .. } = &*self.0;
         let (mut parts, body) = answer.into_parts();
         let status = parts.status;
@@ -279,11 +291,11 @@ impl ApiClient {
 }
 
 /// What the answer to a request depends on.
-struct Asked {
-    is_head: bool,
+pub(super) struct Asked {
+    pub(super) is_head: bool,
     /// The component has said itself which encodings it understands.
-    accepts_others: bool,
-    secrets: Secrets,
+    pub(super) accepts_others: bool,
+    pub(super) secrets: Secrets,
 }
 
 /// Shows the origin alone.

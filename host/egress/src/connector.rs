@@ -31,7 +31,7 @@ use super::proxy::Proxy;
 
 /// Longest answer to CONNECT that is read. A status line and some headers; proxies that explain themselves in
 /// HTML do so after the headers, which nobody reads here.
-const LONGEST_TUNNEL_ANSWER: usize = 16 * 1024;
+pub(super) const LONGEST_TUNNEL_ANSWER: usize = 16 * 1024;
 
 /// Connects to one origin, whatever URI the HTTP client asks for: even a fault in the check of the origin
 /// could not lead a tenant's request, and its token, to another host.
@@ -223,7 +223,7 @@ fn address_refused(host: &str, RefusedAddress { address, range }: RefusedAddress
 /// The status of the proxy's answer, read up to the end of its headers; none if it is no HTTP. Bytes after
 /// the headers of a success would belong to the API, which does not speak first in TLS: they are as malformed
 /// as a broken status line.
-async fn read_tunnel_answer(transport: &mut Box<dyn Transport>) -> io::Result<Option<u16>> {
+pub(super) async fn read_tunnel_answer(transport: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<u16>> {
     let mut answer = Vec::with_capacity(1024);
     loop {
         if transport.read_buf(&mut answer).await? == 0 {

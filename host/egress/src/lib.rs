@@ -38,6 +38,8 @@ mod encoding;
 mod error;
 mod hop_by_hop;
 mod origin;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod proxy;
 pub mod rate;
 
@@ -50,3 +52,7 @@ pub use credential::{CredentialHeader, CredentialHeaderError};
 pub use error::{BodyWait, ConnectStage, CredentialProblem, DnsProblem, EgressError, ProxyProblem, TlsProblem};
 pub use origin::{Origin, OriginError, Scheme};
 pub use proxy::{ProxySettings, ProxyVariables};
+
+#[cfg(test)]
+#[path = "../../../fuzz/replay.rs"]
+mod replay;

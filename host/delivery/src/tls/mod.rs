@@ -15,6 +15,8 @@
 
 mod certificate;
 mod pkcs12;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod verifier;
 
 use std::io;
