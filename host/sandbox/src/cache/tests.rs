@@ -235,9 +235,11 @@ fn whoever_has_a_new_component_every_minute_leaves_a_few_of_them_and_none_that_i
     let scratch = tempfile::tempdir().unwrap();
     let (engine, cache) = (Engine::default(), Cache::open(scratch.path()).unwrap());
     let use_of = |owner: &str, number: u32| {
-        let component = numbered(number);
-        let compile = || Ok(Component::new(&engine, &component).unwrap());
-        cache.load_or(&engine, &component, Path::new(owner), compile).unwrap().1
+        let (component, owner) = (numbered(number), Path::new(owner));
+        let kept = cache.load(&engine, &component, owner).map(|(_, in_use)| in_use);
+        kept.unwrap_or_else(|| {
+            cache.keep(&engine, &component, owner, &engine.precompile_component(&component).unwrap())
+        })
     };
     let used = use_of("acme", 1);
     use_of("globex", 2);
