@@ -54,7 +54,10 @@ fn an_api_that_answers_with_the_request_puts_the_token_nowhere() {
             collector.stop(PATIENCE).unwrap();
             let messages: Vec<_> = stage.receiver.frames_from(0).into_iter().map(|frame| frame.line).collect();
             let messages = String::from_utf8_lossy(&messages.concat()).into_owned();
-            assert!(page.contains("Last failure") && messages.contains("***"), "{page} {messages}");
+            assert!(
+                page.contains("source failing") && page.contains("***") && messages.contains("***"),
+                "{page} {messages}"
+            );
             for shown in [collector.lines().join("\n"), page, messages] {
                 assert!(!shown.contains(&seen), "{seen} is in {shown}");
             }
