@@ -10,10 +10,15 @@ use super::{host, reader, runner, simulate};
 use crate::planted::Planted;
 
 /// Seeds without `SEEDS`: with `THOROUGH`, as in `just test`, and for somebody who edits a file.
-const SEEDS: [u64; 2] = [20_000, 1_000];
+const SEEDS: [u64; 2] = [20_000, 500];
 
 /// Time in which a planted fault has to be found.
 const SEARCH: Duration = Duration::from_secs(60);
+
+/// Whether everything is to be tried, as in `just test`.
+fn is_thorough() -> bool {
+    std::env::var_os("THOROUGH").is_some()
+}
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.replace('_', "").parse().unwrap())
@@ -22,7 +27,7 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn no_history_breaks_a_promise() {
     let seeds = number("SEEDS");
-    let usual = SEEDS[usize::from(std::env::var_os("THOROUGH").is_none())];
+    let usual = SEEDS[usize::from(!is_thorough())];
     let first = number("FIRST").unwrap_or(0);
     let found = runner::search(first, seeds.unwrap_or(usual), None, Duration::MAX, seeds.is_some());
     if let Some((seed, failure)) = found {
@@ -114,7 +119,7 @@ fn the_texts_of_states_make_no_difference() {
 fn the_promises_can_be_kept() {
     let reader = host::Collector { pre_pull: reader::pre_pull, pull: reader::pull, backfill: reader::pull };
     let first = number("FIRST").unwrap_or(0);
-    for seed in first..first + number("READS").unwrap_or(500) {
+    for seed in first..first + number("READS").unwrap_or(if is_thorough() { 500 } else { 100 }) {
         let mut history = History::of(seed);
         let is_broken = history.records.iter().any(|record| record.kind == Kind::Broken);
         if history.stored != Stored::Nothing || history.deliver_changes || is_broken {
