@@ -166,7 +166,8 @@ impl Walk {
             // The first page, which would have told, can't be read.
             source.totals.records = None;
         }
-        source.last_page = if pass.knows_end() { pass.last_page } else { source.last_page.max(pass.last_page) };
+        let takes_end = pass.knows_end() && !pass.is_behind_end(source.last_page);
+        source.last_page = if takes_end { pass.last_page } else { source.last_page.max(pass.last_page) };
         // Pages of the first history that are not full are so by themselves.
         let skipped = pass.skipped.filter(|_| self.schedule.passes > 0);
         source.skipped = skipped;

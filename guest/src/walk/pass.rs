@@ -162,10 +162,9 @@ pub struct Pass {
     nothing: u32,
     /// The last page with records.
     pub last_page: Option<u64>,
-    /// Going back, the pass has gone on to the end first.
-    has_met_end: bool,
-    /// Going back: the page that the source's end was thought to be, and its sum; or the first one that shows
-    /// the same.
+    /// Going back, the pass has gone on to the end first: where that was.
+    met_end: Option<u64>,
+    /// Going back: the last page on the way on, and its sum; or the first one that shows the same.
     end: Option<(u64, u64)>,
     /// The last page before new records that the pass may have gone past: they stood behind a page that was
     /// not full, or one without records that nothing had promised, so more may have come there since.
@@ -238,7 +237,7 @@ impl Pass {
             in_a_row: InARow::default(),
             nothing: 0,
             last_page: None,
-            has_met_end: is_back,
+            met_end: then_back.filter(|_| is_back),
             end: None,
             skipped: None,
             was_short: false,
@@ -321,6 +320,10 @@ impl Pass {
     /// with the rest.
     pub fn renumber(&mut self, renumbering: Renumbering) {
         self.then_back = self.then_back.map(|page| renumbering.page(page).max(1));
+        self.met_end = self.met_end.map(|page| renumbering.page(page));
+        if let Course::Left(_, next) = &mut self.course {
+            *next = renumbering.page(*next);
+        }
         let from = self.stretches.iter().map(|stretch| renumbering.page(stretch.from));
         let from = if self.way == Way::Back { from.max() } else { from.min() };
         self.stretches = from.map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect();
@@ -678,7 +681,8 @@ impl Pass {
         if self.stretches.is_empty()
             && let Some(from) = self.then_back.take()
         {
-            (self.way, self.trend, self.has_met_end) = (Way::Back, Trend::default(), true);
+            (self.way, self.trend) = (Way::Back, Trend::default());
+            self.met_end = self.last_page.max(Some(from));
             self.stretches.push_back(Stretch { from: from - 1, to: None, failures: 0 });
         }
         self.in_a_row = InARow::default();
@@ -796,7 +800,12 @@ impl Pass {
 
     /// Whether the pass knows where the source ends.
     pub fn knows_end(&self) -> bool {
-        self.is_whole || self.has_met_end
+        self.is_whole || self.met_end.is_some()
+    }
+
+    /// Whether this page lies behind the end that the pass has met on its way back: it came since.
+    pub fn is_behind_end(&self, page: Option<u64>) -> bool {
+        self.met_end.is_some_and(|end| page > Some(end))
     }
 
     /// Whether the pass has read everything, not a window of it.
