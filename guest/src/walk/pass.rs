@@ -325,8 +325,12 @@ impl Pass {
             *next = renumbering.page(*next);
         }
         let from = self.stretches.iter().map(|stretch| renumbering.page(stretch.from));
-        let from = if self.way == Way::Back { from.max() } else { from.min() };
-        self.stretches = from.map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect();
+        self.stretches = match self.way {
+            Way::On => from.min().map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect(),
+            Way::Back => from.max().map(|from| Stretch { from, to: None, failures: 0 }).into_iter().collect(),
+            // Single pages: without an end a look would become a walk that no end is looked for.
+            Way::Aside => from.map(|from| Stretch { from, to: Some(from + 1), failures: 0 }).collect(),
+        };
         self.probe = Probe::Done;
         (self.sum, self.first_sum, self.mark, self.expected) = (None, None, None, None);
         self.in_a_row = InARow::default();
