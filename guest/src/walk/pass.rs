@@ -205,8 +205,9 @@ impl Pass {
         let back = window.is_some() && source.order() == Some(End::Last);
         let then_back = source.last_page.filter(|last| back && *last > source.first());
         let from = then_back.unwrap_or(source.first());
-        // Where live has just seen the end, the pass need not look for it.
-        let is_back = then_back.is_some() && then_back == prefix.last;
+        // Where live has just seen the end, a pass over the overlap need not look for it. Live may have it from
+        // a total that stands still: one over everything sees for itself.
+        let is_back = then_back.is_some() && then_back == prefix.last && kind == Kind::Overlap;
         let probes = probes && kind == Kind::All && source.first != Some(0);
         let mut pass = Self {
             kind,
