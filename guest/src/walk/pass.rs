@@ -277,6 +277,10 @@ impl Pass {
             if self.front() != Some(page) {
                 continue;
             }
+            if self.is_repeated(&Seen { new: 0, ..seen.clone() }) {
+                // Whether it is one of its own is for the pass to see.
+                break;
+            }
             if let Probe::Zero(digests @ None) = &mut self.probe
                 && page == 1
             {
@@ -520,7 +524,7 @@ impl Pass {
         }
         self.sum = Some(seen.sum);
         self.last_page = self.last_page.max(Some(page));
-        self.find_end(page, seen.sum);
+        self.find_end(page, seen.sum, source);
         if let (Some((before, totals, time)), Some(first)) = (self.before, seen.times.first())
             // Where something came between the two, nothing follows from how they stand.
             && (before + 1, totals) == (page, seen.totals)
@@ -542,13 +546,17 @@ impl Pass {
     }
 
     /// Behind its last page a server may repeat it: then the first one of those that are alike is the last
-    /// one.
-    fn find_end(&mut self, page: u64, sum: u64) {
+    /// one. Or it shows an earlier one there: then the last one stands before it.
+    fn find_end(&mut self, page: u64, sum: u64, source: &Source) {
         match (self.way, self.end) {
-            (Way::On, None) if self.then_back == Some(page) => self.end = Some((page, sum)),
+            (Way::On, _) if self.then_back.is_some() => self.end = Some((page, sum)),
             (Way::Back, None) => self.end = Some((page, sum)),
-            (Way::Back, Some((end, same))) if (page + 1, sum) == (end, same) && self.last_page == Some(end) => {
-                (self.end, self.last_page) = (Some((page, sum)), Some(page));
+            (Way::Back, Some((end, same))) if sum == same && self.last_page == Some(end) => {
+                if page + 1 == end {
+                    (self.end, self.last_page) = (Some((page, sum)), Some(page));
+                } else if source.behind_last == Some(sum) {
+                    self.last_page = Some(end - 1);
+                }
             }
             _ => {}
         }
