@@ -427,8 +427,13 @@ impl Pass {
             // What stands on another page says nothing of page 0.
             if page == 1 && shared * 2 < zero.len() {
                 self.take_zero(zero.len() as u64, source);
-            } else if page == 1 && source.first.is_none() && !(zero.is_empty() && seen.new == seen.records) {
-                // Where all of it is new, page 0 may have been empty because the source was.
+            } else if page == 1
+                && source.first.is_none()
+                && shared == zero.len()
+                && !(zero.is_empty() && seen.new == seen.records)
+            {
+                // Where all of it is new, page 0 may have been empty because the source was. Where page 1 has a
+                // part of page 0 alone, records may have come between the two answers.
                 (source.first, source.zero_is_empty) = (Some(1), zero.is_empty());
             }
             self.probe = Probe::Done;
