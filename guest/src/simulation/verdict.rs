@@ -278,9 +278,9 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
     let has_fluttered = matches!(history.shape.totals, Totals::Fluttering(_)) || history.happens(fluttered);
     let no_count = no_count || has_fluttered && !shape.totals.is_right();
     // One below what is shown looks the same where records are found that had been missed: they come without
-    // growth.
-    let is_restless = history.is_restless();
-    let no_count = no_count || is_restless && matches!(shape.totals, Totals::Off(..0));
+    // growth. Where records stand there twice, nothing refutes it: so many more may be a page shown again.
+    let hides_it = history.is_restless() || history.happens(|what| matches!(what, What::Twin { .. }));
+    let no_count = no_count || hides_it && matches!(shape.totals, Totals::Off(..0));
     let is_clear = is_clear(driver) && count >= CLEAR as u64;
     // Where nothing counts, late records are found at the other end, which contradicts the order.
     let is_late = history.happens(|what| matches!(what, What::Come { age: 1.., .. }));
@@ -325,8 +325,8 @@ fn requests(driver: &Driver<'_>, took: &[Took]) -> Result<(), Failure> {
 }
 
 /// Whether alerts came and the count stood still: others went meanwhile, or one without an id has changed,
-/// which is another one then. As long as a page hides some of them, nothing shows that the count can be
-/// relied on.
+/// which is another one then, or a page that can't be read had hidden them, where they stand elsewhere in
+/// every answer. As long as a page hides some of them, nothing shows that the count can be relied on.
 fn seemed_capped(driver: &Driver<'_>) -> bool {
     let history = driver.history;
     let known_by_content = driver.with(|world| world.records.iter().any(|record| record.kind.is_known_by_content()));
@@ -335,7 +335,7 @@ fn seemed_capped(driver: &Driver<'_>) -> bool {
         What::Change { .. } => known_by_content,
         _ => false,
     };
-    history.has_lasting_holes() && history.happens(balances)
+    history.has_lasting_holes() && (history.is_restless() || history.happens(balances))
 }
 
 /// What is told of the account is told once a change: nothing changes here. Without the clock's passes, the
