@@ -1,6 +1,8 @@
 //! Components of tenants that hurt before a call of them has begun: when they are compiled, and by what an
 //! instance takes of the process.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

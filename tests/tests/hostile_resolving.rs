@@ -1,6 +1,8 @@
 //! Names that never resolve, in tenants beside others whose names do; and names that lead elsewhere at the
 //! next look-up. A name server of our own answers, in a network and with a `resolv.conf` that nobody else has.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! Tenants that keep their state in redis beside others who do, and redis servers that mean harm.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;

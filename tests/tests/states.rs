@@ -1,6 +1,8 @@
 //! The one state of each service, where operators look for it: every way to be broken shows as its state, and
 //! the state goes when that is mended.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};

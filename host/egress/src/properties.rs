@@ -175,10 +175,12 @@ struct Answer {
     pauses: usize,
 }
 
+type Headers = [(String, Vec<u8>)];
+
 impl Outcome {
     /// What must not depend on how an answer is cut into packets: the answer, or that there is none that is
     /// good. A head that is nonsense may be noticed only at its end, when it comes in parts.
-    fn content(&self) -> Option<(u16, &[(String, Vec<u8>)], Option<&[u8]>)> {
+    fn content(&self) -> Option<(u16, &Headers, Option<&[u8]>)> {
         match self {
             Self::Answer(Answer { status, headers, body, .. }) => Some((*status, headers, body.as_deref().ok())),
             Self::Failed(_) | Self::Silence => None,

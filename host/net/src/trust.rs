@@ -11,10 +11,13 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use thiserror::Error;
 
-/// The configurations in use, by what they are for and the bytes of their `ca_file` (empty: none). A machine's usual 145 roots take
-/// 86 KB once parsed: with a set each, ten thousand tenants would need 860 MB; shared, a client takes 1 KB.
-/// Nothing of a tenant is in it; the sessions that it can resume authenticate the server alone.
-static IN_USE: Mutex<Vec<((Client, Vec<u8>), Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+/// The configurations in use. A machine's usual 145 roots take 86 KB once parsed: with a set each, ten
+/// thousand tenants would need 860 MB; shared, a client takes 1 KB. Nothing of a tenant is in it; the sessions
+/// that it can resume authenticate the server alone.
+static IN_USE: Mutex<Vec<(Trusted, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
+
+/// Whom a client trusts: by what it asks, and the bytes of its `ca_file` (empty: none).
+type Trusted = (Client, Vec<u8>);
 
 /// What a client asks, which decides whom it trusts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ pub fn certificates(input: &[u8]) {
     let file = Path::new(FILE);
     if let [0, der @ ..] = input {
         let certificate = CertificateDer::from(der.to_vec());
-        shown(&[certificate.clone()]);
+        shown(std::slice::from_ref(&certificate));
         refused(Authorities::new("chain", file, vec![certificate]), &[]);
         return;
     }

@@ -190,7 +190,7 @@ impl Link {
         }
         let mut connection = self.connect(deadline).await?;
         let answer = exchange(&mut connection, command, most, &read, deadline).await;
-        if matches!(&answer, Ok(_)) || matches!(&answer, Err(Failure::Refused(refusal)) if refusal.leaves_in_order()) {
+        if answer.is_ok() || matches!(&answer, Err(Failure::Refused(refusal)) if refusal.leaves_in_order()) {
             *place = Some(connection);
         }
         answer.map_err(RedisProblem::from)
