@@ -69,7 +69,7 @@ async fn supervise(
     let reports = Status::start(move |memory| status.line(memory));
     let name: Arc<str> = Arc::default();
     registry.accept(&name);
-    let _registered = registry.register(name, tenant.services(), tenant.resting().to_vec());
+    let _registered = registry.register(name, tenant.services(), tenant.resting());
     let changes = StateChanges::new(registry);
     let running = tenant.start();
     let end = tokio::select! {

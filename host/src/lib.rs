@@ -15,8 +15,8 @@
 //!
 //! # async fn example() -> anyhow::Result<()> {
 //! let plan = Plan::new(read(&Place::OnPremise("config.yaml".into()))?, &Policy::permissive())?;
-//! collector::run(plan, None, &AdminSettings::default(), Messages::default(),
-//! CancellationToken::new()).await;
+//! let (admin, messages) = (AdminSettings::default(), Messages::default());
+//! collector::run(plan, None, &admin, messages, CancellationToken::new()).await;
 //! # Ok(())
 //! # }
 //! ```

@@ -372,7 +372,7 @@ impl Host {
             }
         };
         tenant.announce();
-        let _registered = self.registry.register(name.shared().clone(), tenant.services(), tenant.resting().to_vec());
+        let _registered = self.registry.register(name.shared().clone(), tenant.services(), tenant.resting());
         let services: Vec<_> = tenant.services().iter().map(|service| service.observed().clone()).collect();
         let begun = async move { join_all(services.iter().map(|service| service.metrics.begun())).await };
         let mut ended = pin!(tenant.start().ended());

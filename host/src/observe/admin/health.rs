@@ -13,21 +13,27 @@ const GRACE: Duration = Duration::from_secs(120);
 /// Services that are listed, the worst first; the others are in the counts.
 const MOST_LISTED: usize = 500;
 
-/// Whether any of these works. One that has come to the end of no pull yet does not.
-pub fn works(services: &[Seen], now: SystemTime) -> bool {
-    services.iter().any(|seen| match (seen.state.kind(), seen.state.kind().mood()) {
-        // Nobody waits for what is not to run.
-        (Kind::Disabled, _) => services.iter().all(|seen| seen.state.kind() == Kind::Disabled),
-        (Kind::Starting | Kind::Stopped | Kind::Rejected, _) => false,
-        (_, Mood::Good | Mood::Waiting) => true,
-        // It works, with the configuration before; or what fails has not failed for long, after it worked.
-        (Kind::Stale, Mood::Bad) => true,
-        (_, Mood::Bad) => {
+/// Whether any of these works, or all are not to run.
+pub fn any_works(services: &[Seen], now: SystemTime) -> bool {
+    let is_disabled = |seen: &Seen| seen.state.kind() == Kind::Disabled;
+    services.iter().any(|seen| works(seen, now)) || !services.is_empty() && services.iter().all(is_disabled)
+}
+
+/// Whether it works. One that has come to the end of no pull yet does not; one that fails does for a while,
+/// if it has worked before.
+fn works(seen: &Seen, now: SystemTime) -> bool {
+    let kind = seen.state.kind();
+    match kind {
+        Kind::Disabled | Kind::Starting | Kind::Stopped | Kind::Rejected => false,
+        // With the configuration before.
+        Kind::Stale => true,
+        _ if kind.mood() != Mood::Bad => true,
+        _ => {
             let has_worked = seen.observed.as_ref().is_some_and(|observed| observed.metrics.last_cycle().is_some());
             let lasts = seen.state.since().and_then(|since| now.duration_since(since).ok()).unwrap_or_default();
             has_worked && lasts < GRACE
         }
-    })
+    }
 }
 
 /// The states of these services.

@@ -2,7 +2,6 @@
 //! somebody asks, so that a service that nobody looks at costs no more than its counters.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use collector_model::metrics::families::{self, Family, Kind};
@@ -32,22 +31,12 @@ pub struct SharedByTenants {
     pub log_quota: LogQuota,
 }
 
-/// A service that runs.
-struct Running {
-    tenant: Arc<str>,
-    observed: Arc<Observed>,
-}
-
 /// The metrics of the process and of these services; of one tenant alone, if one is asked for.
 pub fn text(services: Vec<Seen>, shared: SharedByTenants, tenant: Option<&str>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(Shared { shared, tenant: tenant.map(str::to_owned) }));
-    let running = services
-        .iter()
-        .filter_map(|seen| Some(Running { tenant: seen.tenant.clone(), observed: seen.observed.clone()? }));
-    registry.register_collector(Box::new(Services(running.collect())));
-    registry.register_collector(Box::new(States(services)));
+    registry.register_collector(Box::new(Services(services)));
     let mut text = String::new();
     // A string takes everything.
     let _ = prometheus_text::encode(&mut text, &registry);
@@ -114,28 +103,9 @@ impl Collector for Shared {
     }
 }
 
-/// The states of services that run and that don't.
-struct States(Vec<Seen>);
-
-impl fmt::Debug for States {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the states of {} services", self.0.len())
-    }
-}
-
-impl Collector for States {
-    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut family = describe(&mut encoder, &families::STATE)?;
-        for Seen { tenant, input, service, state, .. } in &self.0 {
-            let of = [("tenant", &**tenant), ("input", input), ("service", service)];
-            family.encode_family(&with(of, ("state", state.kind().name())))?.encode_gauge(&1u64)?;
-        }
-        Ok(())
-    }
-}
-
-/// Services, each with the labels `tenant`, `input` and `service`.
-struct Services(Vec<Running>);
+/// Services, each with the labels `tenant`, `input` and `service`. Those that don't run have a state and
+/// nothing else.
+struct Services(Vec<Seen>);
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,35 +126,47 @@ impl Collector for Services {
             (Count::Sent, families::EVENTS_SENT),
             (Count::DeadLetters, families::DEAD_LETTERS),
         ] {
-            self.counters(&mut encoder, &family, |service| service.observed.metrics.count(count))?;
+            self.counters(&mut encoder, &family, |service| service.metrics.count(count))?;
         }
-        self.counters(&mut encoder, &families::COMPUTED, |service| service.observed.metrics.computed().as_secs_f64())?;
-        self.counters(&mut encoder, &families::INSTANTIATION, |service| {
-            service.observed.metrics.instantiated().as_secs_f64()
-        })?;
-        self.gauges(&mut encoder, &families::READY, |service| Some(u64::from(service.observed.metrics.is_ready())))?;
+        self.counters(&mut encoder, &families::COMPUTED, |service| service.metrics.computed().as_secs_f64())?;
+        self.counters(&mut encoder, &families::INSTANTIATION, |service| service.metrics.instantiated().as_secs_f64())?;
+        self.gauges(&mut encoder, &families::READY, |service| Some(u64::from(service.metrics.is_ready())))?;
         self.gauges(&mut encoder, &families::LAST_CYCLE, |service| {
-            service.observed.metrics.last_cycle().map(|(took, _)| took.as_secs_f64())
+            service.metrics.last_cycle().map(|(took, _)| took.as_secs_f64())
         })?;
         self.gauges(&mut encoder, &families::LAST_CYCLE_TIMESTAMP, |service| {
-            service.observed.metrics.last_cycle().map(|(_, ended)| unix(ended))
+            service.metrics.last_cycle().map(|(_, ended)| unix(ended))
         })?;
         self.progress(&mut encoder)?;
         self.outputs(&mut encoder)?;
-        self.limits(&mut encoder)
+        self.limits(&mut encoder)?;
+        self.states(&mut encoder)
     }
 }
 
 impl Services {
+    fn running(&self) -> impl Iterator<Item = (&Seen, &Observed)> {
+        self.0.iter().filter_map(|seen| Some((seen, &**seen.observed.as_ref()?)))
+    }
+
+    fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = describe(encoder, &families::STATE)?;
+        for seen in &self.0 {
+            let labels = with(labels(seen), ("state", seen.state.kind().name()));
+            family.encode_family(&labels)?.encode_gauge(&1u64)?;
+        }
+        Ok(())
+    }
+
     fn counters<V: EncodeCounterValue>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: &Family,
-        value: impl Fn(&Running) -> V,
+        value: impl Fn(&Observed) -> V,
     ) -> fmt::Result {
         let mut family = describe(encoder, family)?;
-        for service in &self.0 {
-            family.encode_family(&labels(service))?.encode_counter::<NoLabelSet, _, u64>(&value(service), None)?;
+        for (seen, observed) in self.running() {
+            family.encode_family(&labels(seen))?.encode_counter::<NoLabelSet, _, u64>(&value(observed), None)?;
         }
         Ok(())
     }
@@ -193,11 +175,11 @@ impl Services {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: &Family,
-        value: impl Fn(&Running) -> Option<V>,
+        value: impl Fn(&Observed) -> Option<V>,
     ) -> fmt::Result {
         let mut family = describe(encoder, family)?;
-        for (service, value) in self.0.iter().filter_map(|service| Some((service, value(service)?))) {
-            family.encode_family(&labels(service))?.encode_gauge(&value)?;
+        for (seen, value) in self.running().filter_map(|(seen, observed)| Some((seen, value(observed)?))) {
+            family.encode_family(&labels(seen))?.encode_gauge(&value)?;
         }
         Ok(())
     }
@@ -222,16 +204,16 @@ impl Services {
             (families::NEWEST_EVENT_TIMESTAMP, |progress| progress.newest_event),
         ];
         for (family, value) in values {
-            self.gauges(encoder, &family, |service| service.observed.metrics.progress().and_then(value))?;
+            self.gauges(encoder, &family, |service| service.metrics.progress().and_then(value))?;
         }
         Ok(())
     }
 
     fn outputs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = describe(encoder, &families::OUTPUT_QUEUE)?;
-        for service in &self.0 {
-            for output in service.observed.outputs.iter() {
-                let labels = with(labels(service), ("output", output.name()));
+        for (seen, observed) in self.running() {
+            for output in observed.outputs.iter() {
+                let labels = with(labels(seen), ("output", output.name()));
                 family.encode_family(&labels)?.encode_gauge(&(output.queued_in_bytes() as u64))?;
             }
         }
@@ -241,37 +223,33 @@ impl Services {
     /// What calls may use, what they have used, and how often that was too much. What can't be measured,
     /// handles, has no use; a limit that was never exceeded has no series.
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        type Value = fn(&Running, Limit) -> Option<u64>;
+        type Value = fn(&Observed, Limit) -> Option<u64>;
         let values: [(Family, Value); 2] = [
-            (families::LIMIT, |service, limit| Some(service.observed.limits.amount(limit))),
+            (families::LIMIT, |service, limit| Some(service.limits.amount(limit))),
             (families::LIMIT_PEAK, |service, limit| {
-                (limit != Limit::EndsCall(CallLimit::Handles)).then(|| service.observed.metrics.peak(limit))
+                (limit != Limit::EndsCall(CallLimit::Handles)).then(|| service.metrics.peak(limit))
             }),
         ];
         for (family, value) in values {
             let mut family = describe(encoder, &family)?;
-            for (service, limit, value) in self.each_limit(value) {
-                family.encode_family(&with(labels(service), ("limit", limit.key())))?.encode_gauge(&value)?;
+            for (seen, limit, value) in self.each_limit(value) {
+                family.encode_family(&with(labels(seen), ("limit", limit.key())))?.encode_gauge(&value)?;
             }
         }
         let mut family = describe(encoder, &families::LIMITS_EXCEEDED)?;
         let exceeded =
-            |service: &Running, limit| Some(service.observed.metrics.exceeded(limit)).filter(|&exceeded| exceeded > 0);
-        for (service, limit, exceeded) in self.each_limit(exceeded) {
-            let labels = with(labels(service), ("limit", limit.key()));
+            |service: &Observed, limit| Some(service.metrics.exceeded(limit)).filter(|&exceeded| exceeded > 0);
+        for (seen, limit, exceeded) in self.each_limit(exceeded) {
+            let labels = with(labels(seen), ("limit", limit.key()));
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&exceeded, None)?;
         }
         Ok(())
     }
 
-    fn each_limit(
-        &self,
-        value: impl Fn(&Running, Limit) -> Option<u64>,
-    ) -> impl Iterator<Item = (&Running, Limit, u64)> {
-        self.0
-            .iter()
-            .flat_map(|service| Limit::ALL.map(|limit| (service, limit)))
-            .filter_map(move |(service, limit)| Some((service, limit, value(service, limit)?)))
+    fn each_limit(&self, value: impl Fn(&Observed, Limit) -> Option<u64>) -> impl Iterator<Item = (&Seen, Limit, u64)> {
+        self.running()
+            .flat_map(|running| Limit::ALL.map(|limit| (running, limit)))
+            .filter_map(move |((seen, observed), limit)| Some((seen, limit, value(observed, limit)?)))
     }
 }
 
@@ -288,9 +266,8 @@ fn describe<'a>(encoder: &'a mut DescriptorEncoder<'_>, family: &'a Family) -> R
 
 type Label<'a> = (&'static str, &'a str);
 
-fn labels(service: &Running) -> [Label<'_>; 3] {
-    let identity = &service.observed.identity;
-    [("tenant", &*service.tenant), ("input", identity.input()), ("service", identity.service())]
+fn labels(seen: &Seen) -> [Label<'_>; 3] {
+    [("tenant", &*seen.tenant), ("input", &*seen.input), ("service", &*seen.service)]
 }
 
 fn with<'a>([tenant, input, service]: [Label<'a>; 3], more: Label<'a>) -> impl EncodeLabelSet + 'a {

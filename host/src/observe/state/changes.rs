@@ -9,8 +9,9 @@ use tracing::{info, warn};
 
 use super::registry::{Seen, ServiceRegistry};
 use super::{Kind, Mood, State};
+use crate::service::Observed;
 
-/// How often all services are looked at: a look at one costs less than a microsecond.
+/// How often all services are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Knows in which state each service was when it was last looked at.
@@ -37,13 +38,13 @@ impl StateChanges {
 
     fn look(&mut self, now: SystemTime) {
         let mut kinds = HashMap::with_capacity(self.last.len());
-        for seen in self.registry.services(None, now) {
-            let key = (seen.tenant.clone(), seen.input.clone(), seen.service.clone());
-            let kind = seen.state.kind();
+        for Seen { tenant, input, service, state, observed } in self.registry.services(None, now) {
+            let key = (tenant, input, service);
+            let kind = state.kind();
             // A service begins by starting, of which there are lines enough.
             let before = self.last.remove(&key).unwrap_or(Kind::Starting);
-            if before != kind {
-                tell(&seen, before);
+            if let (true, Some(observed)) = (before != kind, observed) {
+                tell(&observed, &state, before);
             }
             kinds.insert(key, kind);
         }
@@ -52,9 +53,8 @@ impl StateChanges {
 }
 
 /// In the span of the service, so that it is a line of its tenant. What a refused configuration is about was
-/// told already, with its code.
-fn tell(Seen { state, observed, .. }: &Seen, before: Kind) {
-    let Some(observed) = observed else { return };
+/// told already, with its code; so was why a service does not run.
+fn tell(observed: &Observed, state: &State, before: Kind) {
     let _entered = observed.span.enter();
     let (kind, before) = (state.kind(), before.name());
     let detail = match state {

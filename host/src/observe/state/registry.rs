@@ -71,11 +71,11 @@ impl Seen {
 
 impl ServiceRegistry {
     /// Has these services of a tenant from now on, and these that can't run.
-    pub fn register(&self, tenant: Arc<str>, services: &[Service], resting: Vec<Resting>) -> Registration {
+    pub fn register(&self, tenant: Arc<str>, services: &[Service], resting: &[Resting]) -> Registration {
         let running = services.iter().map(|service| service.observed().clone()).collect();
         // It may be gone by now.
         if let Some(entry) = self.write().get_mut(&tenant) {
-            (entry.running, entry.resting) = (running, resting);
+            (entry.running, entry.resting) = (running, resting.to_vec());
         }
         Registration { registry: self.clone(), tenant }
     }
