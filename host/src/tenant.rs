@@ -28,8 +28,8 @@ use crate::service::{End, Service};
 /// How long is waited for a write to the state that was under way when its service ended.
 const RELEASE: Duration = Duration::from_secs(10);
 
-/// The sandboxes of the components that a configuration names, in the order of its services. None is there for
-/// the bundled component: preparing gets that.
+/// The sandboxes of the components that a configuration names, in the order of its services. None is there
+/// for the bundled component: preparing gets that.
 pub struct Sandboxes(Vec<Option<Arc<Sandbox>>>);
 
 impl Sandboxes {

@@ -1,5 +1,6 @@
 //! Names that never resolve, in tenants beside others whose names do; and names that lead elsewhere at the
-//! next look-up. A name server of our own answers, in a network and with a `resolv.conf` that nobody else has.
+//! next look-up. A name server of our own answers, in a network and with a `resolv.conf` that nobody else
+//! has.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 

@@ -205,8 +205,8 @@ impl Pass {
         let back = window.is_some() && source.order() == Some(End::Last);
         let then_back = source.last_page.filter(|last| back && *last > source.first());
         let from = then_back.unwrap_or(source.first());
-        // Where live has just seen the end, a pass over the overlap need not look for it. Live may have it from
-        // a total that stands still: one over everything sees for itself.
+        // Where live has just seen the end, a pass over the overlap need not look for it. Live may have it
+        // from a total that stands still: one over everything sees for itself.
         let is_back = then_back.is_some() && then_back == prefix.last && kind == Kind::Overlap;
         let probes = probes && kind == Kind::All && source.first != Some(0);
         let mut pass = Self {
@@ -432,8 +432,8 @@ impl Pass {
                 && shared == zero.len()
                 && !(zero.is_empty() && seen.new == seen.records)
             {
-                // Where all of it is new, page 0 may have been empty because the source was. Where page 1 has a
-                // part of page 0 alone, records may have come between the two answers.
+                // Where all of it is new, page 0 may have been empty because the source was. Where page 1 has
+                // a part of page 0 alone, records may have come between the two answers.
                 (source.first, source.zero_is_empty) = (Some(1), zero.is_empty());
             }
             self.probe = Probe::Done;

@@ -33,7 +33,8 @@ pub fn is_thorough() -> bool {
     std::env::var_os("THOROUGH").is_some()
 }
 
-/// All of the combinations, or every seventh: no number of choices divides by 7, so each choice is among them.
+/// All of the combinations, or every seventh: no number of choices divides by 7, so each choice is among
+/// them.
 pub fn sample<T>(combinations: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
     combinations.step_by(if is_thorough() { 1 } else { 7 })
 }

@@ -140,8 +140,8 @@ impl Policy {
         Ok(self.addresses(self.allow_private_addresses))
     }
 
-    /// Whether a host may be connected to, as far as its own text says. Where a name leads is checked when it is
-    /// looked up.
+    /// Whether a host may be connected to, as far as its own text says. Where a name leads is checked when it
+    /// is looked up.
     fn literal(&self, key: &str, host: &str) -> Result<(), ConfigError> {
         let Ok(address) = host.parse::<IpAddr>() else { return Ok(()) };
         let range = self.addresses(self.allow_private_addresses).range(address);

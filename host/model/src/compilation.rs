@@ -16,8 +16,8 @@ pub struct CompilationLimits {
 impl Default for CompilationLimits {
     fn default() -> Self {
         Self {
-            // The collector's own component takes 40 MB of memory and a second of computing for half a megabyte
-            // of code: one of the 4 MiB that a tenant's file may have takes seven times as long.
+            // The collector's own component takes 40 MB of memory and a second of computing for half a
+            // megabyte of code: one of the 4 MiB that a tenant's file may have takes seven times as long.
             memory_in_bytes: 512 * 1024 * 1024,
             cpu: Duration::from_secs(30),
             wall: Duration::from_secs(120),

@@ -164,8 +164,8 @@ fn servers(resolv_conf: &[u8]) -> io::Result<TokioResolver> {
         let config = || ResolverConfig::from_parts(None, Vec::new(), vec![local()]);
         if names_one { Err(io::Error::other(error)) } else { Ok((config(), ResolverOpts::default())) }
     })?;
-    // Nobody finds out by the time that an answer takes which names a neighbour asks for, and who changes where
-    // a name leads is believed at once, as without this resolver.
+    // Nobody finds out by the time that an answer takes which names a neighbour asks for, and who changes
+    // where a name leads is believed at once, as without this resolver.
     options.cache_size = 0;
     // Looked at before, and not once for each kind of address.
     options.use_hosts_file = ResolveHosts::Never;

@@ -12,8 +12,8 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use thiserror::Error;
 
 /// The configurations in use. A machine's usual 145 roots take 86 KB once parsed: with a set each, ten
-/// thousand tenants would need 860 MB; shared, a client takes 1 KB. Nothing of a tenant is in it; the sessions
-/// that it can resume authenticate the server alone.
+/// thousand tenants would need 860 MB; shared, a client takes 1 KB. Nothing of a tenant is in it; the
+/// sessions that it can resume authenticate the server alone.
 static IN_USE: Mutex<Vec<(Trusted, Weak<ClientConfig>)>> = Mutex::new(Vec::new());
 
 /// Whom a client trusts: by what it asks, and the bytes of its `ca_file` (empty: none).
@@ -108,8 +108,8 @@ fn client_config(client: Client, ca_file: Option<&RootedPath>) -> Result<Arc<Cli
         add_ca_file(&mut roots, file.path(), &key.1)?;
     }
     if client == Client::Api || ca_file.is_none() {
-        // Errors of single files are the machine's everyday: what counts is whether anything can be trusted in
-        // the end.
+        // Errors of single files are the machine's everyday: what counts is whether anything can be trusted
+        // in the end.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {

@@ -15,10 +15,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use collector_model::CallBounds;
 use std::time::Duration;
 
+use collector_model::CallBounds;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};

@@ -1,8 +1,9 @@
 //! What there is once in a process: the engine, what it offers to components, the clock that interrupts them,
 //! and the components themselves, each compiled once.
 //!
-//! A component is either the operator's, which this program carries or the operator's own configuration names:
-//! it is compiled here. Or it is a tenant's, and whoever wrote it may want to hurt others: see [`compile`].
+//! A component is either the operator's, which this program carries or the operator's own configuration
+//! names: it is compiled here. Or it is a tenant's, and whoever wrote it may want to hurt others: see
+//! [`compile`].
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,8 +40,8 @@ const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 /// its path.
 const MAX_FILE_IN_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Tenants' components that are read and looked at, or whose code is loaded, at the same time: each takes some
-/// megabytes meanwhile.
+/// Tenants' components that are read and looked at, or whose code is loaded, at the same time: each takes
+/// some megabytes meanwhile.
 const LOOKS: usize = 4;
 
 /// How long a look at a tenant's file may take, on a file system that may not answer.
@@ -50,8 +51,8 @@ const LONGEST_LOOK: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Address space of a memory where tenants share a process: as much as a call may use without a word of the
-/// operator. One that grows beyond is moved. With the engine's own 4 GiB, code need not check the bounds of each
-/// access, which nothing could be measured of: 60,000 alerts took 0.56 s of computing either way.
+/// operator. One that grows beyond is moved. With the engine's own 4 GiB, code need not check the bounds of
+/// each access, which nothing could be measured of: 60,000 alerts took 0.56 s of computing either way.
 pub(crate) const RESERVATION_IN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// So many components are remembered that could not be compiled within the limits.
@@ -190,12 +191,12 @@ impl Engine {
         Ok(sandbox)
     }
 
-    /// The sandbox of a tenant's component, in a file. Where it has to be compiled, that happens in a process of
-    /// its own, one after the other, and ends with this future.
+    /// The sandbox of a tenant's component, in a file. Where it has to be compiled, that happens in a process
+    /// of its own, one after the other, and ends with this future.
     ///
     /// # Errors
-    /// As [`Engine::sandbox_of_file`], and where the component is larger than those of tenants may be or takes
-    /// more than it may to be compiled.
+    /// As [`Engine::sandbox_of_file`], and where the component is larger than those of tenants may be or
+    /// takes more than it may to be compiled.
     pub async fn sandbox_of_tenant(&self, file: &RootedPath) -> Result<Arc<Sandbox>, ComponentError> {
         // Whose component is known need not wait, and whose is not waits without it.
         if let Looked::Ready(sandbox) = self.look(file).await? {
@@ -274,8 +275,8 @@ impl Shared {
         Sandbox::new(pre, self.ticker.clone(), self.slow_lane.clone(), instances, in_use).map_err(invalid)
     }
 
-    /// Looks at a tenant's component: whether it is one, whether it has the sizes of one, and whether it need not
-    /// be compiled.
+    /// Looks at a tenant's component: whether it is one, whether it has the sizes of one, and whether it need
+    /// not be compiled.
     fn look(&self, file: &RootedPath) -> Result<Looked, ComponentError> {
         let component = read(file)?;
         let hash = hash(&component);
@@ -302,8 +303,9 @@ impl Shared {
             }
         }
         // SAFETY: the code must be what the engine wrote. It comes from this very program, by a pipe that nobody
-        // else has, and the engine refuses what another version of it, or one with other settings, has compiled.
-        // That the compiler makes nothing else of any component is what is trusted here and everywhere.
+        // else has, and the engine refuses what another version of it, or one with other settings, has
+        // compiled. That the compiler makes nothing else of any component is what is trusted here and
+        // everywhere.
         let compiled = unsafe { Component::deserialize(&self.engine, code) };
         let compiled = compiled.map_err(|error| {
             ComponentError::Compilation(Compilation::Failed(one_line(&format!("it gave no code: {error:#}"))))
@@ -311,7 +313,8 @@ impl Shared {
         self.share(hash(component), (compiled, InUse::default()))
     }
 
-    /// The sandbox of a tenant's compiled component, if its instances don't take too much, for all who run it.
+    /// The sandbox of a tenant's compiled component, if its instances don't take too much, for all who run
+    /// it.
     fn share(&self, hash: Hash, (compiled, in_use): (Component, InUse)) -> Result<Arc<Sandbox>, ComponentError> {
         check_memories(&compiled)?;
         let sandbox = self.link(&compiled, in_use)?;

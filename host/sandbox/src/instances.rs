@@ -1,5 +1,6 @@
-//! How many instances of tenants' components may be under way at once. Each takes mappings and address space of
-//! the process, of which there is less than memory: where either is used up, nobody's calls begin any more.
+//! How many instances of tenants' components may be under way at once. Each takes mappings and address space
+//! of the process, of which there is less than memory: where either is used up, nobody's calls begin any
+//! more.
 
 use std::sync::Arc;
 
@@ -9,15 +10,16 @@ use wasmtime::component::Component;
 /// Mappings of the process where the system does not say how many there may be: what Linux has by default.
 const USUAL_MAPPINGS: usize = 65_530;
 
-/// Mappings of an instance, measured: a stack with its guard, and what the allocator maps for it now and then.
+/// Mappings of an instance, measured: a stack with its guard, and what the allocator maps for it now and
+/// then.
 const MAPPINGS: u32 = 3;
 
 /// Mappings of each of its memories, measured: what it uses of its reservation, the rest, and what it begins
 /// with.
 const MAPPINGS_OF_A_MEMORY: u32 = 3;
 
-/// With as many mappings, memories take three quarters of the 128 TiB of address space that a process has, where
-/// each has a quarter of a gigabyte and 64 MiB around it.
+/// With as many mappings, memories take three quarters of the 128 TiB of address space that a process has,
+/// where each has a quarter of a gigabyte and 64 MiB around it.
 const MOST: usize = 900_000;
 
 /// Room for instances, in mappings.
@@ -53,8 +55,8 @@ impl Instances {
 }
 
 impl InstancesOf {
-    /// Waits until there is room for one more, which is taken until the permit is dropped. None would mean that
-    /// there is nothing to wait for.
+    /// Waits until there is room for one more, which is taken until the permit is dropped. None would mean
+    /// that there is nothing to wait for.
     pub(crate) async fn room(&self) -> Option<Room> {
         self.all.clone().acquire_many_owned(self.mappings).await.ok()
     }

@@ -60,8 +60,8 @@ fn append_at_most(path: &RootedPath, lines: &[Vec<u8>], most: u64) -> io::Result
     Ok(lost)
 }
 
-/// Opens the file for its owner alone, to add so many bytes, and says how large it is. A line that was cut off by a crash or a full
-/// disk is ended.
+/// Opens the file for its owner alone, to add so many bytes, and says how large it is. A line that was cut
+/// off by a crash or a full disk is ended.
 fn open(path: &RootedPath, bytes: u64) -> io::Result<(File, u64)> {
     let mut file = path.open_to_append(bytes)?;
     let mut size = file.seek(SeekFrom::End(0))?;

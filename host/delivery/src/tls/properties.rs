@@ -1,5 +1,5 @@
-//! What holds for every file of certificates and keys that a tenant may have, and for every certificate that a
-//! receiver may show. Each property is one function, which the targets in `fuzz/` and the replay of their
+//! What holds for every file of certificates and keys that a tenant may have, and for every certificate that
+//! a receiver may show. Each property is one function, which the targets in `fuzz/` and the replay of their
 //! corpus below both call. It panics where the property does not hold.
 
 use std::io;
@@ -74,8 +74,8 @@ fn shown(certificates: &[CertificateDer<'static>]) {
     }
 }
 
-/// A PKCS#12 file is opened as another reader opens it, or refused in one line that names the file and not the
-/// password, and never takes more work than is allowed.
+/// A PKCS#12 file is opened as another reader opens it, or refused in one line that names the file and not
+/// the password, and never takes more work than is allowed.
 pub fn pkcs12(content: &[u8]) {
     const ROUNDS: u64 = 5_000;
     // With these, the other reader does what is not bounded, or panics.

@@ -43,8 +43,9 @@ impl Memory {
     }
 }
 
-/// The files with the limit of memory of a group and of those that it is in, by a line of `/proc/self/cgroup`.
-/// In a container the path may be that of the machine: what is mounted is then the group itself.
+/// The files with the limit of memory of a group and of those that it is in, by a line of
+/// `/proc/self/cgroup`. In a container the path may be that of the machine: what is mounted is then the group
+/// itself.
 fn limit_files(line: &str) -> Vec<PathBuf> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { return Vec::new() };

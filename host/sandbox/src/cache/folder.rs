@@ -122,8 +122,8 @@ impl Folder {
         Ok(Checked(file))
     }
 
-    /// Writes a file, or nothing. Whatever has the name is replaced. Others make room for it, those first that
-    /// were not used for the longest time, but none that `is_used`.
+    /// Writes a file, or nothing. Whatever has the name is replaced. Others make room for it, those first
+    /// that were not used for the longest time, but none that `is_used`.
     pub fn write(&self, name: &str, content: &[u8], is_used: impl Fn(&str) -> bool) -> Result<(), Refusal> {
         self.make_room(content.len() as u64, MOST_IN_BYTES, &is_used)?;
         // Containers that share a volume may have the same process ids.

@@ -63,8 +63,8 @@ impl Cache {
         Ok(Self { folder: Folder::open(path)?, known: Mutex::default() })
     }
 
-    /// The compiled form of a component that is in this folder of a tenant, from its file if there is one and it
-    /// can be trusted.
+    /// The compiled form of a component that is in this folder of a tenant, from its file if there is one and
+    /// it can be trusted.
     pub(crate) fn load(&self, engine: &Engine, component: &[u8], owner: &Path) -> Option<(Component, InUse)> {
         let name = file_name(engine, component);
         match self.open_file(engine, &name) {

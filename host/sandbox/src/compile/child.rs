@@ -1,5 +1,5 @@
-//! The process that compiles: this program under another name. It gives up what it could do and bounds what it
-//! can take, reads a component, and answers with its code or with why there is none.
+//! The process that compiles: this program under another name. It gives up what it could do and bounds what
+//! it can take, reads a component, and answers with its code or with why there is none.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -74,8 +74,8 @@ fn told(error: impl Display) -> io::Error {
     io::Error::other(format!("{error:#}"))
 }
 
-/// What is not given up here it never had: its environment is empty, and it was started with nothing but three
-/// pipes.
+/// What is not given up here it never had: its environment is empty, and it was started with nothing but
+/// three pipes.
 fn confine(memory_in_bytes: u64, cpu_in_seconds: u64, parent: u64) -> io::Result<()> {
     // It ends with the process that wants the code, however that ends, even just now.
     prctl::set_pdeathsig(Signal::SIGKILL)?;

@@ -1,10 +1,10 @@
 //! Compiling what a tenant brings, where it hurts nobody: after a look at its sizes, in a process of its own
 //! that has limits, knows nothing, and is the only one of its kind.
 //!
-//! A component of 90 KB can keep the compiler busy for minutes and make it take gigabytes, and nothing within a
-//! process can be stopped from the outside. So this program starts itself once more, under another name, hands
-//! the component over on standard input and takes the code from standard output. What comes back is native code
-//! that runs outside the sandbox: it is trusted as much as the compiler is, see
+//! A component of 90 KB can keep the compiler busy for minutes and make it take gigabytes, and nothing within
+//! a process can be stopped from the outside. So this program starts itself once more, under another name,
+//! hands the component over on standard input and takes the code from standard output. What comes back is
+//! native code that runs outside the sandbox: it is trusted as much as the compiler is, see
 //! `docs/decisions/0012-compiling-in-a-child.md`.
 
 mod child;

@@ -1,5 +1,5 @@
-//! How large a component may be, told by a look at it that costs milliseconds: what makes the compiler slow, and
-//! what every instance takes from all others.
+//! How large a component may be, told by a look at it that costs milliseconds: what makes the compiler slow,
+//! and what every instance takes from all others.
 
 use std::fmt;
 
@@ -144,8 +144,8 @@ pub(crate) fn check_sizes(component: &[u8]) -> Result<(), ComponentError> {
     Size::ALL.into_iter().try_for_each(|size| check(size, sizes.0[size as usize]))
 }
 
-/// Refuses a component whose instances have more memories than those of tenants may have: a module with one may
-/// be instantiated many times.
+/// Refuses a component whose instances have more memories than those of tenants may have: a module with one
+/// may be instantiated many times.
 pub(crate) fn check_memories(component: &Component) -> Result<(), ComponentError> {
     // A component that gets modules from others does not know; none is given any here.
     let resources = component.resources_required();

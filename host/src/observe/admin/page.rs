@@ -1,5 +1,5 @@
-//! The status page: the services of the process in one table, those with something wrong first, each with its state and what
-//! there is to say of it.
+//! The status page: the services of the process in one table, those with something wrong first, each with its
+//! state and what there is to say of it.
 
 use std::time::{Duration, SystemTime};
 
@@ -124,8 +124,8 @@ fn numbers(metrics: &ServiceMetrics, now: SystemTime) -> Markup {
     }
 }
 
-/// What there is to say below a row: of the state, of records that can't be checked, and of the last failure if
-/// it is over.
+/// What there is to say below a row: of the state, of records that can't be checked, and of the last failure
+/// if it is over.
 fn notes(seen: &Seen, now: SystemTime) -> Vec<String> {
     let detail = seen.detail();
     // An incomplete one has said it already.

@@ -2,9 +2,9 @@
 //! the same facts as JSON.
 //!
 //! A finished line is made harmless as a whole: nothing that is quoted in it can end it, colour a terminal or
-//! turn text around. A tenant may write so much (`quota`). Where a line comes from is read off the span that it is written in (`origin`, and
-//! `devo_compat`, which makes the spans); `text` and `json` are the two formats. [`Format::start`] begins it
-//! all.
+//! turn text around. A tenant may write so much (`quota`). Where a line comes from is read off the span that
+//! it is written in (`origin`, and `devo_compat`, which makes the spans); `text` and `json` are the two
+//! formats. [`Format::start`] begins it all.
 
 mod facts;
 mod json;

@@ -1,8 +1,8 @@
 //! In which one state a service is. Whoever shows it, the status page, the metrics, `/health`, `/ready`, the
 //! log and the messages to Devo, shows this one.
 //!
-//! `facts` are what is known of a service, [`State::of`] decides. `docs/operating.md` says what each state means
-//! and what to do about it.
+//! `facts` are what is known of a service, [`State::of`] decides. `docs/operating.md` says what each state
+//! means and what to do about it.
 
 mod changes;
 mod facts;

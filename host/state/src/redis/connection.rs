@@ -327,8 +327,8 @@ impl Refusal {
     /// The first word.
     fn code(&self) -> &str {
         let code = self.text.split(' ').next().unwrap_or_default();
-        // Before redis 7, what a command in a script is refused with comes last: "ERR Error running script (call
-        // to f_…): @user_script:1: @user_script: 1: -OOM command not allowed when …".
+        // Before redis 7, what a command in a script is refused with comes last: "ERR Error running script
+        // (call to f_…): @user_script:1: @user_script: 1: -OOM command not allowed when …".
         let within = Some(&self.text).filter(|text| code == "ERR" && text.contains("@user_script"));
         let within = within.and_then(|text| text.rsplit_once(": -"));
         within.and_then(|(_, refusal)| refusal.split(' ').next()).unwrap_or(code)

@@ -2,8 +2,8 @@
 //!
 //! Each entry of such a file says itself how often a password is to be hashed until it is a key, and may be
 //! locked again within what is locked already. Readers bound each of these, to a million rounds or a
-//! gigabyte, but a file of 4 MiB has room for ten thousand entries, and would keep a processor busy for hours.
-//! So here all of a file draws on one account, before anything is computed.
+//! gigabyte, but a file of 4 MiB has room for ten thousand entries, and would keep a processor busy for
+//! hours. So here all of a file draws on one account, before anything is computed.
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockCipherDecrypt, BlockModeDecrypt, KeyInit, KeyIvInit};

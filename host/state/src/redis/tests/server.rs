@@ -172,8 +172,8 @@ fn answering_until(answers: &'static [&'static str], end: fn(TcpStream)) -> u16 
     port
 }
 
-/// Something in a server's place that answers every client with this, and goes on for as long as it is listened
-/// to: after a pause each time, or with zeros at once.
+/// Something in a server's place that answers every client with this, and goes on for as long as it is
+/// listened to: after a pause each time, or with zeros at once.
 pub fn endless(answer: &'static str, pause: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
